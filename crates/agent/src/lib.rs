@@ -1,0 +1,1 @@
+//! The turn loop, the context and the tool gate.

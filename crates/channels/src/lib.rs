@@ -1,0 +1,1 @@
+//! One file per messenger, and what they share.

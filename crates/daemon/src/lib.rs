@@ -1,0 +1,1 @@
+//! Wiring, router, session actors, outbox, API.

@@ -1,0 +1,1 @@
+//! Every outgoing socket, and the vault of secrets.

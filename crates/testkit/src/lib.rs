@@ -1,0 +1,1 @@
+//! Doubles of model vendors and messengers, over real HTTP, with their real limits and faults.

@@ -1,0 +1,29 @@
+//! The nouns of the project, its ids, the commands and events that every client speaks, and the traits that the layers
+//! meet at. No IO, no configuration, no clock of its own. Start with [`Event`] and [`Tool`].
+
+mod content;
+mod event;
+mod ids;
+mod label;
+mod model;
+mod money;
+mod time;
+mod tool;
+
+pub use content::{Block, Message, Role, ToolCall};
+pub use event::{
+    Command, CommandReply, Envelope, Event, Failure, FailureKind, Level, Origin, ToolEnd, TurnEnd, WhenBusy,
+};
+pub use ids::{
+    ChannelId, InboxId, InvalidName, MessageId, OutboxId, RequestId, SecretName, Seq, SessionId, SnapshotId, TurnId,
+    WorkspaceName,
+};
+pub use label::{Confidentiality, Integrity, Label};
+pub use model::{
+    ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason,
+};
+pub use money::{MicroUsd, Prices, Usage};
+pub use time::{Clock, Timestamp};
+pub use tool::{
+    Answer, Ask, BoxFuture, Effect, InvalidInput, OwnerRequest, Question, Sink, Tool, ToolContext, ToolOutput, ToolSpec,
+};
