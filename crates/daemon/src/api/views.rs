@@ -1,0 +1,184 @@
+//! What the API's reads answer. Clients depend on these shapes; the store's records may change behind them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use types::{Block, Label, MessageId, Origin, Role, Seq, SessionId, Timestamp, TurnEnd, TurnId, WorkspaceName};
+
+/// `GET /v1/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The journal's end.
+    pub last_seq: Seq,
+}
+
+/// One session, as `GET /v1/sessions` lists it, latest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionView {
+    /// Its number.
+    pub id: SessionId,
+    /// Its key, if it has one; the main session's is `main`.
+    pub key: Option<String>,
+    /// Its title.
+    pub title: String,
+    /// The workspace it works in.
+    pub workspace: WorkspaceName,
+    /// Its label.
+    pub label: Label,
+    /// When it was last used.
+    pub updated_at: Timestamp,
+    /// Whether messages without a session go here.
+    pub current: bool,
+    /// The turn that runs in it.
+    pub running: Option<TurnId>,
+}
+
+/// One message, as `GET /v1/sessions/ID/messages` lists it, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageView {
+    /// Its number.
+    pub id: MessageId,
+    /// The turn it belongs to.
+    pub turn: Option<TurnId>,
+    /// Whose side it is on.
+    pub role: Role,
+    /// Its content.
+    pub blocks: Vec<Block>,
+    /// When it was stored.
+    pub at: Timestamp,
+}
+
+/// One turn: `GET /v1/turns/ID`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TurnView {
+    /// Its number.
+    pub id: TurnId,
+    /// Its session.
+    pub session: SessionId,
+    /// What set it off.
+    pub origin: Origin,
+    /// The model that answers.
+    pub model: String,
+    /// How many model calls it has made.
+    pub step: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended; none while it runs.
+    pub end: Option<TurnEnd>,
+    /// The final text, once it has ended.
+    pub text: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The home directory.
+    pub home: String,
+    /// The TCP address of the API.
+    pub address: String,
+    /// The configured model; `practice/scripted` without a provider.
+    pub model: String,
+    /// Turns that run, with their sessions.
+    pub running: Vec<Running>,
+    /// Messages that wait for delivery.
+    pub undelivered: usize,
+    /// Requests that wait for the owner.
+    pub open_requests: usize,
+    /// Money spent today (UTC), in millionths of a dollar, reservations included.
+    pub spent_today_micro_usd: u64,
+    /// And this month.
+    pub spent_month_micro_usd: u64,
+    /// The sandbox's self-test.
+    pub canary: CanaryView,
+    /// Each messenger.
+    pub channels: Vec<ChannelView>,
+}
+
+/// A turn that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Running {
+    /// The session.
+    pub session: SessionId,
+    /// The turn.
+    pub turn: TurnId,
+}
+
+/// What the sandbox's self-test found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum CanaryView {
+    /// It has not ended; unattended work waits.
+    Running,
+    /// Every escape failed.
+    Held {
+        /// How many escapes were tried.
+        attempts: usize,
+        /// How quotas are held.
+        quota: String,
+    },
+    /// Something escaped, or the sandbox cannot be built; unattended work is refused.
+    Failed {
+        /// What, why and what to do.
+        error: String,
+    },
+}
+
+/// The state of one messenger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelView {
+    /// Its id, such as `telegram/home`.
+    pub id: String,
+    /// In words.
+    pub state: String,
+    /// The last error, without secrets.
+    pub last_error: Option<String>,
+}
+
+/// One check of `factotum doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// What was found.
+    pub state: CheckState,
+    /// In a sentence.
+    pub detail: String,
+    /// What to do, where something is wrong.
+    pub hint: Option<String>,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    /// As it should be.
+    Ok,
+    /// Works, with a limit that the owner should know of.
+    Warning,
+    /// Does not work.
+    Bad,
+    /// Was not looked at.
+    Skipped,
+}
+
+/// One saved state of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotView {
+    /// Its number.
+    pub id: types::SnapshotId,
+    /// Of which workspace.
+    pub workspace: WorkspaceName,
+    /// The turn before which it was taken.
+    pub turn: Option<TurnId>,
+    /// When.
+    pub at: Timestamp,
+}
