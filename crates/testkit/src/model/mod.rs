@@ -1,0 +1,16 @@
+//! A scripted model vendor over real HTTP. It speaks Anthropic Messages and OpenAI Chat Completions, checks every request
+//! against the vendor's published rules, and answers what the test's brain says, with faults on demand. Must not know
+//! anything of ours: it is the outside world. Start with [`ModelServer`].
+
+mod anthropic;
+mod openai;
+mod reply;
+mod rules;
+mod seen;
+mod server;
+mod transport;
+mod usage;
+
+pub use reply::{Fault, Part, Pieces, Reply};
+pub use seen::{Dialect, SeenCall, SeenRequest, SeenResult};
+pub use server::ModelServer;

@@ -1,0 +1,218 @@
+//! A request as the server saw it, in one view for both dialects.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// A vendor's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions.
+    OpenaiChat,
+}
+
+/// A tool call that the conversation contains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenCall {
+    /// Its id.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub input: Value,
+}
+
+/// A tool result that the conversation contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenResult {
+    /// The id of the call it answers.
+    pub call: String,
+    /// The tool; empty when the call is not in the conversation.
+    pub name: String,
+    /// Its text.
+    pub content: String,
+    /// Whether it is marked as an error; Chat has no such mark.
+    pub is_error: bool,
+}
+
+/// One request to the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenRequest {
+    /// How many requests the server had seen before.
+    pub index: usize,
+    /// The interface it came by.
+    pub dialect: Dialect,
+    /// The model it names.
+    pub model: String,
+    /// The system prompt, all of it.
+    pub system: String,
+    /// The tools, as sent.
+    pub tools: Vec<Value>,
+    /// The conversation, as sent, without the system prompt.
+    pub messages: Vec<Value>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// The headers, with names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The whole body, as sent.
+    pub body: Value,
+}
+
+impl SeenRequest {
+    pub(super) fn new(index: usize, dialect: Dialect, headers: BTreeMap<String, String>, body: Value) -> Self {
+        let all: Vec<Value> = body["messages"].as_array().cloned().unwrap_or_default();
+        let (system, messages) = match dialect {
+            Dialect::Anthropic => (text_of(&body["system"]), all),
+            Dialect::OpenaiChat => {
+                let (system, rest): (Vec<Value>, Vec<Value>) =
+                    all.into_iter().partition(|message| matches!(role(message), "system" | "developer"));
+                let texts: Vec<String> = system.iter().map(|message| text_of(&message["content"])).collect();
+                (texts.join("\n"), rest)
+            }
+        };
+        Self {
+            index,
+            dialect,
+            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            system,
+            tools: body["tools"].as_array().cloned().unwrap_or_default(),
+            messages,
+            stream: body["stream"].as_bool().unwrap_or(false),
+            headers,
+            body,
+        }
+    }
+
+    /// What the user wrote, message by message; tool results are not the user's writing.
+    pub fn user_texts(&self) -> Vec<String> {
+        let texts = self.messages.iter().filter(|message| role(message) == "user");
+        texts.map(|message| text_of(&message["content"])).filter(|text| !text.is_empty()).collect()
+    }
+
+    /// The last thing that the user wrote.
+    pub fn last_user_text(&self) -> String {
+        self.user_texts().pop().unwrap_or_default()
+    }
+
+    /// The first thing that the user wrote.
+    pub fn first_user_text(&self) -> String {
+        self.user_texts().into_iter().next().unwrap_or_default()
+    }
+
+    /// Everything that the model has said so far, message by message.
+    pub fn assistant_texts(&self) -> Vec<String> {
+        let texts = self.messages.iter().filter(|message| role(message) == "assistant");
+        texts.map(|message| text_of(&message["content"])).filter(|text| !text.is_empty()).collect()
+    }
+
+    /// Every tool call in the conversation, in order.
+    pub fn tool_calls(&self) -> Vec<SeenCall> {
+        let mut calls = Vec::new();
+        for message in &self.messages {
+            for block in blocks(&message["content"]).iter().filter(|block| block["type"] == "tool_use") {
+                calls.push(SeenCall {
+                    id: string(&block["id"]),
+                    name: string(&block["name"]),
+                    input: block["input"].clone(),
+                });
+            }
+            for call in message["tool_calls"].as_array().into_iter().flatten() {
+                let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+                calls.push(SeenCall {
+                    id: string(&call["id"]),
+                    name: string(&call["function"]["name"]),
+                    input: serde_json::from_str(arguments).unwrap_or(Value::String(arguments.to_owned())),
+                });
+            }
+        }
+        calls
+    }
+
+    /// Every tool result in the conversation, in order.
+    pub fn tool_results(&self) -> Vec<SeenResult> {
+        self.messages.iter().flat_map(|message| self.results_in(message)).collect()
+    }
+
+    /// The results that came since the model last spoke.
+    pub fn last_tool_results(&self) -> Vec<SeenResult> {
+        let last = self.messages.iter().rposition(|message| role(message) == "assistant");
+        let since = last.map_or(0, |position| position + 1);
+        self.messages[since..].iter().flat_map(|message| self.results_in(message)).collect()
+    }
+
+    /// How many tool results the conversation has.
+    pub fn tool_result_count(&self) -> usize {
+        self.tool_results().len()
+    }
+
+    /// How many times the model has spoken since the user last wrote something.
+    pub fn step(&self) -> usize {
+        let written = |message: &Value| role(message) == "user" && !text_of(&message["content"]).is_empty();
+        let since = self.messages.iter().rposition(written).unwrap_or(0);
+        self.messages[since..].iter().filter(|message| role(message) == "assistant").count()
+    }
+
+    /// Whether the whole body contains this text, in any place.
+    pub fn contains(&self, text: &str) -> bool {
+        fn within(value: &Value, text: &str) -> bool {
+            match value {
+                Value::String(string) => string.contains(text),
+                Value::Array(items) => items.iter().any(|item| within(item, text)),
+                Value::Object(map) => map.iter().any(|(key, item)| key.contains(text) || within(item, text)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            }
+        }
+        within(&self.body, text)
+    }
+
+    fn results_in(&self, message: &Value) -> Vec<SeenResult> {
+        let name_of = |id: &str| {
+            let calls = self.tool_calls();
+            calls.into_iter().rfind(|call| call.id == id).map(|call| call.name).unwrap_or_default()
+        };
+        if role(message) == "tool" {
+            let call = string(&message["tool_call_id"]);
+            let name = name_of(&call);
+            return vec![SeenResult { call, name, content: text_of(&message["content"]), is_error: false }];
+        }
+        let results = blocks(&message["content"]).iter().filter(|block| block["type"] == "tool_result");
+        results
+            .map(|block| {
+                let call = string(&block["tool_use_id"]);
+                SeenResult {
+                    name: name_of(&call),
+                    call,
+                    content: text_of(&block["content"]),
+                    is_error: block["is_error"] == true,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A message's role.
+pub(super) fn role(message: &Value) -> &str {
+    message["role"].as_str().unwrap_or_default()
+}
+
+/// The blocks of a content that is a list.
+pub(super) fn blocks(content: &Value) -> &[Value] {
+    content.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The text of a content: itself, or its text blocks joined by line breaks.
+pub(super) fn text_of(content: &Value) -> String {
+    match content.as_str() {
+        Some(text) => text.to_owned(),
+        None => {
+            let texts = blocks(content).iter().filter_map(|block| block["text"].as_str());
+            texts.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

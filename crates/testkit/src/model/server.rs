@@ -1,0 +1,235 @@
+//! The server itself: receives, records, checks, asks the brain, answers.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, Response, StatusCode, header},
+    routing::post,
+    serve::ListenerExt,
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::{
+    anthropic, openai,
+    reply::{Fault, Reply},
+    rules,
+    seen::{Dialect, SeenRequest},
+    transport,
+    usage::{InputTokens, PromptCache},
+};
+
+/// The vendors' limit on a request's size.
+const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+
+type Brain = Box<dyn Fn(&SeenRequest) -> Reply + Send + Sync>;
+
+/// A scripted vendor on a port of its own of 127.0.0.1. It ends when it is dropped.
+pub struct ModelServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    brain: Brain,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<SeenRequest>,
+    violations: Vec<String>,
+    cache: PromptCache,
+}
+
+impl ModelServer {
+    /// Starts a server that answers every request with what `brain` says. A brain that is a pure function of the
+    /// request goes on where it was after a restart of the client or of the server.
+    pub async fn start(brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_on("127.0.0.1:0".parse().expect("the literal is an address"), brain).await
+    }
+
+    /// As [`ModelServer::start`], on a given address.
+    pub async fn start_on(address: SocketAddr, brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the test machine lets us listen on loopback");
+        let address = listener.local_addr().expect("a listening socket has an address");
+        let shared = Arc::new(Shared { brain: Box::new(brain), log: Mutex::default() });
+        let app = Router::new()
+            .route("/v1/messages", post(messages))
+            .route("/v1/chat/completions", post(completions))
+            .layer(DefaultBodyLimit::max(2 * MAX_REQUEST_BYTES))
+            .with_state(shared.clone());
+        // Without this every small piece of a stream waits for the other side's delayed acknowledgement.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // Serving on a socket that listens already has no error to report.
+            drop(axum::serve(listener, app).await);
+        });
+        Self { address, shared, _tasks: tasks }
+    }
+
+    /// The address without a path: right as Anthropic's base address.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address as a socket address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Every request so far, in order of arrival.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.shared.log().requests.clone()
+    }
+
+    /// How many requests there have been.
+    pub fn request_count(&self) -> usize {
+        self.shared.log().requests.len()
+    }
+
+    /// Every breach of the vendor's rules so far. Each was also answered with status 400.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.log().violations.clone()
+    }
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a request and checks it.
+    fn record(&self, dialect: Dialect, headers: &HeaderMap, body: Value) -> (SeenRequest, Result<InputTokens, String>) {
+        let headers: BTreeMap<String, String> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let mut log = self.log();
+        let request = SeenRequest::new(log.requests.len(), dialect, headers, body);
+        log.requests.push(request.clone());
+        let checked = match rules::check(&request) {
+            Ok(()) => Ok(log.cache.count(&request)),
+            Err(violation) => {
+                log.violations.push(format!("request {}: {violation}", request.index));
+                Err(violation)
+            }
+        };
+        (request, checked)
+    }
+}
+
+async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    answer(&shared, Dialect::Anthropic, &headers, &body).await
+}
+
+async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    answer(&shared, Dialect::OpenaiChat, &headers, &body).await
+}
+
+async fn answer(shared: &Shared, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
+    if body.len() > MAX_REQUEST_BYTES {
+        return error(dialect, 413, "Request exceeds the maximum size", None);
+    }
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        shared.log().violations.push("a request is not JSON".to_owned());
+        return error(dialect, 400, "The request body is not valid JSON", None);
+    };
+    let (request, checked) = shared.record(dialect, headers, body);
+    let input = match checked {
+        Ok(input) => input,
+        Err(violation) => return error(dialect, 400, &violation, None),
+    };
+    let reply = (shared.brain)(&request);
+    tokio::time::sleep(reply.delay).await;
+    respond(&request, &reply, input).await
+}
+
+async fn respond(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
+    let dialect = request.dialect;
+    match &reply.fault {
+        Some(Fault::Status { code, retry_after, body: None }) => {
+            error(dialect, *code, "The scripted server was told to fail", retry_after.as_deref())
+        }
+        Some(Fault::Status { code, retry_after, body: Some(body) }) => {
+            json_response(*code, body, retry_after.as_deref())
+        }
+        Some(Fault::ContextOverflow) => match dialect {
+            Dialect::Anthropic => json_response(400, &anthropic::overflow_body(), None),
+            Dialect::OpenaiChat => json_response(400, &openai::overflow_body(), None),
+        },
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::WrongContentType) => {
+            plain_response("text/html", &[], b"<html><body>Sign in to the network</body></html>".to_vec().into())
+        }
+        Some(Fault::Compressed) => {
+            plain_response("text/event-stream", &[("content-encoding", "gzip")], vec![0x1f, 0x8b, 8, 0, 0].into())
+        }
+        _ if request.stream => stream_response(request, reply, input),
+        _ => whole_response(request, reply, input),
+    }
+}
+
+fn stream_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
+    let empty = Reply { parts: Vec::new(), ..reply.clone() };
+    let shown = if reply.fault == Some(Fault::EmptyAnswer) { &empty } else { reply };
+    let mut events = match request.dialect {
+        Dialect::Anthropic => anthropic::events(request, shown, input),
+        Dialect::OpenaiChat => openai::events(request, shown, input),
+    };
+    if let Some(Fault::StreamError { kind, message }) = &reply.fault {
+        events.truncate(events.len() / 2);
+        events.push(match request.dialect {
+            Dialect::Anthropic => anthropic::error_event(kind, message),
+            Dialect::OpenaiChat => openai::error_event(kind, message),
+        });
+    }
+    let bytes = transport::frame(&events, reply);
+    plain_response("text/event-stream; charset=utf-8", &[], transport::body(bytes, reply))
+}
+
+fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
+    let empty = Reply { parts: Vec::new(), ..reply.clone() };
+    let shown = if reply.fault == Some(Fault::EmptyAnswer) { &empty } else { reply };
+    let whole = match request.dialect {
+        Dialect::Anthropic => anthropic::whole(request, shown, input),
+        Dialect::OpenaiChat => openai::whole(request, shown, input),
+    };
+    let mut bytes = whole.to_string().into_bytes();
+    if matches!(reply.fault, Some(Fault::MalformedJson | Fault::MalformedSse)) {
+        bytes.truncate(bytes.len() / 2);
+    }
+    plain_response("application/json", &[], transport::body(bytes, reply))
+}
+
+fn error(dialect: Dialect, status: u16, message: &str, retry_after: Option<&str>) -> Response<Body> {
+    let body = match dialect {
+        Dialect::Anthropic => anthropic::error_body(status, message),
+        Dialect::OpenaiChat => openai::error_body(status, message),
+    };
+    json_response(status, &body, retry_after)
+}
+
+fn json_response(status: u16, body: &Value, retry_after: Option<&str>) -> Response<Body> {
+    let waits = retry_after.map(|value| ("retry-after", value));
+    let mut response = plain_response("application/json", waits.as_slice(), body.to_string().into());
+    *response.status_mut() = StatusCode::from_u16(status).expect("a scripted status is a valid one");
+    response
+}
+
+fn plain_response(content_type: &str, headers: &[(&str, &str)], body: Body) -> Response<Body> {
+    let mut response = Response::builder().header(header::CONTENT_TYPE, content_type);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(body).expect("scripted headers are valid ones")
+}
