@@ -1,0 +1,167 @@
+//! A provider as the owner configures it, and the step from there to one that can be asked.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use egress::Vault;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use types::{Prices, Provider, SecretName};
+
+/// The interface that a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Api {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions, which many other vendors and local servers speak as well.
+    OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
+    /// Google Gemini.
+    Gemini,
+    /// Ollama's own interface.
+    Ollama,
+}
+
+impl Api {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenaiChat => "openai-chat",
+            Self::OpenaiResponses => "openai-responses",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+/// The field by which a Chat Completions server is told the answer's limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLimit {
+    /// `max_tokens`: what compatible servers have in common.
+    MaxTokens,
+    /// `max_completion_tokens`: what OpenAI's own reasoning models demand.
+    MaxCompletionTokens,
+}
+
+/// A provider of models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// The interface it speaks.
+    pub api: Api,
+    /// Its address, such as `https://api.anthropic.com` or `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The name of the secret that holds its key; none for a server without keys.
+    #[serde(default)]
+    pub key: Option<SecretName>,
+    /// What each model costs, in US dollars per million tokens, by the model's name.
+    #[serde(default)]
+    pub prices: BTreeMap<String, Prices>,
+    /// How many tokens each model's context holds, by the model's name.
+    #[serde(default)]
+    pub context_tokens: BTreeMap<String, u64>,
+    /// Whether answers are streamed. Off for servers that cannot.
+    #[serde(default = "yes")]
+    pub stream: bool,
+    /// The field for the answer's limit (`openai-chat` only). When absent: `max_completion_tokens` for OpenAI and Azure,
+    /// `max_tokens` for all others.
+    #[serde(default)]
+    pub output_limit: Option<OutputLimit>,
+    /// How many times a request is tried in all before a passing failure is reported.
+    #[serde(default = "default_attempts")]
+    pub attempts: u32,
+    /// The longest first wait between two tries, in milliseconds; it doubles with each try.
+    #[serde(default = "default_backoff_ms")]
+    pub backoff_ms: u64,
+    /// How long to wait for the first byte of an answer, in milliseconds.
+    #[serde(default = "default_first_byte_ms")]
+    pub first_byte_ms: u64,
+    /// How long a stream may be silent, in milliseconds.
+    #[serde(default = "default_idle_ms")]
+    pub idle_ms: u64,
+    /// How long one answer may take in all, in milliseconds.
+    #[serde(default = "default_total_ms")]
+    pub total_ms: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_attempts() -> u32 {
+    5
+}
+
+fn default_backoff_ms() -> u64 {
+    500
+}
+
+fn default_first_byte_ms() -> u64 {
+    120_000
+}
+
+fn default_idle_ms() -> u64 {
+    90_000
+}
+
+fn default_total_ms() -> u64 {
+    900_000
+}
+
+impl ProviderConfig {
+    /// A provider at `base_url` without a key and with every other setting at its default.
+    pub fn new(api: Api, base_url: impl Into<String>) -> Self {
+        Self {
+            api,
+            base_url: base_url.into(),
+            key: None,
+            prices: BTreeMap::new(),
+            context_tokens: BTreeMap::new(),
+            stream: yes(),
+            output_limit: None,
+            attempts: default_attempts(),
+            backoff_ms: default_backoff_ms(),
+            first_byte_ms: default_first_byte_ms(),
+            idle_ms: default_idle_ms(),
+            total_ms: default_total_ms(),
+        }
+    }
+}
+
+/// Why a provider cannot be used as it is configured. Each text names the provider and the setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderConfigError {
+    /// The interface has no implementation here.
+    #[error("providers.{provider}.api: `{api}` is not supported by this build; use `anthropic` or `openai-chat`")]
+    Unsupported {
+        /// The provider's name in the configuration.
+        provider: String,
+        /// The interface.
+        api: &'static str,
+    },
+    /// The address cannot be used.
+    #[error("providers.{provider}.base_url: {why}")]
+    Address {
+        /// The provider's name in the configuration.
+        provider: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A number is out of range.
+    #[error("providers.{provider}.{setting}: must be at least 1")]
+    Zero {
+        /// The provider's name in the configuration.
+        provider: String,
+        /// The setting.
+        setting: &'static str,
+    },
+}
+
+/// Makes the provider that `config` describes; `name` is its name in the configuration. Opens no connection, and does
+/// not need the key yet: a missing one is an error of the first request.
+pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<dyn Provider>, ProviderConfigError> {
+    let _ = (name, config.api.name(), vault);
+    todo!()
+}
