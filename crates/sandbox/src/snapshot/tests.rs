@@ -1,0 +1,412 @@
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use policy::{Act, Grant, decide_own};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempDir;
+use types::WorkspaceName;
+
+use super::*;
+use crate::{Workspace, files::FileError};
+
+struct Fixture {
+    outer: TempDir,
+    workspace: Workspace,
+    snapshots: Snapshots,
+}
+
+fn name() -> WorkspaceName {
+    WorkspaceName::new("work").expect("it is a plain name")
+}
+
+fn taking() -> Grant {
+    decide_own(Act::Snapshot, name())
+}
+
+fn undoing() -> Grant {
+    decide_own(Act::Undo, name())
+}
+
+/// Everything in a directory: kind and mode, and the content or target.
+fn picture(directory: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut seen = BTreeMap::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let meta = fs::symlink_metadata(&path).expect("it is there");
+        let content = if meta.is_symlink() {
+            fs::read_link(&path).expect("it is a link").as_os_str().as_bytes().to_vec()
+        } else if meta.is_dir() {
+            waiting
+                .extend(fs::read_dir(&path).expect("it can be read").map(|entry| entry.expect("it is there").path()));
+            Vec::new()
+        } else {
+            fs::read(&path).expect("it can be read")
+        };
+        seen.insert(path, (meta.mode(), content));
+    }
+    seen
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(SnapshotConfig::default())
+    }
+
+    fn with(config: SnapshotConfig) -> Self {
+        let outer = tempfile::tempdir().expect("the machine has a temporary directory");
+        let inner = outer.path().join("work");
+        fs::create_dir(&inner).expect("it is ours");
+        let snapshots = Snapshots::open(&outer.path().join("home"), config).expect("it can be made");
+        let workspace = Workspace::open(name(), &inner).expect("it is a directory");
+        Self { outer, workspace, snapshots }
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.workspace.dir().join(inside)
+    }
+
+    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("it has a parent")).expect("it is ours");
+        fs::write(path, text).expect("it is ours");
+    }
+
+    fn mode(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    fn take(&self) -> String {
+        self.snapshots.take(&taking(), &self.workspace).expect("it can be saved")
+    }
+
+    fn restore(&self, id: &str) -> Restored {
+        self.snapshots.restore(&undoing(), &self.workspace, id).expect("it can be put back")
+    }
+
+    fn stat(&self, id: &str) -> DiffStat {
+        self.snapshots.diff_stat(&taking(), &self.workspace, id).expect("it can be compared")
+    }
+
+    fn objects(&self) -> usize {
+        picture(&self.outer.path().join("home/snapshots/objects"))
+            .values()
+            .filter(|(mode, _)| mode & 0o40000 == 0)
+            .count()
+    }
+}
+
+#[test]
+fn a_workspace_is_put_back_exactly() {
+    let fixture = Fixture::new();
+    fixture.write("kept", "kept");
+    fixture.write("changed", "before");
+    fixture.write("deep/er/removed", "content");
+    fixture.write("large", vec![7_u8; 3 << 20]);
+    fixture.write("run.sh", "#!/bin/sh\n");
+    fixture.mode("run.sh", 0o755);
+    fixture.write("closed/inside", "x");
+    fixture.mode("closed", 0o555);
+    fs::create_dir(fixture.path("empty")).expect("it is ours");
+    symlink("kept", fixture.path("link")).expect("links can be made");
+    symlink("/nowhere", fixture.path("dangling")).expect("links can be made");
+    fixture.write("was-file", "file");
+    fixture.write("was-folder/a", "a");
+    fs::write(fixture.path("").join(OsStr::from_bytes(b"not\xffutf8 %41\n")), "odd").expect("it is ours");
+    fixture.mode("", 0o750);
+    let before = picture(fixture.workspace.dir());
+    let id = fixture.take();
+
+    fixture.write("changed", "after, and longer");
+    fixture.write("new/er/file", "new");
+    fixture.mode("run.sh", 0o644);
+    fixture.mode("closed", 0o755);
+    fixture.write("closed/inside", "y");
+    fs::write(fixture.path("large"), vec![8_u8; 3 << 20]).expect("it is ours");
+    fs::remove_dir_all(fixture.path("deep")).expect("it is ours");
+    fs::remove_dir(fixture.path("empty")).expect("it is ours");
+    fs::remove_file(fixture.path("link")).expect("it is ours");
+    symlink("changed", fixture.path("link")).expect("links can be made");
+    fs::remove_file(fixture.path("dangling")).expect("it is ours");
+    fixture.write("dangling/now/a/folder", "x");
+    fs::remove_file(fixture.path("was-file")).expect("it is ours");
+    fixture.write("was-file/inside", "x");
+    fs::remove_dir_all(fixture.path("was-folder")).expect("it is ours");
+    symlink("/", fixture.path("was-folder")).expect("links can be made");
+    fs::remove_file(fixture.path("").join(OsStr::from_bytes(b"not\xffutf8 %41\n"))).expect("it is ours");
+    fixture.mode("", 0o700);
+    assert_ne!(picture(fixture.workspace.dir()), before);
+
+    let restored = fixture.restore(&id);
+    assert_eq!(restored.problems, Vec::<String>::new());
+    assert_eq!(picture(fixture.workspace.dir()), before);
+    let again = fixture.restore(&id);
+    assert_eq!((again.written, again.removed, again.adjusted), (0, 0, 0), "a second restore has nothing to do");
+}
+
+#[test]
+fn directories_closed_to_their_owner_are_saved_and_emptied() {
+    let fixture = Fixture::new();
+    fixture.write("shut/secret", "one");
+    fixture.mode("shut/secret", 0o000);
+    fixture.mode("shut", 0o000);
+    let id = fixture.take();
+    fixture.mode("shut", 0o700);
+    fixture.mode("shut/secret", 0o600);
+    fixture.write("shut/secret", "two");
+    fixture.write("walled/in", "x");
+    fixture.mode("walled", 0o000);
+    fixture.restore(&id);
+    assert!(!fixture.path("walled").exists());
+    assert_eq!(fs::metadata(fixture.path("shut")).expect("it is there").mode() & 0o777, 0);
+    fixture.mode("shut", 0o700);
+    fixture.mode("shut/secret", 0o600);
+    assert_eq!(fs::read(fixture.path("shut/secret")).expect("it is there"), b"one");
+}
+
+#[test]
+fn excluded_directories_are_left_as_they_are() {
+    let config = SnapshotConfig { exclude: vec!["target".to_owned(), "data/raw".to_owned()], ..Default::default() };
+    let fixture = Fixture::with(config);
+    fixture.write("a/target/x", "before");
+    fixture.write("data/raw/x", "before");
+    fixture.write("other/raw/x", "before");
+    let id = fixture.take();
+    for path in ["a/target/x", "data/raw/x", "other/raw/x", "new/target/x", "new/file"] {
+        fixture.write(path, "after");
+    }
+    fixture.restore(&id);
+    let text = |path: &str| fs::read_to_string(fixture.path(path)).unwrap_or_default();
+    let texts = ["a/target/x", "data/raw/x", "other/raw/x", "new/target/x", "new/file"].map(text);
+    assert_eq!(texts, ["after", "after", "before", "after", ""]);
+}
+
+#[test]
+fn an_unchanged_workspace_gives_the_same_snapshot() {
+    let fixture = Fixture::new();
+    fixture.write("a", "same");
+    fixture.write("b", "same");
+    let first = fixture.take();
+    assert_eq!(fixture.objects(), 1, "equal contents are stored once");
+    assert_eq!(fixture.take(), first);
+    fixture.write("a", "else");
+    let second = fixture.take();
+    assert_ne!(second, first);
+    fixture.restore(&first);
+    assert_eq!(fs::read(fixture.path("a")).expect("it is there"), b"same");
+    fixture.restore(&second);
+    assert_eq!(fs::read(fixture.path("a")).expect("it is there"), b"else");
+    assert_eq!(fixture.snapshots.list(&name()).expect("it can be listed"), [first, second]);
+}
+
+#[test]
+fn a_change_within_the_tick_of_the_clock_is_seen() {
+    let fixture = Fixture::new();
+    for round in 0..50 {
+        fixture.write("a", format!("{round:04}"));
+        let id = fixture.take();
+        fixture.write("a", "else");
+        fixture.restore(&id);
+        assert_eq!(fs::read(fixture.path("a")).expect("it is there"), format!("{round:04}").as_bytes());
+    }
+}
+
+#[test]
+fn a_workspace_over_the_bounds_is_refused_with_its_largest_part() {
+    let config = SnapshotConfig { max_files: 10, ..Default::default() };
+    let fixture = Fixture::with(config);
+    for number in 0..20 {
+        fixture.write(&format!("heap/{number}"), "x");
+    }
+    let error = fixture.snapshots.take(&taking(), &fixture.workspace).expect_err("it is too large").to_string();
+    assert!(error.contains("10 entries") && error.contains("heap") && error.contains("exclude"), "{error}");
+    let config = SnapshotConfig { max_mb: 1, ..Default::default() };
+    let fixture = Fixture::with(config);
+    fixture.write("big/file", vec![0; 2 << 20]);
+    let error = fixture.snapshots.take(&taking(), &fixture.workspace).expect_err("it is too large").to_string();
+    assert!(error.contains("1 MB") && error.contains("big (2 MB"), "{error}");
+    assert_eq!(fixture.objects(), 0, "nothing is stored of what is refused");
+}
+
+#[test]
+fn a_damaged_store_is_told_and_does_no_harm() {
+    let fixture = Fixture::new();
+    fixture.write("a", "content");
+    let id = fixture.take();
+    fixture.write("a", "changed");
+    fixture.write("b", "new");
+    let home = fixture.outer.path().join("home/snapshots");
+    let object = picture(&home.join("objects")).into_iter().find(|(_, (mode, _))| mode & 0o40000 == 0).expect("one");
+    fs::write(&object.0, "CONTENT").expect("it is ours");
+    let restored = fixture.restore(&id);
+    assert_eq!(restored.problems.len(), 1);
+    assert_eq!(fs::read(fixture.path("a")).expect("it is there"), b"changed", "a wrong content is worse than none");
+    fs::remove_file(&object.0).expect("it is ours");
+    fixture.write("b", "new");
+    let missing = fixture.snapshots.restore(&undoing(), &fixture.workspace, &id);
+    assert!(matches!(missing, Err(SnapshotError::Damaged { .. })), "{missing:?}");
+    assert!(fixture.path("b").exists(), "nothing may be touched when a content is missing");
+    let manifest = picture(&home.join("manifests")).into_iter().find(|(path, _)| path.is_file()).expect("one");
+    let half = &manifest.1.1[..manifest.1.1.len() - 20];
+    fs::write(&manifest.0, half).expect("it is ours");
+    let torn = fixture.snapshots.restore(&undoing(), &fixture.workspace, &id);
+    assert!(matches!(torn, Err(SnapshotError::Damaged { .. })), "{torn:?}");
+    // A new snapshot is taken from scratch and mends the missing content.
+    fixture.write("a", "content");
+    let fresh = fixture.take();
+    assert_ne!(fresh, id);
+    fixture.write("a", "changed");
+    assert_eq!(fixture.restore(&fresh).problems, Vec::<String>::new());
+    assert_eq!(fs::read(fixture.path("a")).expect("it is there"), b"content");
+}
+
+#[test]
+fn ids_lead_to_no_other_file() {
+    let fixture = Fixture::new();
+    fixture.write("a", "x");
+    fixture.take();
+    for id in ["", "work", "work@", "work@../../x", "other@00000000000001-0000", "work@0000000000000/-0000"] {
+        let loaded = fixture.snapshots.restore(&undoing(), &fixture.workspace, id);
+        assert!(matches!(loaded, Err(SnapshotError::Unknown { .. })), "{id}: {loaded:?}");
+    }
+    let other = decide_own(Act::Undo, WorkspaceName::new("other").expect("it is a plain name"));
+    let refused = fixture.snapshots.take(&other, &fixture.workspace);
+    assert!(matches!(refused, Err(SnapshotError::Workspace(FileError::NotGranted(_)))));
+    let id = fixture.take();
+    let read_only = fixture.snapshots.restore(&taking(), &fixture.workspace, &id);
+    assert!(matches!(read_only, Err(SnapshotError::Workspace(FileError::NotGranted(_)))));
+}
+
+#[test]
+fn pruning_keeps_the_latest_and_what_they_need() {
+    let fixture = Fixture::new();
+    fixture.write("constant", "constant");
+    let ids: Vec<String> = (0..5)
+        .map(|round| {
+            fixture.write("changing", format!("round {round}"));
+            fixture.take()
+        })
+        .collect();
+    assert_eq!(fixture.objects(), 6);
+    fs::write(fixture.outer.path().join("home/snapshots/objects/.factotum-left.tmp"), "left").expect("it is ours");
+    let pruned = fixture.snapshots.prune(2).expect("it can be pruned");
+    assert_eq!((pruned.snapshots, pruned.objects, pruned.bytes), (3, 3, 21));
+    assert_eq!(fixture.snapshots.list(&name()).expect("it can be listed"), ids[3..]);
+    assert_eq!(fixture.objects(), 3);
+    fixture.restore(&ids[3]);
+    assert_eq!(fs::read(fixture.path("changing")).expect("it is there"), b"round 3");
+    fixture.snapshots.prune(0).expect("it can be pruned");
+    assert_eq!(fixture.snapshots.list(&name()).expect("it can be listed").len(), 1, "the last is always kept");
+}
+
+#[test]
+fn snapshots_are_pruned_as_they_are_taken() {
+    let fixture = Fixture::with(SnapshotConfig { keep: 2, ..Default::default() });
+    for round in 0..30 {
+        fixture.write("a", format!("{round}"));
+        fixture.take();
+    }
+    let left = fixture.snapshots.list(&name()).expect("it can be listed").len();
+    assert!((2..=13).contains(&left), "{left}");
+}
+
+#[test]
+fn the_store_is_closed_to_others() {
+    let fixture = Fixture::new();
+    fixture.write("a", "x");
+    fixture.take();
+    for (path, (mode, _)) in picture(&fixture.outer.path().join("home/snapshots")) {
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn changes_are_counted_by_lines() {
+    let fixture = Fixture::new();
+    fixture.write("a.txt", "one\ntwo\nthree\n");
+    fixture.write("gone.txt", "x\ny\n");
+    fixture.write("binary", "a\0b");
+    fixture.write(".git/index", "one");
+    fixture.write("mode", "same");
+    fixture.write("same", "same");
+    let id = fixture.take();
+    assert_eq!(fixture.stat(&id).to_string(), "no files changed");
+    fixture.write("a.txt", "one\n2\nthree\nfour\n");
+    fixture.write("new/b.txt", "1\n2\n3");
+    fs::remove_file(fixture.path("gone.txt")).expect("it is ours");
+    fixture.write("binary", "a\0c");
+    fixture.write(".git/index", "two");
+    fixture.mode("mode", 0o755);
+    fixture.write("same", "same");
+    let stat = fixture.stat(&id);
+    assert_eq!(stat.to_string(), "5 files changed, +5 -3, 1 not counted by lines");
+    let changes: Vec<_> = stat.changes.iter().map(|change| (change.path.display().to_string(), change.kind)).collect();
+    let expected = [
+        ("a.txt", ChangeKind::Modified),
+        ("binary", ChangeKind::Modified),
+        ("gone.txt", ChangeKind::Removed),
+        ("mode", ChangeKind::Modified),
+        ("new/b.txt", ChangeKind::Added),
+    ];
+    assert_eq!(changes, expected.map(|(path, kind)| (path.to_owned(), kind)));
+}
+
+#[test]
+fn a_restore_never_leaves_the_workspace_under_a_race() {
+    let fixture = Fixture::new();
+    let out = fixture.outer.path().join("out");
+    fs::create_dir(&out).expect("it is ours");
+    fs::write(out.join("precious"), "outside").expect("it is ours");
+    fixture.write("swap/file", "one");
+    let id = fixture.take();
+    symlink("../out", fixture.path("link")).expect("links can be made");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let (a, b) = (fixture.path("swap"), fixture.path("link"));
+                // Either may be gone for a moment, because the restore works on them too.
+                _ = renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE);
+                _ = symlink("../out", &b);
+            }
+        });
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            _ = fs::write(fixture.path("swap/precious"), "inside");
+            // It may fail; it may not do harm.
+            _ = fixture.snapshots.restore(&undoing(), &fixture.workspace, &id);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // The test's own write above follows links, so only its text may be there besides the first.
+    let text = fs::read_to_string(out.join("precious")).expect("it must not be removed");
+    assert!(text == "outside" || text == "inside", "{text}");
+    assert_eq!(fs::read_dir(&out).expect("it is there").count(), 1);
+    _ = fs::remove_file(fixture.path("link"));
+    _ = fs::remove_dir_all(fixture.path("link"));
+    fixture.restore(&id);
+    assert_eq!(fs::read(fixture.path("swap/file")).expect("it is there"), b"one");
+}
+
+#[test]
+fn two_processes_do_not_work_at_once() {
+    let fixture = Fixture::new();
+    fixture.write("a", "x");
+    let lock = fixture.snapshots.lock().expect("nobody holds it");
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| fixture.take());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!taken.is_finished(), "it must wait");
+        drop(lock);
+        assert!(taken.join().is_ok());
+    });
+}
