@@ -1,0 +1,2 @@
+//! Replaced together with the crash test.
+fn main() {}
