@@ -180,7 +180,9 @@ pub fn redeem(stored: &Question, answer: &Answer, request: &Request<'_>, rules: 
     }
     let present = question(request, rules, &stored.reason);
     if stored.hash != hash(stored) || present.hash != stored.hash {
-        return refuse("the call, the session's label or the policy changed after it was shown; it must be asked again");
+        return refuse(
+            "the call, the session's label or the policy changed after it was shown; it must be asked again",
+        );
     }
     Ok(grant(request))
 }

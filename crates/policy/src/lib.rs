@@ -1,8 +1,14 @@
 //! The pure decision: may this effect happen? No clock, no IO, no async. [`decide`] is the table; a [`Grant`] is the
-//! proof that it was asked, and nothing outside this crate can make one. Start reading there.
+//! proof that it was asked, and nothing outside this crate can make one. Start reading there. Beside it stand the
+//! arithmetic of [`budget`]s, the masking of secrets ([`redact`]) and the rule on who is heard ([`admit`]).
 
+pub mod admit;
+pub mod budget;
 mod decide;
 mod grant;
+pub mod redact;
 
+pub use admit::{Admission, Sender, admit};
 pub use decide::{Act, Decision, Reason, Request, Rules, ToolRule, canonical, decide, decide_own, question, redeem};
 pub use grant::Grant;
+pub use redact::Redactor;
