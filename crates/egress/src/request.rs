@@ -99,7 +99,10 @@ impl Request {
         };
         match response {
             Ok(Ok(response)) => Ok(Response::new(response, &endpoint, deadline, idle, cancel.clone())),
-            Ok(Err(error)) => Err(masked(&endpoint, EgressError::from_http(error))),
+            Ok(Err(error)) => {
+                let error = EgressError::from_http(error);
+                Err(EgressError { message: endpoint.masked(&error.message), ..error })
+            }
             Err(_) => Err(EgressError::new(EgressErrorKind::Timeout, "no answer came in time")),
         }
     }
@@ -153,12 +156,5 @@ impl Request {
                 Ok((self.endpoint.url(&path, &self.query)?, None))
             }
         }
-    }
-}
-
-/// The error with every known secret masked: what a library or a server says is not ours to trust.
-pub(crate) fn masked(endpoint: &Endpoint, error: EgressError) -> EgressError {
-    match endpoint.vault() {
-        Some(_) | None => error,
     }
 }

@@ -1,11 +1,18 @@
 //! A provider as the owner configures it, and the step from there to one that can be asked.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use egress::Vault;
+use egress::{ClientConfig, HttpClient, Slot, Timeouts, Vault};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use types::{Prices, Provider, SecretName};
+
+use crate::{
+    anthropic::Anthropic,
+    openai_chat::OpenaiChat,
+    retry::Retry,
+    wire::{Endpoint, Wire},
+};
 
 /// The interface that a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +76,10 @@ pub struct ProviderConfig {
     /// `max_tokens` for all others.
     #[serde(default)]
     pub output_limit: Option<OutputLimit>,
+    /// Whether the model's reasoning is given back to it as `reasoning_content` (`openai-chat` only). Some vendors demand
+    /// it while tools are used, others refuse it.
+    #[serde(default)]
+    pub replay_reasoning: bool,
     /// How many times a request is tried in all before a passing failure is reported.
     #[serde(default = "default_attempts")]
     pub attempts: u32,
@@ -121,6 +132,7 @@ impl ProviderConfig {
             context_tokens: BTreeMap::new(),
             stream: yes(),
             output_limit: None,
+            replay_reasoning: false,
             attempts: default_attempts(),
             backoff_ms: default_backoff_ms(),
             first_byte_ms: default_first_byte_ms(),
@@ -162,6 +174,60 @@ pub enum ProviderConfigError {
 /// Makes the provider that `config` describes; `name` is its name in the configuration. Opens no connection, and does
 /// not need the key yet: a missing one is an error of the first request.
 pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<dyn Provider>, ProviderConfigError> {
-    let _ = (name, config.api.name(), vault);
-    todo!()
+    let provider = || name.to_owned();
+    let bounds = [
+        ("attempts", u64::from(config.attempts)),
+        ("first_byte_ms", config.first_byte_ms),
+        ("idle_ms", config.idle_ms),
+        ("total_ms", config.total_ms),
+    ];
+    for (setting, value) in bounds {
+        if value == 0 {
+            return Err(ProviderConfigError::Zero { provider: provider(), setting });
+        }
+    }
+    let slot = match config.api {
+        Api::Anthropic => Slot::Header { name: "x-api-key", prefix: "" },
+        Api::OpenaiChat => Slot::Header { name: "authorization", prefix: "Bearer " },
+        Api::OpenaiResponses | Api::Gemini | Api::Ollama => {
+            return Err(ProviderConfigError::Unsupported { provider: provider(), api: config.api.name() });
+        }
+    };
+    let client = client(config, slot, vault)
+        .map_err(|error| ProviderConfigError::Address { provider: provider(), why: error.message })?;
+    let limit = config.output_limit.unwrap_or_else(|| usual_limit(&client.authority()));
+    let endpoint = Endpoint {
+        client,
+        stream: config.stream,
+        retry: Retry::new(config.attempts, Duration::from_millis(config.backoff_ms)),
+        idle: Duration::from_millis(config.idle_ms),
+        first: Duration::from_millis(config.first_byte_ms.max(config.idle_ms)),
+    };
+    if config.api == Api::Anthropic {
+        return Ok(Arc::new(Wire::new(endpoint, Anthropic::new(&config.base_url))));
+    }
+    Ok(Arc::new(Wire::new(endpoint, OpenaiChat::new(&config.base_url, limit, config.replay_reasoning))))
+}
+
+fn client(config: &ProviderConfig, slot: Slot, vault: &Vault) -> Result<HttpClient, egress::EgressError> {
+    let timeouts = Timeouts {
+        first_byte: Duration::from_millis(config.first_byte_ms),
+        // Bytes alone are no progress: the reader of the stream keeps the tighter time of `idle_ms`.
+        idle: Duration::from_millis(config.first_byte_ms.max(config.idle_ms)),
+        total: Duration::from_millis(config.total_ms),
+        ..Timeouts::default()
+    };
+    let secret = config.key.clone().map(|key| (key, slot));
+    HttpClient::new(ClientConfig { secret, timeouts, ..ClientConfig::new(&config.base_url) }, vault.clone())
+}
+
+/// OpenAI deprecates `max_tokens` and its reasoning models refuse it; most compatible servers know nothing else.
+fn usual_limit(authority: &str) -> OutputLimit {
+    let host = authority.split(':').next().unwrap_or_default();
+    let newer = ["api.openai.com", "openai.azure.com"];
+    if newer.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}"))) {
+        OutputLimit::MaxCompletionTokens
+    } else {
+        OutputLimit::MaxTokens
+    }
 }

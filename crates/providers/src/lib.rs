@@ -1,7 +1,16 @@
-//! One file per model wire dialect, and what the dialects share. Vendors are data; dialects are code. Must not know
-//! sessions. Start with [`build`] and [`ProviderConfig`].
+//! One file per model wire dialect, and what the dialects share: server-sent events, errors, retries. Vendors are data
+//! (an address, a key's name, prices); dialects are code. Must not know sessions. Start with [`build`] and
+//! [`ProviderConfig`]; a request's way is in `wire`.
 
+mod anthropic;
+mod blocks;
 mod config;
+mod conversation;
+mod errors;
+mod openai_chat;
 pub mod practice;
+mod retry;
+mod sse;
+mod wire;
 
 pub use config::{Api, OutputLimit, ProviderConfig, ProviderConfigError, build};

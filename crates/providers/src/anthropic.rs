@@ -1,0 +1,145 @@
+//! Anthropic Messages: the request. The answer is read in [`decode`].
+
+mod decode;
+
+use serde_json::{Value, json};
+use types::{Block, Message, ModelReply, ModelRequest, ProviderError, Role};
+
+use crate::{
+    blocks::arguments_object,
+    conversation,
+    wire::{Decoder, Dialect},
+};
+
+/// The mark of blocks that only this dialect may have back.
+pub(crate) const DIALECT: &str = "anthropic";
+/// The least reasoning budget that the vendor takes.
+const MIN_THINKING_TOKENS: u32 = 1024;
+
+/// The dialect, bound to a path.
+pub(crate) struct Anthropic {
+    path: &'static str,
+}
+
+impl Anthropic {
+    /// For a base address with or without the `/v1` that belongs to every path.
+    pub(crate) fn new(base_url: &str) -> Self {
+        let versioned = base_url.trim_end_matches('/').ends_with("/v1");
+        Self { path: if versioned { "/messages" } else { "/v1/messages" } }
+    }
+}
+
+impl Dialect for Anthropic {
+    fn path(&self) -> &str {
+        self.path
+    }
+
+    fn headers(&self) -> &[(&'static str, &'static str)] {
+        &[("anthropic-version", "2023-06-01")]
+    }
+
+    fn body(&self, request: &ModelRequest, stream: bool) -> Value {
+        let mut body = json!({
+            "model": request.model,
+            "max_tokens": request.max_output_tokens,
+            "messages": messages(&request.messages),
+        });
+        let mut tools: Vec<Value> = request
+            .tools
+            .iter()
+            .map(|tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}))
+            .collect();
+        // The vendor hashes tools, then the system prompt, then messages: a mark on the last of the stable part covers
+        // all of it. Two marks, because the system prompt may change while the tools do not.
+        if let Some(last) = tools.last_mut() {
+            mark(last);
+        }
+        if !tools.is_empty() {
+            body["tools"] = Value::Array(tools);
+        }
+        if !request.system.trim().is_empty() {
+            let mut block = json!({"type": "text", "text": &*request.system});
+            mark(&mut block);
+            body["system"] = json!([block]);
+        }
+        if let Some(budget) = thinking_budget(request) {
+            body["thinking"] = json!({"type": "enabled", "budget_tokens": budget});
+        }
+        if stream {
+            body["stream"] = json!(true);
+        }
+        body
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(decode::AnthropicDecoder::default())
+    }
+
+    fn whole(&self, answer: &Value) -> Result<ModelReply, ProviderError> {
+        decode::whole(answer)
+    }
+}
+
+/// The reasoning budget, which must be at least 1024 and below the answer's limit. An answer too short for it has none.
+fn thinking_budget(request: &ModelRequest) -> Option<u32> {
+    let most = request.max_output_tokens.saturating_sub(1);
+    let wanted = request.thinking_tokens.filter(|tokens| *tokens > 0)?;
+    (most >= MIN_THINKING_TOKENS).then(|| wanted.clamp(MIN_THINKING_TOKENS, most))
+}
+
+/// The conversation, with cache marks on the last block and on the last block of the user's message before it: the one
+/// is written for the next request, the other was written by the last one.
+fn messages(conversation: &[Message]) -> Value {
+    let sound = conversation::sound(conversation, is_sendable);
+    let mut messages: Vec<Value> = sound
+        .iter()
+        .map(|message| {
+            let role = match message.role {
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            json!({"role": role, "content": message.blocks.iter().map(block).collect::<Vec<_>>()})
+        })
+        .collect();
+    let users = messages.iter_mut().rev().filter(|message| message["role"] == "user");
+    for message in users.take(2) {
+        if let Some(last) = message["content"].as_array_mut().and_then(|blocks| blocks.last_mut()) {
+            mark(last);
+        }
+    }
+    Value::Array(messages)
+}
+
+/// Whether the vendor takes the block: it refuses blank text, reasoning without its own signature, and the items of
+/// other dialects.
+fn is_sendable(block: &Block) -> bool {
+    match block {
+        Block::Text { text } => !text.trim().is_empty(),
+        Block::Thinking { signature, .. } => signature.is_some(),
+        Block::Opaque { dialect, .. } => dialect == DIALECT,
+        Block::RedactedThinking { .. } | Block::ToolUse { .. } | Block::ToolResult { .. } => true,
+    }
+}
+
+fn block(block: &Block) -> Value {
+    match block {
+        Block::Text { text } => json!({"type": "text", "text": text}),
+        Block::Thinking { text, signature } => json!({"type": "thinking", "thinking": text, "signature": signature}),
+        Block::RedactedThinking { data } => json!({"type": "redacted_thinking", "data": data}),
+        Block::ToolUse { id, name, input } => {
+            json!({"type": "tool_use", "id": id, "name": name, "input": arguments_object(input)})
+        }
+        Block::ToolResult { call, content, is_error } => {
+            let mut result = json!({"type": "tool_result", "tool_use_id": call, "content": content});
+            if *is_error {
+                result["is_error"] = json!(true);
+            }
+            result
+        }
+        Block::Opaque { item, .. } => item.clone(),
+    }
+}
+
+fn mark(block: &mut Value) {
+    block["cache_control"] = json!({"type": "ephemeral"});
+}

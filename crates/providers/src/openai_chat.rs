@@ -1,0 +1,140 @@
+//! OpenAI Chat Completions: the request. The answer is read in [`decode`]. Compatible servers differ in small ways,
+//! which are data here: the field for the answer's limit, and whether reasoning is given back.
+
+mod decode;
+
+use serde_json::{Value, json};
+use types::{Block, Message, ModelReply, ModelRequest, ProviderError, Role};
+
+use crate::{
+    OutputLimit,
+    blocks::arguments_object,
+    conversation,
+    wire::{Decoder, Dialect},
+};
+
+/// The dialect, bound to a path and a vendor's ways.
+pub(crate) struct OpenaiChat {
+    path: &'static str,
+    limit: OutputLimit,
+    replay_reasoning: bool,
+}
+
+impl OpenaiChat {
+    /// For a base address that ends in the version, as is usual, or has no path at all.
+    pub(crate) fn new(base_url: &str, limit: OutputLimit, replay_reasoning: bool) -> Self {
+        let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+        let bare = !after_scheme.trim_end_matches('/').contains('/');
+        let path = if bare { "/v1/chat/completions" } else { "/chat/completions" };
+        Self { path, limit, replay_reasoning }
+    }
+}
+
+impl Dialect for OpenaiChat {
+    fn path(&self) -> &str {
+        self.path
+    }
+
+    fn headers(&self) -> &[(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn body(&self, request: &ModelRequest, stream: bool) -> Value {
+        let mut messages = Vec::with_capacity(request.messages.len() + 1);
+        if !request.system.trim().is_empty() {
+            messages.push(json!({"role": "system", "content": &*request.system}));
+        }
+        for message in conversation::sound(&request.messages, |block| self.is_sendable(block)) {
+            match message.role {
+                Role::User => user_messages(&message, &mut messages),
+                Role::Assistant => messages.push(self.assistant_message(&message)),
+            }
+        }
+        let mut body = json!({"model": request.model, "messages": messages});
+        let limit = match self.limit {
+            OutputLimit::MaxTokens => "max_tokens",
+            OutputLimit::MaxCompletionTokens => "max_completion_tokens",
+        };
+        body[limit] = json!(request.max_output_tokens);
+        if !request.tools.is_empty() {
+            let tools = request.tools.iter().map(|tool| {
+                let function =
+                    json!({"name": tool.name, "description": tool.description, "parameters": tool.input_schema});
+                json!({"type": "function", "function": function})
+            });
+            body["tools"] = tools.collect();
+        }
+        if stream {
+            body["stream"] = json!(true);
+            // Without this no usage is reported, and no budget could be kept.
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        body
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(decode::ChatDecoder::default())
+    }
+
+    fn whole(&self, answer: &Value) -> Result<ModelReply, ProviderError> {
+        decode::whole(answer)
+    }
+}
+
+impl OpenaiChat {
+    /// Whether the vendor takes the block. Reasoning without a signature came from this dialect; signed or encrypted
+    /// reasoning is another vendor's.
+    fn is_sendable(&self, block: &Block) -> bool {
+        match block {
+            Block::Text { text } => !text.is_empty(),
+            Block::ToolUse { .. } | Block::ToolResult { .. } => true,
+            Block::Thinking { signature, .. } => self.replay_reasoning && signature.is_none(),
+            Block::RedactedThinking { .. } | Block::Opaque { .. } => false,
+        }
+    }
+
+    fn assistant_message(&self, message: &Message) -> Value {
+        let mut calls = Vec::new();
+        let mut reasoning = Vec::new();
+        for block in &message.blocks {
+            match block {
+                Block::ToolUse { id, name, input } => {
+                    let arguments = arguments_object(input).to_string();
+                    let function = json!({"name": name, "arguments": arguments});
+                    calls.push(json!({"id": id, "type": "function", "function": function}));
+                }
+                Block::Thinking { text, .. } => reasoning.push(text.as_str()),
+                Block::Text { .. }
+                | Block::RedactedThinking { .. }
+                | Block::ToolResult { .. }
+                | Block::Opaque { .. } => {}
+            }
+        }
+        let text = message.text();
+        // Reasoning alone is no message to these vendors.
+        let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { json!(text) };
+        let mut sent = json!({"role": "assistant", "content": content});
+        if !calls.is_empty() {
+            sent["tool_calls"] = Value::Array(calls);
+        }
+        if self.replay_reasoning && !reasoning.is_empty() {
+            sent["reasoning_content"] = json!(reasoning.join("\n"));
+        }
+        sent
+    }
+}
+
+/// Each result is a message of its own, before what the user says.
+fn user_messages(message: &Message, messages: &mut Vec<Value>) {
+    for block in &message.blocks {
+        if let Block::ToolResult { call, content, is_error } = block {
+            // The dialect has no mark for errors, so the text carries it.
+            let content = if *is_error { format!("error: {content}") } else { content.clone() };
+            messages.push(json!({"role": "tool", "tool_call_id": call, "content": content}));
+        }
+    }
+    let text = message.text();
+    if !text.is_empty() {
+        messages.push(json!({"role": "user", "content": text}));
+    }
+}

@@ -1,0 +1,195 @@
+//! OpenAI Chat Completions: the answer, streamed or whole, from the vendor and from servers that imitate it more or less
+//! well. What is unknown is ignored.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use types::{Block, ModelEvent, ModelReply, ProviderError, StopReason, Usage};
+
+use crate::{
+    blocks::arguments,
+    errors,
+    sse::SseEvent,
+    wire::{Decoder, Progress, malformed, truncated},
+};
+
+/// The most tool calls of one answer.
+const MAX_CALLS: usize = 1024;
+
+/// A call that is being written.
+#[derive(Default)]
+struct PartialCall {
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+/// Puts a streamed answer together.
+#[derive(Default)]
+pub(super) struct ChatDecoder {
+    text: String,
+    reasoning: String,
+    refused: bool,
+    calls: BTreeMap<u64, PartialCall>,
+    finish: Option<String>,
+    usage: Usage,
+}
+
+impl Decoder for ChatDecoder {
+    fn event(&mut self, event: &SseEvent, seen: &mut Vec<ModelEvent>) -> Result<Progress, ProviderError> {
+        if event.data.trim() == "[DONE]" {
+            return Ok(Progress::Whole);
+        }
+        let chunk: Value =
+            serde_json::from_str(&event.data).map_err(|_| malformed("an event of the answer is not JSON"))?;
+        if !chunk["error"].is_null() {
+            return Err(errors::from_stream(&chunk["error"]));
+        }
+        let choice = &chunk["choices"][0];
+        let mut progress = Progress::None;
+        if add_usage(&mut self.usage, &chunk["usage"]) {
+            progress = Progress::Made;
+        }
+        if choice["delta"].is_object() {
+            progress = Progress::Made;
+            self.message(&choice["delta"], seen)?;
+        }
+        // Some servers send an empty reason until the end.
+        if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
+            progress = Progress::Made;
+            self.finish = Some(reason.to_owned());
+        }
+        Ok(progress)
+    }
+
+    fn finish(&mut self) -> Result<ModelReply, ProviderError> {
+        // A reason makes the answer whole even if the connection ends before the last event.
+        let reason = self.finish.take().ok_or_else(truncated)?;
+        Ok(self.reply(&reason))
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
+    }
+}
+
+impl ChatDecoder {
+    /// Takes a delta, or the message of a whole answer: they have the same fields.
+    fn message(&mut self, message: &Value, seen: &mut Vec<ModelEvent>) -> Result<(), ProviderError> {
+        let reasoning = message["reasoning_content"].as_str().or_else(|| message["reasoning"].as_str());
+        if let Some(piece) = reasoning.filter(|piece| !piece.is_empty()) {
+            self.reasoning.push_str(piece);
+            seen.push(ModelEvent::ThinkingDelta(piece.to_owned()));
+        }
+        let content = text_of(&message["content"]);
+        if !content.is_empty() {
+            self.text.push_str(&content);
+            seen.push(ModelEvent::TextDelta(content));
+        }
+        if let Some(piece) = message["refusal"].as_str().filter(|piece| !piece.is_empty()) {
+            self.refused = true;
+            self.text.push_str(piece);
+            seen.push(ModelEvent::TextDelta(piece.to_owned()));
+        }
+        for (position, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
+            self.call(call, position as u64, seen)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a piece of a call. Only the first piece has the id and the name; the index says whose piece it is.
+    fn call(&mut self, piece: &Value, position: u64, seen: &mut Vec<ModelEvent>) -> Result<(), ProviderError> {
+        let index = piece["index"].as_u64().unwrap_or(position);
+        if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&index) {
+            return Err(malformed("the answer has too many tool calls"));
+        }
+        let call = self.calls.entry(index).or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if call.id.is_empty() {
+            call.id = text(&piece["id"]);
+        }
+        let function = &piece["function"];
+        if call.name.is_empty() {
+            call.name = text(&function["name"]);
+            if !call.name.is_empty() {
+                seen.push(ModelEvent::ToolUseStarted { name: call.name.clone() });
+            }
+        }
+        match &function["arguments"] {
+            Value::String(piece) => call.arguments.push_str(piece),
+            // Some servers give the object itself.
+            object @ Value::Object(_) => call.arguments = object.to_string(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, reason: &str) -> ModelReply {
+        let mut blocks = Vec::new();
+        if !self.reasoning.is_empty() {
+            blocks.push(Block::Thinking { text: std::mem::take(&mut self.reasoning), signature: None });
+        }
+        if !self.text.is_empty() {
+            blocks.push(Block::Text { text: std::mem::take(&mut self.text) });
+        }
+        let calls = std::mem::take(&mut self.calls);
+        let called = !calls.is_empty();
+        blocks.extend(calls.into_values().map(|call| Block::ToolUse {
+            id: call.id,
+            name: call.name,
+            input: arguments(&call.arguments),
+        }));
+        let stop = match reason {
+            _ if self.refused => StopReason::Refusal,
+            // Some servers say `stop` although they call.
+            "stop" | "tool_calls" | "function_call" if called => StopReason::ToolUse,
+            "stop" => StopReason::EndTurn,
+            "tool_calls" | "function_call" => StopReason::ToolUse,
+            "length" => StopReason::MaxTokens,
+            "content_filter" => StopReason::Refusal,
+            other => StopReason::Other(errors::bounded(other)),
+        };
+        ModelReply { blocks, stop, usage: self.usage }
+    }
+}
+
+/// A content that is a text, or a list of parts with texts.
+fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// Reads an answer that came in one piece.
+pub(super) fn whole(answer: &Value) -> Result<ModelReply, ProviderError> {
+    if !answer["error"].is_null() {
+        return Err(errors::from_stream(&answer["error"]));
+    }
+    let choice = &answer["choices"][0];
+    if !choice["message"].is_object() {
+        return Err(malformed("the answer has no message"));
+    }
+    let mut decoder = ChatDecoder::default();
+    decoder.message(&choice["message"], &mut Vec::new())?;
+    add_usage(&mut decoder.usage, &answer["usage"]);
+    let reason = choice["finish_reason"].as_str().unwrap_or("stop").to_owned();
+    Ok(decoder.reply(&reason))
+}
+
+/// The vendor's input includes what came from the cache; ours does not. Says whether anything was reported.
+fn add_usage(usage: &mut Usage, report: &Value) -> bool {
+    let Some(prompt) = report["prompt_tokens"].as_u64() else { return false };
+    let details = &report["prompt_tokens_details"];
+    let cached = details["cached_tokens"].as_u64().or_else(|| report["prompt_cache_hit_tokens"].as_u64()).unwrap_or(0);
+    let written = details["cache_write_tokens"].as_u64().unwrap_or(0);
+    *usage = Usage {
+        input: prompt.saturating_sub(cached).saturating_sub(written),
+        cache_read: cached,
+        cache_write: written,
+        output: report["completion_tokens"].as_u64().unwrap_or(0),
+        reasoning: report["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
+    };
+    true
+}
