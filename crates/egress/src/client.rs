@@ -222,7 +222,10 @@ impl Endpoint {
 
     /// Masks what the vault knows: what a library or a server says is not ours to trust.
     pub(crate) fn masked(&self, text: &str) -> String {
-        text.to_owned()
+        match self.secret.as_ref() {
+            Some((_, _, vault)) => vault.redactor().redact(text).into_owned(),
+            None => text.to_owned(),
+        }
     }
 }
 

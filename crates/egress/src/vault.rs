@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use policy::redact::Redactor;
 use types::SecretName;
 
 use crate::sealed::{self, KEY_BYTES, Key, Unsealed};
@@ -160,6 +161,7 @@ struct Cache {
     values: BTreeMap<SecretName, SecretValue>,
     /// Every value seen since the start: a secret that was replaced stays masked.
     seen: Vec<(SecretName, String)>,
+    redactor: Arc<Redactor>,
 }
 
 /// Tells one state of the file from another: replacing it always makes a new inode.
@@ -208,6 +210,15 @@ impl Vault {
     /// Whether there is a secret of this name.
     pub fn contains(&self, name: &SecretName) -> Result<bool, VaultError> {
         Ok(self.refreshed()?.values.contains_key(name))
+    }
+
+    /// Masks every value that this vault holds or has held since it was opened. When the file cannot be read, the
+    /// values known so far stay masked.
+    pub fn redactor(&self) -> Arc<Redactor> {
+        match self.refreshed() {
+            Ok(cache) => cache.redactor.clone(),
+            Err(_) => self.cache().redactor.clone(),
+        }
     }
 
     /// The value of a secret, for a request's slot alone.
@@ -337,6 +348,7 @@ impl Cache {
         }
         let excess = self.seen.len().saturating_sub(MAX_REMEMBERED);
         self.seen.drain(..excess);
+        self.redactor = Arc::new(Redactor::new(self.seen.iter().cloned()));
     }
 }
 

@@ -47,7 +47,7 @@ fn check_anthropic(request: &SeenRequest) -> Checked {
 }
 
 fn check_order(request: &SeenRequest, at: usize) -> Checked {
-    let expected = if at % 2 == 0 { "user" } else { "assistant" };
+    let expected = if at.is_multiple_of(2) { "user" } else { "assistant" };
     let found = role(&request.messages[at]);
     ensure(found == expected, || format!("messages.{at}: roles must alternate from user on; found `{found}`"))?;
     let last = at + 1 == request.messages.len();
