@@ -45,7 +45,6 @@ impl Snapshots {
                 entries.insert(path, saved);
             }
         }
-        self.objects.sync()?;
         let manifest = Manifest {
             workspace: workspace.name.as_str().to_owned(),
             started,
@@ -55,10 +54,14 @@ impl Snapshots {
         if let (Some(id), Some(previous)) = (last, &previous)
             && previous.holds_the_same(&manifest)
         {
-            // Written again for its stamps, so that what was hashed now need not be hashed next time.
-            self.save(&workspace.name, id, &manifest)?;
+            if !previous.proves(&manifest) {
+                // Written again for its stamps, so that what was hashed now need not be hashed next time.
+                self.objects.sync()?;
+                self.save(&workspace.name, id, &manifest)?;
+            }
             return Ok(id.to_owned());
         }
+        self.objects.sync()?;
         let id = self.new_id(&workspace.name, last);
         self.save(&workspace.name, &id, &manifest)?;
         if ids.len() >= self.config.keep.saturating_add(PRUNE_EVERY) {
@@ -116,6 +119,15 @@ impl Manifest {
             && self.entries.iter().zip(&other.entries).all(|((path, saved), (other_path, other))| {
                 path == other_path && saved.without_stamp() == other.without_stamp()
             })
+    }
+
+    /// Whether its stamps alone show that `other` holds the same.
+    fn proves(&self, other: &Self) -> bool {
+        let is_proven = |(path, saved): (&PathBuf, &Saved)| match saved {
+            Saved::File { seen, .. } => known(self, path).is_some_and(|(before, _)| before == *seen),
+            Saved::Directory { .. } | Saved::Link { .. } | Saved::Special => true,
+        };
+        other.entries.iter().all(is_proven)
     }
 }
 
