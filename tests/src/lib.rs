@@ -1,1 +1,18 @@
-//! The end-to-end test harness.
+//! The end-to-end harness: a home, a repository with failing tests, the real binary as a child process, and a scripted
+//! model that works from what it sees. It holds no assertions; those stand in `tests/it`.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test harness starts processes, and a failed set-up must stop the test"
+)]
+
+pub mod brain;
+pub mod home;
+pub mod job;
+pub mod process;
+pub mod repository;
+
+pub use home::Home;
+pub use process::{Factotum, Finished};
+pub use repository::Repository;
