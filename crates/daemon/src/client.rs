@@ -1,85 +1,138 @@
 //! The client that the command line uses: the API over the home's Unix socket. It must offer nothing that the API does
 //! not.
 
-use std::path::Path;
+mod stream;
 
-use types::{Command, CommandReply, Envelope, Failure, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName};
+use std::{path::Path, time::Duration};
+
+use egress::{EgressError, LocalClient, Method};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use types::{Command, CommandReply, Failure, FailureKind, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName};
 
 use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView};
+use crate::failure::network;
 
-/// A connection to a running daemon. Each call opens its own socket connection.
-#[derive(Debug)]
-pub struct Client {}
+pub use stream::EventStream;
 
-/// Events as they happen; see [`Client::events`].
-#[derive(Debug)]
-pub struct EventStream {}
+/// The most bytes of one answer.
+const MAX_ANSWER: u64 = 64 << 20;
+/// How long one answer may take. Undo copies files, so it is generous.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A client of a running daemon. Calls are independent of each other and may run at the same time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    local: LocalClient,
+    /// Waits for nothing: a command-line program is stopped by ending it.
+    cancel: CancellationToken,
+}
 
 impl Client {
-    /// Finds the daemon of this home. Fails with kind `network` when none runs.
-    pub async fn connect(_home: &Path) -> Result<Self, Failure> {
-        todo!()
+    /// Finds the daemon of this home. Fails with kind `network` when none answers.
+    pub async fn connect(home: &Path) -> Result<Self, Failure> {
+        let socket = home.join("api.sock");
+        if !socket.exists() {
+            return Err(not_running("no factotum runs on this home"));
+        }
+        let client = Self { local: LocalClient::new(&socket), cancel: CancellationToken::new() };
+        client.health().await?;
+        Ok(client)
     }
 
     /// `GET /v1/health`.
     pub async fn health(&self) -> Result<Health, Failure> {
-        todo!()
+        self.get("/v1/health", &[]).await
     }
 
     /// `POST /v1/commands`.
-    pub async fn command(&self, _command: &Command) -> Result<CommandReply, Failure> {
-        todo!()
+    pub async fn command(&self, command: &Command) -> Result<CommandReply, Failure> {
+        let request = self.local.request(Method::POST, "/v1/commands").timeout(PATIENCE).json(command);
+        answer(request.send(&self.cancel).await.map_err(unreachable)?).await
     }
 
     /// `GET /v1/events`: everything after `after`, then what happens, until the daemon stops.
-    pub async fn events(&self, _after: Seq, _session: Option<SessionId>) -> Result<EventStream, Failure> {
-        todo!()
+    pub async fn events(&self, after: Seq, session: Option<SessionId>) -> Result<EventStream, Failure> {
+        let mut query = vec![("after", after.to_string())];
+        query.extend(session.map(|session| ("session", session.to_string())));
+        let request = self.local.request(Method::GET, "/v1/events").query(&query);
+        let response = request.send(&self.cancel).await.map_err(unreachable)?;
+        if response.is_success() { Ok(EventStream::new(response)) } else { Err(failure_of(response).await) }
     }
 
-    /// `GET /v1/sessions`.
+    /// `GET /v1/sessions`: latest first.
     pub async fn sessions(&self) -> Result<Vec<SessionView>, Failure> {
-        todo!()
+        self.get("/v1/sessions", &[]).await
     }
 
-    /// `GET /v1/sessions/ID/messages`.
-    pub async fn messages(&self, _session: SessionId) -> Result<Vec<MessageView>, Failure> {
-        todo!()
+    /// `GET /v1/sessions/ID/messages`: oldest first.
+    pub async fn messages(&self, session: SessionId) -> Result<Vec<MessageView>, Failure> {
+        self.get(&format!("/v1/sessions/{session}/messages"), &[]).await
     }
 
     /// `GET /v1/turns/ID`.
-    pub async fn turn(&self, _turn: TurnId) -> Result<TurnView, Failure> {
-        todo!()
+    pub async fn turn(&self, turn: TurnId) -> Result<TurnView, Failure> {
+        self.get(&format!("/v1/turns/{turn}"), &[]).await
     }
 
     /// `GET /v1/approvals`: the open requests, oldest first.
     pub async fn approvals(&self) -> Result<Vec<OwnerRequest>, Failure> {
-        todo!()
+        self.get("/v1/approvals", &[]).await
     }
 
-    /// `GET /v1/snapshots?workspace=NAME`: latest first.
-    pub async fn snapshots(&self, _workspace: Option<&WorkspaceName>) -> Result<Vec<SnapshotView>, Failure> {
-        todo!()
+    /// `GET /v1/snapshots?workspace=NAME`: latest first; the present session's workspace when absent.
+    pub async fn snapshots(&self, workspace: Option<&WorkspaceName>) -> Result<Vec<SnapshotView>, Failure> {
+        let query: Vec<_> = workspace.map(|name| ("workspace", name.to_string())).into_iter().collect();
+        self.get("/v1/snapshots", &query).await
     }
 
     /// `GET /v1/status`.
     pub async fn status(&self) -> Result<Status, Failure> {
-        todo!()
+        self.get("/v1/status", &[]).await
     }
 
     /// `GET /v1/doctor`: the checks that need the running daemon.
     pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
-        todo!()
+        self.get("/v1/doctor", &[]).await
     }
 
-    /// `GET /v1/log?after=N`: records of the audit log, oldest first, bounded.
-    pub async fn log(&self, _after: u64) -> Result<Vec<serde_json::Value>, Failure> {
-        todo!()
+    /// `GET /v1/log?after=N`: records of the audit log, oldest first, at most 1,000.
+    pub async fn log(&self, after: u64) -> Result<Vec<serde_json::Value>, Failure> {
+        self.get("/v1/log", &[("after", after.to_string())]).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Failure> {
+        let request = self.local.request(Method::GET, path).timeout(PATIENCE).query(query);
+        answer(request.send(&self.cancel).await.map_err(unreachable)?).await
     }
 }
 
-impl EventStream {
-    /// The next event; none when the daemon closed the stream.
-    pub async fn next(&mut self) -> Result<Option<Envelope>, Failure> {
-        todo!()
+async fn answer<T: DeserializeOwned>(response: egress::Response) -> Result<T, Failure> {
+    if response.is_success() {
+        return response.json_limited(MAX_ANSWER).await.map_err(|error| network(error, "is another version running?"));
     }
+    Err(failure_of(response).await)
+}
+
+/// The failure that an answer tells of; one of ours when it does not tell.
+async fn failure_of(response: egress::Response) -> Failure {
+    let status = response.status();
+    let text = response.text_prefix(64 << 10).await;
+    serde_json::from_str(&text).unwrap_or_else(|_| Failure {
+        kind: FailureKind::Internal,
+        error: format!("the daemon answered with status {status}"),
+        hint: Some("is another version of factotum running?".to_owned()),
+    })
+}
+
+fn unreachable(error: EgressError) -> Failure {
+    match error.kind {
+        // A socket without a listener is what a daemon that was killed leaves behind.
+        egress::EgressErrorKind::Connect => not_running("no factotum answers on this home"),
+        _ => network(error, "look at the daemon's log"),
+    }
+}
+
+fn not_running(error: &str) -> Failure {
+    network(error, "start it with `factotum up`, or name its home with --home")
 }

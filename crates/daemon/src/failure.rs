@@ -16,3 +16,9 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> Failure {
 pub(crate) fn network(error: impl std::fmt::Display, hint: impl Into<String>) -> Failure {
     Failure { kind: FailureKind::Network, error: error.to_string(), hint: Some(hint.into()) }
 }
+
+/// A failure of the store. Nothing is lost by it: what was not stored was not confirmed either.
+pub(crate) fn stored(error: store::StoreError) -> Failure {
+    let hint = error.hint();
+    Failure { kind: FailureKind::Internal, error: error.to_string(), hint: Some(hint) }
+}

@@ -2,15 +2,32 @@
 //! or a wire format, and no client may do more than the API offers. Start reading at [`Daemon::start`], then `router`.
 
 pub mod api;
+mod canary;
 pub mod client;
 mod clock;
+mod commands;
 pub mod config;
+mod core;
+mod deliver;
+mod doctor;
 mod failure;
 pub mod home;
 pub mod offline;
+mod outbox;
+mod practice;
+mod present;
+mod recovery;
+mod requests;
+mod router;
+mod sessions;
+mod slash;
 mod start;
+mod status;
+mod wiring;
 
+pub use channels::terminal;
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError};
 pub use home::{Home, HomeError};
 pub use start::{Daemon, Options, StartError, maybe_run_sandbox_init};
+pub use wiring::WiringError;

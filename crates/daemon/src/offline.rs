@@ -1,11 +1,26 @@
 //! What the command line may do without a running daemon: the configuration, secrets, the audit log, workspaces. All of
 //! it works on the home's files alone.
 
-use std::path::{Path, PathBuf};
+mod edit;
 
-use types::{Failure, SecretName, WorkspaceName};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use crate::api::views::Check;
+use egress::{SecretValue, Vault, VaultError};
+use store::{Store, StoreError, audit};
+use types::{Failure, FailureKind, SecretName, WorkspaceName};
+
+use crate::{
+    Config, Home, SystemClock,
+    api::views::Check,
+    config,
+    failure::{internal, stored, user},
+    wiring,
+};
+
+pub use edit::{config_set, workspace_add, workspace_remove};
 
 /// A workspace of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -26,18 +41,45 @@ pub struct VerifiedLog {
 }
 
 /// Checks `config.toml`, and that the secrets it names exist. Returns what a person should know.
-pub fn config_check(_home: &Path) -> Result<Vec<String>, Failure> {
-    todo!()
+pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
+    let config = Config::load(&config_path(home)).map_err(|error| error.failure())?;
+    let mut notes = Vec::new();
+    if !config_path(home).exists() {
+        notes.push("there is no config.toml; the defaults apply".to_owned());
+    }
+    match config.model() {
+        None => notes.push("no model is configured: the built-in practice model answers".to_owned()),
+        Some(model) => {
+            let provider = config.providers.get(model.provider);
+            if provider.is_some_and(|provider| !provider.prices.contains_key(model.model)) {
+                let text = "has no prices, so its costs are not counted and money limits cannot hold";
+                notes.push(format!("the model `{}` {text}", model.model));
+            }
+        }
+    }
+    for (name, workspace) in &config.workspaces {
+        if !workspace.path.is_dir() {
+            let error = format!("workspaces.{name}.path: there is no directory {}", workspace.path.display());
+            let hint = Some("make the directory, or correct the path".to_owned());
+            return Err(Failure { kind: FailureKind::Config, error, hint });
+        }
+    }
+    // A home without a vault has no secrets; opening one must not make files.
+    if home.is_dir() {
+        let vault = Vault::open(home).map_err(vault_failure)?;
+        wiring::require_secrets(&config, &vault).map_err(|error| error.failure())?;
+    }
+    Ok(notes)
 }
 
 /// The JSON schema of the configuration.
 pub fn config_schema() -> serde_json::Value {
-    todo!()
+    Config::schema()
 }
 
 /// A commented example of the configuration.
 pub fn config_example() -> &'static str {
-    todo!()
+    config::EXAMPLE
 }
 
 /// The path of the configuration file; it may be missing.
@@ -45,53 +87,96 @@ pub fn config_path(home: &Path) -> PathBuf {
     home.join("config.toml")
 }
 
-/// Stores a secret. `value` loses one trailing line break, since it usually comes from a pipe.
-pub fn secret_set(_home: &Path, _name: &SecretName, _value: Vec<u8>) -> Result<(), Failure> {
-    todo!()
+/// Stores a secret. `value` loses one trailing line break, since it usually comes from a pipe. The home is made when it
+/// is missing.
+pub fn secret_set(home: &Path, name: &SecretName, value: Vec<u8>) -> Result<(), Failure> {
+    let home = Home::open(home).map_err(|error| error.failure())?;
+    let hint = "give the secret as text on standard input";
+    let text = String::from_utf8(value).map_err(|_| user("the secret is not valid UTF-8", hint))?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    let value = SecretValue::new(text).map_err(|error| user(error.to_string(), hint))?;
+    Vault::open(home.path()).and_then(|vault| vault.set(name, value)).map_err(vault_failure)
 }
 
 /// The names of the stored secrets, sorted.
-pub fn secret_list(_home: &Path) -> Result<Vec<SecretName>, Failure> {
-    todo!()
+pub fn secret_list(home: &Path) -> Result<Vec<SecretName>, Failure> {
+    if !home.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vault::open(home).and_then(|vault| vault.names()).map_err(vault_failure)?;
+    names.sort();
+    Ok(names)
 }
 
 /// Removes a secret; false when there was none.
-pub fn secret_remove(_home: &Path, _name: &SecretName) -> Result<bool, Failure> {
-    todo!()
+pub fn secret_remove(home: &Path, name: &SecretName) -> Result<bool, Failure> {
+    if !home.is_dir() {
+        return Ok(false);
+    }
+    match Vault::open(home).and_then(|vault| vault.remove(name)) {
+        Ok(()) => Ok(true),
+        Err(VaultError::Missing { .. }) => Ok(false),
+        Err(error) => Err(vault_failure(error)),
+    }
 }
 
-/// Records of the audit log with a sequence number over `after`, at most `limit`, oldest first.
-pub fn log_show(_home: &Path, _after: u64, _limit: usize) -> Result<Vec<serde_json::Value>, Failure> {
-    todo!()
+/// Records of the audit log with a number over `after`, at most `limit`, oldest first.
+pub fn log_show(home: &Path, after: u64, limit: usize) -> Result<Vec<serde_json::Value>, Failure> {
+    let path = log_path(home);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    audit::read(&path, after, limit).map_err(internal)
 }
 
-/// Verifies the audit log's chain and its head. A broken log is a `Failure` of kind `task` that names the line.
-pub fn log_verify(_home: &Path) -> Result<VerifiedLog, Failure> {
-    todo!()
+/// Verifies the audit log's chain and its end. A broken log is a `Failure` of kind `task` that names the line.
+pub fn log_verify(home: &Path) -> Result<VerifiedLog, Failure> {
+    let path = log_path(home);
+    let head = match Store::open_read_only(home, Arc::new(SystemClock::new())) {
+        Ok(store) => store.audit_head().map_err(stored)?,
+        Err(StoreError::Missing { .. }) => None,
+        Err(error) => return Err(stored(error)),
+    };
+    if head.is_none() && !path.exists() {
+        return Ok(VerifiedLog { records: 0, last_hash: String::new() });
+    }
+    let verified = match head {
+        Some(head) => audit::verify_with_head(&path, &head),
+        None => audit::verify(&path),
+    };
+    match verified {
+        Ok(audit::Verified { records, last_hash }) => Ok(VerifiedLog { records, last_hash }),
+        Err(broken) => Err(Failure {
+            kind: FailureKind::Task,
+            error: format!("the audit log was changed: {broken}"),
+            hint: Some("compare it with a backup; whoever changed it had the rights of this user".to_owned()),
+        }),
+    }
 }
 
 /// The configured workspaces.
-pub fn workspace_list(_home: &Path) -> Result<Vec<WorkspaceEntry>, Failure> {
-    todo!()
+pub fn workspace_list(home: &Path) -> Result<Vec<WorkspaceEntry>, Failure> {
+    let config = Config::load(&config_path(home)).map_err(|error| error.failure())?;
+    let entry = |(name, workspace): (String, config::WorkspaceConfig)| {
+        WorkspaceName::new(name).map(|name| WorkspaceEntry { name, path: workspace.path }).map_err(internal)
+    };
+    config.workspaces.into_iter().map(entry).collect()
 }
 
-/// Adds a workspace to `config.toml` and keeps the file's comments. The directory must exist.
-pub fn workspace_add(_home: &Path, _name: &WorkspaceName, _path: &Path) -> Result<(), Failure> {
-    todo!()
+/// The checks of `doctor` that need no running daemon; only the named one when `only` is given. The check
+/// `sandbox-start` is made only when it is named, since it starts a sandbox in a scratch workspace.
+pub async fn doctor(home: &Path, only: Option<&str>) -> Vec<Check> {
+    crate::doctor::offline(home, only).await
 }
 
-/// Removes a workspace from `config.toml`; its directory stays. False when there was none of this name.
-pub fn workspace_remove(_home: &Path, _name: &WorkspaceName) -> Result<bool, Failure> {
-    todo!()
+fn log_path(home: &Path) -> PathBuf {
+    home.join("audit.log")
 }
 
-/// Sets values in `config.toml`, keeping its comments: each key is a dotted path such as `agent.model`, each value TOML.
-/// The file is written 0600 and only if the result is a valid configuration.
-pub fn config_set(_home: &Path, _values: &[(String, String)]) -> Result<(), Failure> {
-    todo!()
-}
-
-/// The checks of `doctor` that need no running daemon.
-pub async fn doctor(_home: &Path) -> Vec<Check> {
-    todo!()
+fn vault_failure(error: VaultError) -> Failure {
+    Failure {
+        kind: FailureKind::Config,
+        error: error.to_string(),
+        hint: Some("look at the files `vault` and `vault.key` in the home directory".to_owned()),
+    }
 }

@@ -1,15 +1,36 @@
 //! Starting and stopping the daemon: the one place that knows all parts.
 
+mod signals;
+
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use channels::{Channel, TelegramChannel};
+use egress::Vault;
+use sandbox::{Pool, Snapshots};
+use store::{NewSession, Store, StoreError};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
-use types::{Clock, Failure, Provider};
+use types::{ChannelId, Clock, Failure, FailureKind, Provider};
 
-use crate::{Config, SystemClock};
+use crate::{
+    Config, ConfigError, Home, HomeError, SystemClock,
+    api::{self, Listeners, Token, views::CanaryView},
+    canary,
+    core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
+    home::InstanceLock,
+    outbox, practice, recovery, requests, router,
+    sessions::{self, Order, Sessions},
+    wiring::{self, Ground, WiringError},
+};
 
 /// How to start.
 pub struct Options {
@@ -19,64 +40,231 @@ pub struct Options {
     pub config: Option<Config>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// A provider in place of the configured one; for tests.
+    /// A provider in place of the configured one.
     pub provider: Option<Arc<dyn Provider>>,
+    /// Messengers beside the configured ones, each with the ids that may use it; the first is the owner.
+    pub channels: Vec<(Arc<dyn Channel>, Vec<String>)>,
 }
 
 impl Options {
     /// The usual way: configuration from the home, the system's clock.
     pub fn new(home: impl Into<PathBuf>) -> Self {
-        Self { home: home.into(), config: None, clock: Arc::new(SystemClock::new()), provider: None }
+        Self {
+            home: home.into(),
+            config: None,
+            clock: Arc::new(SystemClock::new()),
+            provider: None,
+            channels: Vec::new(),
+        }
     }
 }
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {}
+pub enum StartError {
+    /// The home cannot be used, or another daemon uses it.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The configuration has a mistake.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The configuration cannot be put in force.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault cannot be opened.
+    #[error(transparent)]
+    Vault(#[from] egress::VaultError),
+    /// The store of saved workspaces cannot be opened.
+    #[error("saved workspaces cannot be opened: {0}")]
+    Snapshots(#[from] sandbox::SnapshotError),
+    /// The API's address is taken or not ours.
+    #[error("{0}")]
+    Listen(String),
+}
 
 impl StartError {
     /// What the owner sees.
     pub fn failure(&self) -> Failure {
-        match *self {}
+        let of = |kind, hint: &str| Failure { kind, error: self.to_string(), hint: Some(hint.to_owned()) };
+        match self {
+            Self::Home(error) => error.failure(),
+            Self::Config(error) => error.failure(),
+            Self::Wiring(error) => error.failure(),
+            Self::Store(error) => of(FailureKind::Internal, &error.hint()),
+            Self::Vault(_) => of(FailureKind::Config, "look at `vault` and `vault.key` in the home directory"),
+            Self::Snapshots(_) => of(FailureKind::Internal, "look at the directory `snapshots` in the home directory"),
+            Self::Listen(_) => of(
+                FailureKind::Config,
+                "stop the program that uses the address, or set another `listen` under [api] in config.toml",
+            ),
+        }
     }
 }
 
 /// A running daemon.
-pub struct Daemon {}
+pub struct Daemon {
+    core: Arc<Core>,
+    /// The parts that stop first, and those that stop last.
+    parts: JoinSet<()>,
+    outbox: JoinSet<()>,
+    api: JoinSet<()>,
+    notes: Vec<String>,
+    _lock: InstanceLock,
+}
 
 impl Daemon {
     /// Starts everything and returns once the API answers.
-    pub async fn start(_options: Options) -> Result<Self, StartError> {
-        todo!()
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let home = Home::open(&options.home)?;
+        let lock = home.lock()?;
+        let config = match options.config {
+            Some(config) => config,
+            None => Config::load(&home.config())?,
+        };
+        config.check()?;
+        let listeners = api::bind(config.api.listen, &home.socket())
+            .await
+            .map_err(|error| StartError::Listen(error.to_string()))?;
+        let token = Token::open(&home)?;
+        let store = Store::open(home.path(), options.clock.clone())?;
+        let vault = Vault::open(home.path())?;
+        let (sessions, orders) = Sessions::new();
+        let (canary, canary_state) = watch::channel(CanaryView::Running);
+        let messengers = messengers(&config, &vault, options.channels)?;
+        let pool = Arc::new(Pool::new(config.sandbox.clone(), home.path()));
+        let snapshots = Snapshots::open(home.path(), config.snapshots.clone())?;
+        let practising = config.model().is_none() && options.provider.is_none();
+        let (clock, provider, workspaces) = (options.clock, options.provider, Workspaces::default());
+        let ground = Ground { home, clock, store, vault, pool, snapshots, workspaces, provider };
+        let live = wiring::build(&ground, config)?;
+        let address = listeners.address;
+        let core = Arc::new(Core::new(Parts { ground, live, messengers, sessions, canary: canary_state, address }));
+        ensure_main_session(&core).await?;
+        let mut daemon = Self {
+            core,
+            parts: JoinSet::new(),
+            outbox: JoinSet::new(),
+            api: JoinSet::new(),
+            notes: practising.then(|| practice::NOTE.to_owned()).into_iter().collect(),
+            _lock: lock,
+        };
+        daemon.launch(listeners, token, orders, canary);
+        Ok(daemon)
+    }
+
+    /// Starts the parts. Each is owned by one of the sets and joined when the daemon stops.
+    fn launch(
+        &mut self,
+        listeners: Listeners,
+        token: Token,
+        orders: mpsc::Receiver<Order>,
+        canary: watch::Sender<CanaryView>,
+    ) {
+        let core = &self.core;
+        self.api.spawn(api::serve(core.clone(), listeners, token));
+        self.parts.spawn(sessions::supervise(core.clone(), orders));
+        self.parts.spawn(requests::follow(core.clone()));
+        self.parts.spawn(recovery::recover(core.clone()));
+        for id in core.messengers.keys() {
+            self.parts.spawn(router::serve(core.clone(), id.clone()));
+        }
+        self.outbox.spawn(outbox::pump(core.clone()));
+        self.parts.spawn(canary::run(core.clone(), canary));
     }
 
     /// The TCP address of the API.
     pub fn addr(&self) -> SocketAddr {
-        todo!()
+        self.core.address
     }
 
     /// The home directory.
     pub fn home(&self) -> &Path {
-        todo!()
+        self.core.home.path()
     }
 
     /// What a person who starts it should know, such as that the practice model answers.
     pub fn notes(&self) -> &[String] {
-        todo!()
+        &self.notes
     }
 
     /// Runs until `cancel` is cancelled or SIGTERM or SIGINT arrives (SIGUSR1 stops all turns), then stops in order.
-    pub async fn run_until(self, _cancel: CancellationToken) {
-        todo!()
+    pub async fn run_until(mut self, cancel: CancellationToken) {
+        signals::wait(&self.core, &mut self.parts, cancel).await;
+        self.stop().await;
     }
 
     /// Stops in order: no more input, turns finished or checkpointed, outbox flushed, processes killed, store closed.
-    pub async fn stop(self) {
-        todo!()
+    /// Each step has a deadline, so that it ends.
+    pub async fn stop(mut self) {
+        let phases = self.core.phases.clone();
+        phases.stopping.cancel();
+        within("ending the turns", Duration::from_secs(13), &mut self.parts).await;
+        phases.flushing.cancel();
+        within("sending what is owed", Duration::from_secs(7), &mut self.outbox).await;
+        let pool = self.core.pool.clone();
+        if tokio::time::timeout(Duration::from_secs(3), pool.stop_all()).await.is_err() {
+            tracing::error!("some sandboxes did not stop in time; the kernel ends them with this process");
+        }
+        phases.closing.cancel();
+        self.core.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(2), self.core.tasks.wait()).await.is_err() {
+            tracing::warn!("some short work was cut off");
+        }
+        within("closing the API", Duration::from_secs(2), &mut self.api).await;
+        if tokio::time::timeout(Duration::from_secs(5), self.core.store.close()).await.is_err() {
+            tracing::error!("the journal did not close in time; it recovers at the next start");
+        }
     }
+}
+
+/// Joins a set of parts, and aborts what is left at the deadline.
+async fn within(what: &str, deadline: Duration, parts: &mut JoinSet<()>) {
+    let all = async {
+        while let Some(ended) = parts.join_next().await {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a part of the daemon had panicked");
+            }
+        }
+    };
+    if tokio::time::timeout(deadline, all).await.is_err() {
+        tracing::warn!("{what} took too long and was cut off");
+        parts.shutdown().await;
+    }
+}
+
+/// The configured messengers and those that were given.
+fn messengers(
+    config: &Config,
+    vault: &Vault,
+    given: Vec<(Arc<dyn Channel>, Vec<String>)>,
+) -> Result<BTreeMap<ChannelId, Messenger>, WiringError> {
+    let mut all = BTreeMap::new();
+    for (name, telegram) in &config.channels.telegram {
+        let allow = telegram.allow.iter().map(ToString::to_string).collect();
+        let channel = TelegramChannel::new(name, telegram.clone(), vault.clone())
+            .map_err(|source| WiringError::Channel { channel: format!("telegram/{name}"), source })?;
+        all.insert(channel.id().clone(), Messenger { channel: Arc::new(channel), allow });
+    }
+    for (channel, allow) in given {
+        all.insert(channel.id().clone(), Messenger { channel, allow });
+    }
+    Ok(all)
+}
+
+/// The main session exists from the first start on, so that a message only ever has to find it.
+async fn ensure_main_session(core: &Arc<Core>) -> Result<(), StoreError> {
+    let workspace = core.live().default_workspace.clone();
+    if core.store.session_by_key(MAIN_SESSION)?.is_some() {
+        return Ok(());
+    }
+    let new = NewSession { key: Some(MAIN_SESSION.to_owned()), title: "main".to_owned(), workspace };
+    core.store.transact(move |tx| tx.create_session(new)).await.map(|_| ())
 }
 
 /// Must be the first thing in `main`: when this process was started as the inside of a sandbox, it never returns.
 pub fn maybe_run_sandbox_init() {
-    todo!()
+    sandbox::maybe_run_init();
 }

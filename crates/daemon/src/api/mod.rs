@@ -1,4 +1,12 @@
 //! The HTTP API on the Unix socket and on the loopback address: what every client speaks. It must hold no logic of its
-//! own: commands go to the router, reads to the store.
+//! own: commands go to `commands`, reads to the store.
 
+mod auth;
+mod commands;
+mod events;
+mod reads;
+mod serve;
 pub mod views;
+
+pub(crate) use auth::Token;
+pub(crate) use serve::{Listeners, bind, serve};

@@ -1,0 +1,121 @@
+//! Who may speak to the API over TCP: whoever can read the token in the home. The Unix socket needs none, since only
+//! its owner can open it.
+
+use std::{
+    fmt,
+    io::{Read, Write},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use types::{Failure, FailureKind};
+
+use super::commands::Refused;
+use crate::{Home, HomeError, home::private_file};
+
+/// The bearer token of the TCP API, by its hash. Comparing hashes takes the same time wherever two tokens differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token([u8; 32]);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Token {
+    /// Reads the home's token; makes one of 256 random bits when there is none.
+    pub fn open(home: &Home) -> Result<Self, HomeError> {
+        let failed = |source| HomeError::Open { path: home.token(), source };
+        let mut file = private_file().open(home.token()).map_err(failed)?;
+        let mut text = String::new();
+        (&mut file).take(1_024).read_to_string(&mut text).map_err(failed)?;
+        if text.trim().len() < 32 {
+            let mut bytes = [0_u8; 32];
+            getrandom::fill(&mut bytes).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+            text = hex::encode(bytes);
+            file.set_len(0).map_err(failed)?;
+            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
+        }
+        Ok(Self::of(text.trim()))
+    }
+
+    fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    fn admits(self, header: Option<&str>) -> bool {
+        header.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|token| Self::of(token.trim()) == self)
+    }
+}
+
+/// Refuses a request without the token, and one that a browser was tricked into sending: a name that was rebound to
+/// the loopback address shows in the Host header.
+pub(super) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
+    match refusal(token, request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(token: Token, headers: &HeaderMap) -> Option<Response> {
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if !header(header::HOST).is_some_and(is_local) {
+        let hint = "call it by 127.0.0.1 or localhost";
+        return Some(refuse(StatusCode::FORBIDDEN, "the request names another host", hint));
+    }
+    if !token.admits(header(header::AUTHORIZATION)) {
+        let hint = "send `Authorization: Bearer TOKEN` with the content of api.token in the home directory";
+        return Some(refuse(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong", hint));
+    }
+    None
+}
+
+fn refuse(status: StatusCode, error: &str, hint: &str) -> Response {
+    let failure = Failure { kind: FailureKind::User, error: error.to_owned(), hint: Some(hint.to_owned()) };
+    Refused { status, failure }.into_response()
+}
+
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_made_once_and_compared_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let token = Token::open(&home).unwrap();
+        assert_eq!(token, Token::open(&home).unwrap());
+        let text = std::fs::read_to_string(home.token()).unwrap();
+        assert_eq!(text.trim().len(), 64);
+        assert!(token.admits(Some(&format!("Bearer {}", text.trim()))));
+        for wrong in [None, Some(""), Some("Bearer "), Some("Bearer x"), Some(text.trim())] {
+            assert!(!token.admits(wrong), "{wrong:?}");
+        }
+        assert_eq!(format!("{token:?}"), "Token");
+    }
+
+    #[test]
+    fn only_local_names_are_hosts() {
+        for good in ["127.0.0.1:7717", "localhost", "[::1]:7717", "localhost:1"] {
+            assert!(is_local(good), "{good}");
+        }
+        for bad in ["example.org", "127.0.0.1.example.org:80", "", "10.0.0.1", "[2001:db8::1]"] {
+            assert!(!is_local(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The sandbox's self-test: it runs after readiness, in the background, and unattended work waits for it.
+
+use std::sync::Arc;
+
+use sandbox::{CanaryReport, Outcome, SandboxConfig};
+use tokio::sync::watch;
+use types::{Event, Level};
+
+use crate::{api::views::CanaryView, core::Core};
+
+/// Runs the list of escapes inside a real sandbox and publishes what came of it.
+pub(crate) async fn run(core: Arc<Core>, state: watch::Sender<CanaryView>) {
+    let config = core.live().config.sandbox.clone();
+    let stopping = core.phases.stopping.clone();
+    let result = tokio::select! {
+        () = stopping.cancelled() => return,
+        result = test(&config) => result,
+    };
+    if let CanaryView::Failed { error } = &result {
+        tracing::error!(%error, "the sandbox failed its self-test; unattended work is refused");
+        let text = format!("the sandbox failed its self-test, so unattended work is refused: {error}");
+        let notice = Event::Notice { level: Level::Error, text };
+        if let Err(error) = core.store.transact(move |tx| tx.record(None, None, notice)).await {
+            tracing::error!(%error, "the notice could not be stored");
+        }
+    }
+    state.send_replace(result);
+}
+
+/// Runs the list and says what came of it.
+pub(crate) async fn test(config: &SandboxConfig) -> CanaryView {
+    match sandbox::canary(config).await {
+        Ok(report) => judge(&report),
+        Err(error) => CanaryView::Failed { error: error.to_string() },
+    }
+}
+
+fn judge(report: &CanaryReport) -> CanaryView {
+    let escaped: Vec<&str> =
+        report.rows.iter().filter(|row| matches!(row.outcome, Outcome::Escaped)).map(|row| row.what.as_ref()).collect();
+    match escaped.first() {
+        None => CanaryView::Held { attempts: report.rows.len(), quota: format!("{:?}", report.quota) },
+        Some(first) => {
+            CanaryView::Failed { error: format!("{} of the attempts got out, first: {first}", escaped.len()) }
+        }
+    }
+}

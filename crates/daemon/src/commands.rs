@@ -1,0 +1,78 @@
+//! Carrying out what clients and chats ask for. Both come through here, so that no client can do more than another.
+
+pub(crate) mod answer;
+pub(crate) mod reload;
+pub(crate) mod send;
+mod spoken;
+pub(crate) mod undo;
+
+use std::sync::Arc;
+
+use types::{ChannelId, Command, CommandReply, Failure, Origin};
+
+use crate::{
+    core::Core,
+    failure::user,
+    sessions::{self, Stopped},
+};
+
+/// Carries out a command that came over the API: its caller has proved to be the owner.
+pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<CommandReply, Failure> {
+    match command {
+        Command::Send { text, session, workspace, when_busy, id } => {
+            let remote_id = match id {
+                Some(id) if id.is_empty() || id.len() > 128 => {
+                    return Err(user(
+                        "the message's id must have 1 to 128 bytes",
+                        "leave it out, or use a shorter one",
+                    ));
+                }
+                Some(id) => id,
+                None => random_id()?,
+            };
+            let selection = match session {
+                None => send::Selection::Current,
+                Some(name) if name == "new" => send::Selection::New,
+                Some(name) => send::Selection::Named(name),
+            };
+            let incoming = send::Incoming {
+                channel: ChannelId::api(),
+                remote_id,
+                reply_to: None,
+                text,
+                selection,
+                workspace,
+                when_busy,
+                origin: Origin::Owner,
+            };
+            send::accept(core, incoming).await
+        }
+        Command::Stop { session } => {
+            let session = session.map(|name| core.find_session(&name)).transpose()?.map(|session| session.id);
+            let stopped = sessions::stop(core, session).await;
+            Ok(CommandReply::Done { text: stopped_text(stopped) })
+        }
+        Command::Answer { request, answer } => {
+            answer::answer(core, request, answer, ChannelId::api()).await.map(|text| CommandReply::Done { text })
+        }
+        Command::Undo { workspace, snapshot } => {
+            undo::undo(core, workspace, snapshot).await.map(|text| CommandReply::Done { text })
+        }
+        Command::Reload => reload::reload(core).map(|text| CommandReply::Done { text }),
+    }
+}
+
+fn stopped_text(stopped: Stopped) -> String {
+    match stopped.turns {
+        0 => "nothing was running".to_owned(),
+        1 => "stopped one task".to_owned(),
+        more => format!("stopped {more} tasks"),
+    }
+}
+
+/// An id for a message that its sender gave none.
+fn random_id() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(crate::failure::internal)?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,76 @@
+//! The owner's answers to open requests.
+
+use std::sync::Arc;
+
+use types::{Answer, Ask, ChannelId, Failure, OwnerRequest, RequestId};
+
+use crate::{
+    core::Core,
+    failure::{stored, user},
+};
+
+/// The most bytes of an answer in words.
+const MAX_WORDS: usize = 64 << 10;
+
+/// Settles a request. Returns what to say to whoever answered.
+pub(crate) async fn answer(
+    core: &Arc<Core>,
+    id: RequestId,
+    answer: Answer,
+    channel: ChannelId,
+) -> Result<String, Failure> {
+    let request = core.store.request(id).map_err(stored)?;
+    let request =
+        request.ok_or_else(|| user(format!("there is no request {id}"), "`factotum approvals` lists them"))?;
+    fits(&request, &answer)?;
+    if let Some(settled) = &request.answer {
+        return Err(already(id, settled));
+    }
+    if core.clock.now() >= request.expires_at {
+        return Err(user(format!("request {id} has expired"), "ask the agent to try again"));
+    }
+    let text = outcome(&answer);
+    let recorded = answer.clone();
+    let first = core.store.transact(move |tx| tx.answer(id, recorded, Some(channel))).await.map_err(stored)?;
+    if first {
+        return Ok(format!("request {id}: {text}"));
+    }
+    // Somebody else was quicker between our look and the write.
+    let settled = core.store.request(id).map_err(stored)?.and_then(|request| request.answer);
+    Err(already(id, &settled.unwrap_or(Answer::Withdrawn)))
+}
+
+/// Whether this kind of answer settles this kind of request.
+fn fits(request: &OwnerRequest, answer: &Answer) -> Result<(), Failure> {
+    match (&request.ask, answer) {
+        (_, Answer::Expired | Answer::Withdrawn) => {
+            Err(user("only the daemon may let a request expire", "answer with approved, denied or text"))
+        }
+        (Ask::Approval(_), Answer::Approved | Answer::Denied) | (Ask::Question { .. }, Answer::Denied) => Ok(()),
+        (Ask::Approval(_), Answer::Text { .. }) => {
+            Err(user("words are not an approval", "approve or deny it by its number"))
+        }
+        (Ask::Question { .. }, Answer::Approved) => {
+            Err(user("the agent asked a question; it needs words", "answer in words"))
+        }
+        (Ask::Question { .. }, Answer::Text { text }) if text.len() > MAX_WORDS => {
+            Err(user("the answer is longer than 64 KiB", "shorten it"))
+        }
+        (Ask::Question { .. }, Answer::Text { .. }) => Ok(()),
+    }
+}
+
+fn already(id: RequestId, settled: &Answer) -> Failure {
+    user(format!("request {id} was settled before: {}", outcome(settled)), "nothing more is to be done")
+}
+
+/// An answer in a word or two.
+pub(crate) fn outcome(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Approved => "approved",
+        Answer::Denied => "denied",
+        Answer::Expired => "expired without an answer",
+        Answer::Withdrawn => "withdrawn, since its task is over",
+        Answer::Text { .. } => "answered",
+    }
+}

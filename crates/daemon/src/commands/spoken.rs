@@ -1,0 +1,100 @@
+//! Carrying out slash commands.
+
+use std::sync::Arc;
+
+use store::NewSession;
+use types::{Answer, CommandReply, Failure, Origin, SessionId, WorkspaceName};
+
+use super::{
+    answer,
+    send::{self, Incoming},
+    stopped_text, undo,
+};
+use crate::{
+    core::{CURRENT_SESSION, Core},
+    failure::{stored, user},
+    sessions,
+    slash::{HELP, Slash},
+    status,
+};
+
+/// How many sessions `/sessions` lists.
+const LISTED: usize = 20;
+
+/// Does what the owner typed and says what came of it. Somebody who is merely allowed to talk may only ask for help.
+pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slash) -> Result<CommandReply, Failure> {
+    if incoming.origin != Origin::Owner && slash != Slash::Help {
+        return Err(user("only the owner may give commands", "write a message without a slash"));
+    }
+    let text = match slash {
+        Slash::Help => HELP.to_owned(),
+        Slash::New { title } => new_session(core, title, incoming.workspace.clone()).await?,
+        Slash::Sessions => list_sessions(core)?,
+        Slash::Resume(session) => resume(core, session).await?,
+        Slash::Stop => stopped_text(sessions::stop(core, None).await),
+        Slash::Status => status::in_words(core)?,
+        Slash::Undo => undo::undo(core, None, None).await?,
+        Slash::Approve(request) => answer::answer(core, request, Answer::Approved, incoming.channel.clone()).await?,
+        Slash::Deny(request) => answer::answer(core, request, Answer::Denied, incoming.channel.clone()).await?,
+        Slash::Workspace(name) => change_workspace(core, name).await?,
+        Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
+        Slash::Cost => status::cost_in_words(core)?,
+        Slash::Queue(_) | Slash::Interrupt(_) => {
+            return Err(crate::failure::internal("a message was taken for a command"));
+        }
+    };
+    Ok(CommandReply::Said { text })
+}
+
+async fn new_session(
+    core: &Arc<Core>,
+    title: Option<String>,
+    workspace: Option<WorkspaceName>,
+) -> Result<String, Failure> {
+    if let Some(name) = &workspace {
+        core.workspace(name)?;
+    }
+    // A fresh start keeps the workspace: the owner goes on with the same thing more often than not.
+    let present = core.store.session(core.current_session()?).map_err(stored)?.map(|session| session.workspace);
+    let configured = present.filter(|name| core.workspaces.get(name).is_some());
+    let workspace = workspace.or(configured).unwrap_or_else(|| core.live().default_workspace.clone());
+    let title = send::title(&title.unwrap_or_else(|| "untitled".to_owned()));
+    let shown = format!("in workspace {workspace}");
+    let id = core
+        .store
+        .transact(move |tx| {
+            let id = tx.create_session(NewSession { key: None, title, workspace })?;
+            tx.set_cursor(CURRENT_SESSION, id.to_string())?;
+            Ok(id)
+        })
+        .await
+        .map_err(stored)?;
+    Ok(format!("session {id} begins, {shown}"))
+}
+
+fn list_sessions(core: &Core) -> Result<String, Failure> {
+    let current = core.current_session()?;
+    let sessions = core.store.sessions(LISTED).map_err(stored)?;
+    let lines: Vec<String> = sessions
+        .iter()
+        .map(|session| {
+            let mark = if session.id == current { "*" } else { " " };
+            let running = if core.sessions.running_turn(session.id).is_some() { ", working" } else { "" };
+            let name = session.key.as_ref().map(|key| format!(" ({key})")).unwrap_or_default();
+            format!("{mark} {}{name} {} [{}{running}]", session.id, session.title, session.workspace)
+        })
+        .collect();
+    Ok(format!("{}\n/resume N goes to one", lines.join("\n")))
+}
+
+async fn resume(core: &Arc<Core>, id: SessionId) -> Result<String, Failure> {
+    let session = core.find_session(&id.to_string())?;
+    core.store.transact(move |tx| tx.set_cursor(CURRENT_SESSION, id.to_string())).await.map_err(stored)?;
+    Ok(format!("session {id} goes on: {} [{}]", session.title, session.workspace))
+}
+
+async fn change_workspace(core: &Arc<Core>, name: WorkspaceName) -> Result<String, Failure> {
+    let workspace = core.workspace(&name)?;
+    send::move_session(core, core.current_session()?, Some(&name)).await?;
+    Ok(format!("this session works in {name} ({})", workspace.dir().display()))
+}

@@ -1,0 +1,177 @@
+//! Putting a workspace back to before the last task that wrote to it.
+
+use std::sync::Arc;
+
+use policy::{Act, decide_own};
+use sandbox::Workspace;
+use store::SnapshotRow;
+use types::{Event, Failure, SnapshotId, WorkspaceName};
+
+use crate::{
+    core::Core,
+    failure::{internal, stored, user},
+};
+
+/// The latest sessions, whose sandboxes may live; older ones were reaped.
+const SESSIONS: usize = 1_000;
+
+/// Restores a snapshot. The present state is saved first, so that an undo can be undone by its number.
+pub(crate) async fn undo(
+    core: &Arc<Core>,
+    workspace: Option<WorkspaceName>,
+    snapshot: Option<SnapshotId>,
+) -> Result<String, Failure> {
+    let name = match workspace {
+        Some(name) => name,
+        None => present_workspace(core)?,
+    };
+    let workspace = core.workspace(&name)?;
+    stands_still(core, &name)?;
+    let rows = core.store.snapshots(&name).map_err(stored)?;
+    let place = core.store.cursor(&cursor(&name)).map_err(stored)?.and_then(|text| Place::read(&text));
+    let chosen = choose(&rows, snapshot, place).ok_or_else(|| {
+        user(format!("nothing is saved to go back to in workspace {name}"), "see `factotum undo --list`")
+    })?;
+    let (id, target) = (chosen.id, chosen.manifest.clone());
+    still(core, &name).await?;
+    let (before, restored) = restore(core, workspace, target).await?;
+    let event = Event::SnapshotRestored { snapshot: id, workspace: name.clone() };
+    let record = move |tx: &mut store::Tx<'_>| {
+        let saved = tx.add_snapshot(&name, None, before)?;
+        tx.set_cursor(cursor(&name), Place { at: id, saved }.write())?;
+        tx.record(None, None, event)?;
+        Ok((saved, name))
+    };
+    let (saved, name) = core.store.transact(record).await.map_err(stored)?;
+    let back = format!("`factotum undo --snapshot {saved}` takes this back");
+    Ok(format!("workspace {name} is back at snapshot {id}: {restored}; {back}"))
+}
+
+/// The workspace of the session that the owner is in.
+fn present_workspace(core: &Core) -> Result<WorkspaceName, Failure> {
+    let session = core.store.session(core.current_session()?).map_err(stored)?;
+    session.map(|session| session.workspace).ok_or_else(|| internal("the present session is missing"))
+}
+
+/// A task that writes while we restore would leave a mixture.
+fn stands_still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
+    for (session, turn) in core.sessions.running() {
+        let there = core.store.session(session).map_err(stored)?.is_some_and(|session| session.workspace == *name);
+        if there {
+            let hint = "wait for it, or stop it with /stop";
+            return Err(user(format!("task {turn} is running in workspace {name}"), hint));
+        }
+    }
+    Ok(())
+}
+
+/// Ends what a task left running in the background there: it could write while we restore.
+async fn still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
+    for session in core.store.sessions(SESSIONS).map_err(stored)? {
+        if session.workspace == *name {
+            core.pool.stop_session(session.id).await;
+        }
+    }
+    Ok(())
+}
+
+/// Where the last undo left the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// The snapshot that was restored.
+    at: SnapshotId,
+    /// The one that was taken just before: tasks that wrote since have later ones.
+    saved: SnapshotId,
+}
+
+impl Place {
+    fn read(text: &str) -> Option<Self> {
+        let (at, saved) = text.split_once(' ')?;
+        Some(Self { at: SnapshotId(at.parse().ok()?), saved: SnapshotId(saved.parse().ok()?) })
+    }
+
+    fn write(self) -> String {
+        format!("{} {}", self.at, self.saved)
+    }
+}
+
+/// The named snapshot; or the latest one that a task caused. After an undo, the one before it, so that several undos go
+/// further and further back until a task writes again.
+fn choose(rows: &[SnapshotRow], named: Option<SnapshotId>, place: Option<Place>) -> Option<&SnapshotRow> {
+    if let Some(named) = named {
+        return rows.iter().find(|row| row.id == named);
+    }
+    let by_tasks = || rows.iter().filter(|row| row.turn.is_some());
+    let latest = by_tasks().max_by_key(|row| row.id)?;
+    match place {
+        Some(place) if latest.id <= place.saved => by_tasks().filter(|row| row.id < place.at).max_by_key(|row| row.id),
+        Some(_) | None => Some(latest),
+    }
+}
+
+/// Saves the present state, then restores the other one. Returns the saved one's manifest and what was done, in words.
+async fn restore(core: &Core, workspace: Workspace, target: String) -> Result<(String, String), Failure> {
+    let snapshots = core.snapshots.clone();
+    let work = move || {
+        let grant = decide_own(Act::Undo, workspace.name.clone());
+        let before = snapshots.take(&grant, &workspace)?;
+        let done = snapshots.restore(&grant, &workspace, &target)?;
+        Ok::<_, sandbox::SnapshotError>((before, in_words(&done)))
+    };
+    let hint = "the workspace may be partly restored; run it again once the cause is mended";
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| internal("the undo broke off"))?
+        .map_err(|error| user(format!("the undo failed: {error}"), hint))
+}
+
+fn in_words(done: &sandbox::Restored) -> String {
+    let mut text = format!("{} written, {} removed", done.written, done.removed);
+    if let Some(problem) = done.problems.first() {
+        text.push_str(&format!("; {} not restored, first: {problem}", done.problems.len()));
+    }
+    text
+}
+
+fn cursor(name: &WorkspaceName) -> String {
+    format!("undone:{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i64, turn: Option<i64>) -> SnapshotRow {
+        SnapshotRow {
+            id: SnapshotId(id),
+            workspace: WorkspaceName::new("w").expect("a valid name"),
+            turn: turn.map(types::TurnId),
+            manifest: String::new(),
+            at: types::Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn undo_goes_further_back_each_time() {
+        let rows = [row(1, Some(1)), row(2, Some(2)), row(3, None)];
+        let place = |at, saved| Some(Place { at: SnapshotId(at), saved: SnapshotId(saved) });
+        let check = |rows: &[SnapshotRow], named: Option<i64>, place: Option<Place>, expected: Option<i64>| {
+            let chosen = choose(rows, named.map(SnapshotId), place).map(|row| row.id.0);
+            assert_eq!(chosen, expected, "{named:?} {place:?}");
+        };
+        check(&rows[..2], None, None, Some(2));
+        check(&rows, None, place(2, 3), Some(1));
+        check(&rows, None, place(1, 3), None);
+        check(&rows, Some(3), place(1, 3), Some(3));
+        check(&rows, Some(9), None, None);
+        let more = [row(1, Some(1)), row(2, Some(2)), row(3, None), row(4, Some(5))];
+        check(&more, None, place(1, 3), Some(4));
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let place = Place { at: SnapshotId(2), saved: SnapshotId(7) };
+        assert_eq!(Place::read(&place.write()), Some(place));
+        assert_eq!(Place::read("x"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Rules that only show when the parts of the configuration are seen together.
+
+use channels::telegram;
+use types::WorkspaceName;
+
+use super::Config;
+
+/// `provider/model`, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelName<'a> {
+    /// The name under `[providers]`.
+    pub provider: &'a str,
+    /// The vendor's name of the model; it may hold slashes.
+    pub model: &'a str,
+}
+
+impl<'a> ModelName<'a> {
+    /// Splits at the first slash; none when a part is empty.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (provider, model) = text.split_once('/')?;
+        (!provider.is_empty() && !model.is_empty()).then_some(Self { provider, model })
+    }
+}
+
+/// A broken rule, with the key that breaks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The key's path, such as `["agent", "model"]`.
+    pub key: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+fn problem(key: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Problem {
+    Problem { key: key.iter().map(|part| (*part).to_owned()).collect(), message: message.into(), hint: hint.into() }
+}
+
+/// The first broken rule, if any.
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    names(config)?;
+    model(config)?;
+    workspaces(config)?;
+    channels(config)?;
+    numbers(config)?;
+    if !config.api.listen.ip().is_loopback() {
+        return Err(problem(
+            &["api", "listen"],
+            format!("{} is not a loopback address", config.api.listen),
+            "use 127.0.0.1:PORT; to reach the API from elsewhere, tunnel to it (ssh -L)",
+        ));
+    }
+    Ok(())
+}
+
+/// Names become directories, channel ids and parts of messages, so they all have one form.
+fn names(config: &Config) -> Result<(), Problem> {
+    let tables: [(&[&str], Vec<&String>); 3] = [
+        (&["providers"], config.providers.keys().collect()),
+        (&["channels", "telegram"], config.channels.telegram.keys().collect()),
+        (&["workspaces"], config.workspaces.keys().collect()),
+    ];
+    for (table, keys) in tables {
+        for key in keys {
+            // Workspace, provider and channel names share one form.
+            if let Err(error) = WorkspaceName::new(key.as_str()) {
+                let path: Vec<&str> = table.iter().copied().chain([key.as_str()]).collect();
+                return Err(problem(&path, error.to_string(), "choose another name"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn model(config: &Config) -> Result<(), Problem> {
+    let names: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+    let Some(text) = &config.agent.model else {
+        let Some(first) = names.first() else { return Ok(()) };
+        return Err(problem(
+            &["providers", first],
+            "a provider is configured but no model is chosen",
+            format!("add `model = \"{first}/MODEL\"` under [agent]"),
+        ));
+    };
+    let Some(model) = ModelName::parse(text) else {
+        let hint = "write it as `provider/model`, such as `lab/model-1`";
+        return Err(problem(&["agent", "model"], format!("`{text}` does not name a provider and a model"), hint));
+    };
+    if config.providers.contains_key(model.provider) {
+        return Ok(());
+    }
+    let hint = if names.is_empty() {
+        format!("add a table [providers.{}] with `api` and `base_url`", model.provider)
+    } else {
+        format!("use one of: {}; or add a table [providers.{}]", names.join(", "), model.provider)
+    };
+    Err(problem(&["agent", "model"], format!("there is no provider `{}`", model.provider), hint))
+}
+
+fn workspaces(config: &Config) -> Result<(), Problem> {
+    for (name, workspace) in &config.workspaces {
+        if !workspace.path.is_absolute() {
+            let message = format!("the path `{}` is relative", workspace.path.display());
+            return Err(problem(&["workspaces", name, "path"], message, "write the whole path, starting with /"));
+        }
+    }
+    let Some(chosen) = &config.agent.workspace else { return Ok(()) };
+    if config.workspaces.contains_key(chosen.as_str()) {
+        return Ok(());
+    }
+    let names: Vec<&str> = config.workspaces.keys().map(String::as_str).collect();
+    let hint = if names.is_empty() {
+        format!("add a table [workspaces.{chosen}] with a `path`")
+    } else {
+        format!("use one of: {}", names.join(", "))
+    };
+    Err(problem(&["agent", "workspace"], format!("there is no workspace `{chosen}`"), hint))
+}
+
+fn channels(config: &Config) -> Result<(), Problem> {
+    for (name, bot) in &config.channels.telegram {
+        if let Err(error) = bot.check() {
+            let (key, hint) = telegram_key(&error);
+            return Err(problem(&["channels", "telegram", name, key], error.to_string(), hint));
+        }
+        // Two loops on one token would take each other's messages.
+        let twin = config.channels.telegram.iter().find(|(other, config)| *other < name && config.token == bot.token);
+        if let Some((other, _)) = twin {
+            return Err(problem(
+                &["channels", "telegram", name, "token"],
+                format!("channels `{other}` and `{name}` use the same token"),
+                "make a bot of its own for each channel, or remove one of them",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The key that a mistake of a Telegram channel is about, and what to do.
+fn telegram_key(error: &telegram::ConfigError) -> (&'static str, &'static str) {
+    match error {
+        telegram::ConfigError::NobodyAllowed => {
+            ("allow", "add your own numeric Telegram id: `allow = [123456789]`; the first one is the owner")
+        }
+        telegram::ConfigError::NotAUser { .. } => ("allow", "@userinfobot tells you your numeric id"),
+        telegram::ConfigError::PollTimeout { .. } => ("poll_timeout_s", "remove the line to use the default"),
+        telegram::ConfigError::ApiBase { .. } => ("api_base", "remove the line to use Telegram's own server"),
+    }
+}
+
+fn numbers(config: &Config) -> Result<(), Problem> {
+    let money = [
+        ("task_usd", config.budget.task_usd),
+        ("day_usd", config.budget.day_usd),
+        ("month_usd", config.budget.month_usd),
+    ];
+    for (key, value) in money {
+        if value.is_some_and(|dollars| !dollars.is_finite() || dollars < 0.0) {
+            return Err(problem(&["budget", key], "is not an amount of money", "write dollars, such as 5.0"));
+        }
+    }
+    let positive = [
+        ("budget", "steps", u64::from(config.budget.steps)),
+        ("agent", "max_output_tokens", u64::from(config.agent.max_output_tokens)),
+        ("agent", "approval_timeout_s", config.agent.approval_timeout_s),
+        ("snapshots", "keep", config.snapshots.keep as u64),
+    ];
+    for (table, key, value) in positive {
+        if value == 0 {
+            return Err(problem(&[table, key], format!("`{key}` must not be 0"), "remove the line to use the default"));
+        }
+    }
+    if config.agent.context_tokens < 4_096 || config.agent.context_tokens <= u64::from(config.agent.max_output_tokens) {
+        let message = format!("a context of {} tokens is too small", config.agent.context_tokens);
+        let hint = "it must be at least 4096 and larger than `max_output_tokens`";
+        return Err(problem(&["agent", "context_tokens"], message, hint));
+    }
+    Ok(())
+}

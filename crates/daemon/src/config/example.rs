@@ -1,0 +1,50 @@
+//! The example that `factotum config example` prints. A test parses it, so that it stays true.
+
+/// A commented configuration that shows every table.
+pub const EXAMPLE: &str = r#"# Secrets never stand in this file: it holds their names. Store one with `factotum secret set NAME`.
+
+[agent]
+model = "lab/model-1"            # provider/model
+# workspace = "billing"          # of new sessions; the first by name when absent
+# context_tokens = 200000        # the size of the model's context
+# max_output_tokens = 8192       # of one answer
+# thinking_tokens = 4096         # the reasoning budget of one answer
+# approval_timeout_s = 3600      # an approval that nobody answers in this time counts as denied
+
+[providers.lab]
+api = "anthropic"                # anthropic | openai-chat
+base_url = "https://api.anthropic.com"
+key = "lab-key"                  # the name of a secret
+# USD per million tokens. Without prices, costs are not counted.
+prices = { "model-1" = { input = 3.0, output = 15.0, cache_read = 0.3, cache_write = 3.75 } }
+
+[channels.telegram.home]
+token = "telegram-token"         # the name of a secret
+allow = [123456789]              # numeric user ids; the first is the owner. Everybody else gets silence.
+
+[workspaces.billing]
+path = "/srv/code/billing"       # the only directory that commands of this workspace may write
+
+[budget]
+task_usd = 5.0
+day_usd = 20.0
+# month_usd = 200.0
+steps = 100                      # model calls of one task
+# tokens = 2000000               # of one task
+# wall_s = 14400                 # seconds of one task
+
+[sandbox]
+# memory_mb = 2048
+# pids = 512
+# read_only = ["/opt/toolchain"] # more directories that commands may read
+
+[api]
+# listen = "127.0.0.1:7717"      # loopback only
+
+[tools]
+# exec = "ask"                   # policy | ask | deny
+
+[snapshots]
+# keep = 20                      # saved states of each workspace, for `factotum undo`
+# exclude = ["target", "node_modules", ".venv", "__pycache__"]
+"#;

@@ -1,0 +1,176 @@
+//! Changing `config.toml` and keeping what a person wrote around it. Nothing is written that would not be valid.
+
+use std::{
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use toml_edit::{DocumentMut, Item, Table, Value};
+use types::{Failure, FailureKind, WorkspaceName};
+
+use super::config_path;
+use crate::{Config, Home, failure::user};
+
+/// Adds a workspace to `config.toml` and keeps the file's comments. The directory must exist.
+pub fn workspace_add(home: &Path, name: &WorkspaceName, path: &Path) -> Result<(), Failure> {
+    let hint = "name a directory that exists";
+    let path = path.canonicalize().map_err(|error| user(format!("{}: {error}", path.display()), hint))?;
+    // The same check as at the start, so that a directory is not accepted here and refused there.
+    sandbox::Workspace::open(name.clone(), &path).map_err(|error| user(error.to_string(), hint))?;
+    let text = path.to_str().ok_or_else(|| user("the path is not valid UTF-8", "rename the directory"))?.to_owned();
+    change(home, |document| {
+        let workspaces = table(document.as_table_mut(), "workspaces")?;
+        if workspaces.contains_key(name.as_str()) {
+            let hint = format!("remove it first: factotum workspace rm {name}");
+            return Err(user(format!("there is a workspace `{name}` already"), hint));
+        }
+        table(workspaces, name.as_str())?.insert("path", toml_edit::value(text));
+        Ok(true)
+    })
+    .map(|_| ())
+}
+
+/// Removes a workspace from `config.toml`; its directory stays. False when there was none of this name.
+pub fn workspace_remove(home: &Path, name: &WorkspaceName) -> Result<bool, Failure> {
+    change(home, |document| {
+        let Some(workspaces) = document.get_mut("workspaces").and_then(Item::as_table_like_mut) else {
+            return Ok(false);
+        };
+        Ok(workspaces.remove(name.as_str()).is_some())
+    })
+}
+
+/// Sets values in `config.toml`, keeping its comments: each key is a dotted path such as `agent.model`, each value is
+/// TOML, such as `"lab/model-1"` with its quotes. The file is written 0600 and only if the result is valid.
+pub fn config_set(home: &Path, values: &[(String, String)]) -> Result<(), Failure> {
+    change(home, |document| {
+        for (key, text) in values {
+            let value: Value = text.trim().parse().map_err(|error| {
+                let hint = "strings need quotes: \"text\"";
+                user(format!("the value for `{key}` is not TOML: {error}"), hint)
+            })?;
+            set(document.as_table_mut(), key, value)?;
+        }
+        Ok(true)
+    })
+    .map(|_| ())
+}
+
+fn set(root: &mut Table, key: &str, value: Value) -> Result<(), Failure> {
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let last =
+        parts.pop().filter(|last| !last.is_empty()).ok_or_else(|| user("a key is empty", "write agent.model"))?;
+    let mut present = root;
+    for part in parts {
+        present = table(present, part)?;
+    }
+    present.insert(last, toml_edit::value(value));
+    Ok(())
+}
+
+/// The table of this name, made when it is missing. A table that was written inline becomes a proper one.
+fn table<'a>(parent: &'a mut Table, name: &str) -> Result<&'a mut Table, Failure> {
+    let item = parent.entry(name).or_insert_with(|| {
+        let mut table = Table::new();
+        // A table that only holds tables needs no header of its own.
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    if let Item::Value(Value::InlineTable(inline)) = item {
+        *item = Item::Table(std::mem::take(inline).into_table());
+    }
+    item.as_table_mut().ok_or_else(|| user(format!("`{name}` in config.toml is not a table"), "mend the file by hand"))
+}
+
+/// Reads, changes, checks and writes the file. Writes nothing when `edit` says that nothing changed.
+fn change(home: &Path, edit: impl FnOnce(&mut DocumentMut) -> Result<bool, Failure>) -> Result<bool, Failure> {
+    let home = Home::open(home).map_err(|error| error.failure())?;
+    let path = config_path(home.path());
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(broken(&path, &error.to_string())),
+    };
+    // A file with a mistake is told with its line, as at the start; whatever is edited must begin from a valid one.
+    let mut document: DocumentMut = match text.parse() {
+        Ok(document) => document,
+        Err(_) => {
+            return Err(Config::parse(&text, &path).err().map_or_else(|| broken(&path, "no TOML"), |e| e.failure()));
+        }
+    };
+    if !edit(&mut document)? {
+        return Ok(false);
+    }
+    let changed = document.to_string();
+    Config::parse(&changed, &path).map_err(|error| error.failure())?;
+    write(&path, &changed).map_err(|error| broken(&path, &error.to_string()))?;
+    Ok(true)
+}
+
+/// Replaces the file as a whole, so that a crash leaves the old or the new one.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let temporary: PathBuf = path.with_extension(format!("toml.{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
+}
+
+fn broken(path: &Path, why: &str) -> Failure {
+    let hint = "look at its permissions and the free space";
+    Failure { kind: FailureKind::Config, error: format!("{}: {why}", path.display()), hint: Some(hint.to_owned()) }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> WorkspaceName {
+        WorkspaceName::new(text).unwrap()
+    }
+
+    #[test]
+    fn comments_survive_an_edit() {
+        let home = tempfile::tempdir().unwrap();
+        let text = "# mine\n[budget] # money\nsteps = 7 # few\n";
+        std::fs::write(config_path(home.path()), text).unwrap();
+        let values = [
+            ("budget.task_usd".to_owned(), "2.5".to_owned()),
+            ("providers.lab.api".to_owned(), "\"anthropic\"".to_owned()),
+            ("providers.lab.base_url".to_owned(), "\"http://127.0.0.1:9\"".to_owned()),
+            ("agent.model".to_owned(), "\"lab/m\"".to_owned()),
+        ];
+        config_set(home.path(), &values).unwrap();
+        let changed = std::fs::read_to_string(config_path(home.path())).unwrap();
+        for kept in ["# mine", "[budget] # money", "steps = 7 # few", "task_usd = 2.5", "[providers.lab]"] {
+            assert!(changed.contains(kept), "{kept} in:\n{changed}");
+        }
+        assert!(!changed.contains("[providers]\n"), "{changed}");
+    }
+
+    #[test]
+    fn an_edit_that_would_break_the_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(config_path(home.path()), "[budget]\nsteps = 7\n").unwrap();
+        let failure = config_set(home.path(), &[("budget.steps".to_owned(), "0".to_owned())]).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Config);
+        assert_eq!(std::fs::read_to_string(config_path(home.path())).unwrap(), "[budget]\nsteps = 7\n");
+    }
+
+    #[test]
+    fn workspaces_come_and_go() {
+        let home = tempfile::tempdir().unwrap();
+        let work = tempfile::tempdir().unwrap();
+        workspace_add(home.path(), &name("billing"), work.path()).unwrap();
+        assert!(workspace_add(home.path(), &name("billing"), work.path()).is_err());
+        assert!(workspace_add(home.path(), &name("other"), &work.path().join("none")).is_err());
+        let listed = super::super::workspace_list(home.path()).unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].path, work.path().canonicalize().unwrap());
+        assert!(workspace_remove(home.path(), &name("billing")).unwrap());
+        assert!(!workspace_remove(home.path(), &name("billing")).unwrap());
+    }
+}

@@ -1,0 +1,68 @@
+//! What an obligation looks like on its channel.
+
+use channels::{Outbound, RemoteId};
+use store::{DeliveryBody, OutboxRow, StoreError};
+use types::RequestId;
+
+use crate::{
+    core::{Core, Messenger},
+    requests,
+};
+
+/// What marks a message that may be in the chat twice.
+const MARK: &str = "(possibly sent twice after a restart)";
+
+/// The message to send; none when nothing is left to say.
+pub(super) fn compose(
+    core: &Core,
+    messenger: &Messenger,
+    row: &OutboxRow,
+    possible_repeat: bool,
+) -> Result<Option<Outbound>, StoreError> {
+    let outbound = match &row.body {
+        DeliveryBody::Text { markdown } => Some(Outbound::Text { markdown: markdown.clone() }),
+        DeliveryBody::Notice { text } => Some(Outbound::Text { markdown: text.clone() }),
+        DeliveryBody::Request { request } => owner_request(core, messenger, row, *request)?,
+    };
+    Ok(outbound.map(|outbound| if possible_repeat { marked(outbound) } else { outbound }))
+}
+
+/// An open request with its buttons; a settled one as a change to the message that showed it.
+fn owner_request(
+    core: &Core,
+    messenger: &Messenger,
+    row: &OutboxRow,
+    id: RequestId,
+) -> Result<Option<Outbound>, StoreError> {
+    let Some(request) = core.store.request(id)? else { return Ok(None) };
+    let shown = core.store.cursor(&requests::shown_cursor(id, &row.channel))?.filter(|remote| !remote.is_empty());
+    let limits = messenger.channel.limits();
+    let fit = |text: String| channels::split(&text, limits).into_iter().next().unwrap_or_default();
+    Ok(match (&request.answer, shown) {
+        (None, _) => {
+            let nonce = core.store.request_nonce(id)?;
+            let buttons = nonce.filter(|_| limits.buttons).map(|nonce| requests::buttons(&request, &nonce));
+            let markdown = fit(requests::question_text(&request));
+            Some(match buttons {
+                Some(buttons) => Outbound::Buttons { markdown, buttons },
+                None => Outbound::Text { markdown },
+            })
+        }
+        (Some(answer), Some(remote)) => {
+            let markdown = fit(requests::settled_text(&request, answer));
+            Some(Outbound::Edit { remote_id: RemoteId(remote), markdown })
+        }
+        (Some(_), None) => None,
+    })
+}
+
+/// An edit puts the same text in place again, so it needs no mark.
+fn marked(outbound: Outbound) -> Outbound {
+    match outbound {
+        Outbound::Text { markdown } => Outbound::Text { markdown: format!("{MARK}\n{markdown}") },
+        Outbound::Buttons { markdown, buttons } => {
+            Outbound::Buttons { markdown: format!("{MARK}\n{markdown}"), buttons }
+        }
+        Outbound::Edit { .. } | Outbound::Draft { .. } | Outbound::Typing | Outbound::AnswerButton { .. } => outbound,
+    }
+}

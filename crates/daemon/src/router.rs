@@ -1,0 +1,209 @@
+//! What arrives on a messenger: who is admitted, and where it goes. Strangers, groups, programs, forwarded and changed
+//! messages meet silence: nothing goes out, no model is asked, nothing is fetched. It must not know any wire format.
+
+use std::sync::Arc;
+
+use channels::{Delivered, Inbound, InboundKind, Outbound, ReceiveEnd};
+use policy::admit::{Admission, Sender, admit};
+use store::{DeliveryBody, NewDelivery, StoreError};
+use tokio::sync::mpsc;
+use types::{Answer, Ask, ChannelId, CommandReply, Event, Failure, FailureKind, Level, Origin, WhenBusy};
+
+use crate::{
+    commands::{
+        answer,
+        send::{self, Incoming, Selection},
+    },
+    core::{Core, Messenger},
+    requests::{self, Press},
+    slash::{self, Slash},
+};
+
+/// Messages that wait to be stored; the channel waits when there are more.
+const QUEUE: usize = 32;
+
+/// Serves one messenger until the daemon stops.
+pub(crate) async fn serve(core: Arc<Core>, id: ChannelId) {
+    let Some(messenger) = core.messengers.get(&id) else { return };
+    let (to, mut from) = mpsc::channel(QUEUE);
+    let cursor = core.store.cursor(&format!("channel:{id}")).unwrap_or_default();
+    let mut receiving = messenger.channel.clone().receive(to, cursor, core.phases.stopping.clone());
+    let end = loop {
+        tokio::select! {
+            end = &mut receiving => break end,
+            Some(delivered) = from.recv() => take(&core, &id, messenger, delivered).await,
+        }
+    };
+    match end {
+        ReceiveEnd::Cancelled | ReceiveEnd::Closed => {}
+        ReceiveEnd::Auth(why) => {
+            tracing::error!(channel = %id, %why, "the messenger does not accept us; its messages are not received");
+            let notice = Event::Notice { level: Level::Error, text: format!("{id} is not received: {why}") };
+            let recorded = core.store.transact(move |tx| tx.record(None, None, notice)).await;
+            if let Err(error) = recorded {
+                tracing::error!(%error, "the notice could not be stored");
+            }
+        }
+    }
+}
+
+/// Takes one thing. Only an undo is so slow that what follows must not wait for it.
+async fn take(core: &Arc<Core>, id: &ChannelId, messenger: &Messenger, delivered: Delivered<Inbound>) {
+    let slow = match &delivered.item.kind {
+        InboundKind::Text { text } => matches!(slash::parse(text), Some(Ok(Slash::Undo))),
+        InboundKind::Button { .. } | InboundKind::Other { .. } => false,
+    };
+    let admission = admission(&delivered.item, messenger);
+    if slow && admission == Admission::Owner {
+        let (core, id) = (core.clone(), id.clone());
+        core.tasks.clone().spawn(async move { confirm(&core, &id, admission, delivered).await });
+    } else {
+        confirm(core, id, admission, delivered).await;
+    }
+}
+
+/// Handles it, and lets the messenger forget it once it is durable. Otherwise it comes again.
+async fn confirm(core: &Arc<Core>, id: &ChannelId, admission: Admission, delivered: Delivered<Inbound>) {
+    let Delivered { item, ack } = delivered;
+    match handle(core, id, admission, item).await {
+        Ok(()) => ack.confirm(),
+        Err(failure) => {
+            tracing::error!(channel = %id, error = %failure.error, "a message could not be stored; it will come again");
+        }
+    }
+}
+
+fn admission(item: &Inbound, messenger: &Messenger) -> Admission {
+    let sender = Sender {
+        user: item.sender.user.clone(),
+        chat_is_private: item.private,
+        is_bot: item.from_bot,
+        is_forward: item.forwarded,
+        is_edit: item.edited,
+    };
+    admit(&sender, &messenger.allow)
+}
+
+/// Fails only when nothing could be stored.
+async fn handle(core: &Arc<Core>, id: &ChannelId, admission: Admission, item: Inbound) -> Result<(), Failure> {
+    let owner = match admission {
+        Admission::Silence => return remember(core, id, &item.remote_id).await,
+        Admission::Owner => true,
+        Admission::Allowed => false,
+    };
+    match &item.kind {
+        InboundKind::Button { nonce, callback_id, .. } if owner => {
+            let text = pressed(core, id, nonce).await?;
+            remember(core, id, &item.remote_id).await?;
+            acknowledge(core, id, item.chat.clone(), callback_id.clone(), text);
+            Ok(())
+        }
+        InboundKind::Button { .. } => remember(core, id, &item.remote_id).await,
+        InboundKind::Text { text } => said(core, id, owner, &item, text.clone()).await,
+        InboundKind::Other { what, caption: Some(caption) } => {
+            let text = format!("{caption}\n\n(With it came: {what}. It was not opened.)");
+            said(core, id, owner, &item, text).await
+        }
+        InboundKind::Other { what, caption: None } if owner => {
+            let text =
+                format!("I got this, but I do not open attachments by myself ({what}). Say in words what you need.");
+            reply(core, id, &item, text).await
+        }
+        InboundKind::Other { .. } => remember(core, id, &item.remote_id).await,
+    }
+}
+
+/// A message in words.
+async fn said(core: &Arc<Core>, id: &ChannelId, owner: bool, item: &Inbound, text: String) -> Result<(), Failure> {
+    if core.store.is_received(id, &item.remote_id).map_err(crate::failure::stored)? {
+        // It came again because its confirmation was lost. A command must not be carried out twice.
+        return Ok(());
+    }
+    let guest = || Selection::Guest(format!("{id}:{}", item.sender.user));
+    let incoming = Incoming {
+        channel: id.clone(),
+        remote_id: item.remote_id.clone(),
+        reply_to: Some(item.chat.clone()),
+        text,
+        selection: if owner { Selection::Current } else { guest() },
+        workspace: None,
+        when_busy: WhenBusy::Steer,
+        // Whoever is allowed but not the owner cannot approve anything, so nobody is present for their tasks.
+        origin: if owner { Origin::Owner } else { Origin::Program },
+    };
+    match send::accept(core, incoming).await {
+        Ok(CommandReply::Accepted { .. }) => Ok(()),
+        Ok(CommandReply::Said { text } | CommandReply::Done { text }) => reply(core, id, item, text).await,
+        Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
+        Err(_) if !owner => remember(core, id, &item.remote_id).await,
+        Err(failure) => {
+            let hint = failure.hint.map(|hint| format!("\n{hint}")).unwrap_or_default();
+            reply(core, id, item, format!("{}{hint}", failure.error)).await
+        }
+    }
+}
+
+/// The daemon's own answer, owed in the same write that remembers the message.
+async fn reply(core: &Arc<Core>, id: &ChannelId, item: &Inbound, text: String) -> Result<(), Failure> {
+    let pieces = crate::deliver::pieces(core, id, &text);
+    let (channel, target, remote_id) = (id.clone(), item.chat.clone(), item.remote_id.clone());
+    let record = move |tx: &mut store::Tx<'_>| -> Result<(), StoreError> {
+        for (number, text) in pieces.into_iter().enumerate() {
+            tx.deliver(NewDelivery {
+                session: None,
+                turn: None,
+                channel: channel.clone(),
+                target: target.clone(),
+                body: DeliveryBody::Notice { text },
+                key: format!("reply:{channel}:{remote_id}:{number}"),
+            })?;
+        }
+        tx.note_silenced(&channel, &remote_id)
+    };
+    core.store.transact(record).await.map_err(crate::failure::stored)
+}
+
+/// Remembers that this was dealt with, so that it is not dealt with again.
+async fn remember(core: &Arc<Core>, id: &ChannelId, remote_id: &str) -> Result<(), Failure> {
+    let (channel, remote_id) = (id.clone(), remote_id.to_owned());
+    core.store.transact(move |tx| tx.note_silenced(&channel, &remote_id)).await.map_err(crate::failure::stored)
+}
+
+/// A press of a button by the owner. Returns what to show for it.
+async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<String, Failure> {
+    let outdated = "this button is no longer valid".to_owned();
+    let Some(press) = requests::press(data) else { return Ok(outdated) };
+    let nonce = match press {
+        Press::Approve(nonce) | Press::Deny(nonce) | Press::Option(nonce, _) => nonce,
+    };
+    let Some(request) = core.store.request_by_nonce(nonce).map_err(crate::failure::stored)? else {
+        return Ok(outdated);
+    };
+    let answer = match (press, &request.ask) {
+        (Press::Approve(_), _) => Answer::Approved,
+        (Press::Deny(_), _) => Answer::Denied,
+        (Press::Option(_, number), Ask::Question { options, .. }) => match options.get(number) {
+            Some(option) => Answer::Text { text: option.clone() },
+            None => return Ok(outdated),
+        },
+        (Press::Option(..), Ask::Approval(_)) => return Ok(outdated),
+    };
+    match answer::answer(core, request.id, answer, id.clone()).await {
+        Ok(text) => Ok(text),
+        Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
+        Err(failure) => Ok(failure.error),
+    }
+}
+
+/// Ends the waiting of a pressed button: a sign only, so a failure is not worth another attempt.
+fn acknowledge(core: &Arc<Core>, id: &ChannelId, chat: String, callback_id: String, text: String) {
+    let (core, id) = (core.clone(), id.clone());
+    core.tasks.clone().spawn(async move {
+        let Some(messenger) = core.messengers.get(&id) else { return };
+        let text = text.chars().take(190).collect();
+        let outbound = Outbound::AnswerButton { callback_id, text };
+        if let Err(error) = messenger.channel.send(&chat, outbound, core.phases.stopping.clone()).await {
+            tracing::debug!(%error, "a button could not be acknowledged");
+        }
+    });
+}

@@ -1,0 +1,173 @@
+//! What happens in one session, turn after turn, until nothing is left to do.
+
+use std::sync::Arc;
+
+use store::{InboxRow, NewTurn, StoreError};
+use tokio::sync::{Semaphore, broadcast};
+use types::{Envelope, Event, SessionId, TurnEnd, TurnId, WhenBusy};
+
+use super::control::Control;
+use crate::{
+    api::views::CanaryView,
+    core::{Core, Live},
+    deliver, present,
+};
+
+/// The most messages that one turn begins with.
+const MAX_BATCH: usize = 32;
+
+/// With what a worker begins. It goes on with the messages that wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    Messages,
+    Resume(TurnId),
+    /// The code of this turn panicked.
+    Panicked(TurnId),
+}
+
+/// Works until no message waits.
+pub(super) async fn work(
+    core: Arc<Core>,
+    session: SessionId,
+    control: Arc<Control>,
+    task: Task,
+    permits: Arc<Semaphore>,
+) {
+    let Ok(_permit) = permits.acquire_owned().await else { return };
+    let worker = Worker { core, session, control };
+    if let Err(error) = worker.run(task).await {
+        // What waits is durable; the next message or the next start takes it up.
+        tracing::error!(%session, %error, "the session stands still");
+    }
+}
+
+struct Worker {
+    core: Arc<Core>,
+    session: SessionId,
+    control: Arc<Control>,
+}
+
+impl Worker {
+    async fn run(&self, task: Task) -> Result<(), StoreError> {
+        match task {
+            Task::Messages => {}
+            Task::Resume(turn) => {
+                let events = self.core.store.subscribe();
+                self.turn(&self.core.live(), turn, events).await?;
+            }
+            Task::Panicked(turn) => self.panicked(turn).await?,
+        }
+        loop {
+            let waiting = self.core.store.waiting_inbox(self.session)?;
+            let batch = next_batch(waiting);
+            let Some(first) = batch.first() else { return Ok(()) };
+            if self.control.take_stopped() {
+                self.put_aside(&batch).await?;
+                continue;
+            }
+            let events = self.core.store.subscribe();
+            let live = self.core.live();
+            if let Some(refusal) = self.unattended_refusal(first).await {
+                self.refuse(&live, &batch, refusal).await?;
+                continue;
+            }
+            let turn = agent::begin(&live.deps, self.new_turn(&live, &batch)).await?;
+            self.turn(&live, turn, events).await?;
+        }
+    }
+
+    fn new_turn(&self, live: &Live, batch: &[InboxRow]) -> NewTurn {
+        let first = &batch[0];
+        NewTurn {
+            session: self.session,
+            origin: first.origin,
+            model: live.model.clone(),
+            inbox: batch.iter().map(|row| row.id).collect(),
+            reply_channel: first.channel.clone(),
+            reply_to: first.reply_to.clone(),
+        }
+    }
+
+    /// Runs a turn that has begun, shows its progress and sees to its answer.
+    async fn turn(&self, live: &Live, turn: TurnId, events: broadcast::Receiver<Envelope>) -> Result<(), StoreError> {
+        let cancel = self.control.begin();
+        self.core.sessions.set_running(self.session, Some(turn));
+        present::watch(&self.core, turn, events);
+        agent::run_turn(&live.deps, turn, cancel).await;
+        self.control.end();
+        self.core.sessions.set_running(self.session, None);
+        deliver::turn(&self.core, turn).await
+    }
+
+    /// STOP was said while these waited: they are kept, answered and not begun.
+    async fn put_aside(&self, batch: &[InboxRow]) -> Result<(), StoreError> {
+        let live = self.core.live();
+        let text = "You said stop before I began with this. Send it again if you still want it.".to_owned();
+        self.end_at_once(&live, batch, TurnEnd::Stopped, text).await
+    }
+
+    async fn refuse(&self, live: &Live, batch: &[InboxRow], error: String) -> Result<(), StoreError> {
+        self.end_at_once(live, batch, TurnEnd::Failed { error: error.clone() }, error).await
+    }
+
+    /// Records a turn that ends without having run.
+    async fn end_at_once(&self, live: &Live, batch: &[InboxRow], end: TurnEnd, text: String) -> Result<(), StoreError> {
+        let new = self.new_turn(live, batch);
+        let begin = move |tx: &mut store::Tx<'_>| {
+            let turn = tx.begin_turn(new)?;
+            tx.finish_turn(turn, end, text)?;
+            Ok(turn)
+        };
+        let turn = self.core.store.transact(begin).await?;
+        deliver::turn(&self.core, turn).await
+    }
+
+    async fn panicked(&self, turn: TurnId) -> Result<(), StoreError> {
+        let text = "A fault in factotum itself ended this task. What it had done so far is in the workspace and in \
+                    `factotum log show`. Please report it; sending the message again starts anew."
+            .to_owned();
+        let error = "a fault in factotum itself".to_owned();
+        let session = self.session;
+        let finish = move |tx: &mut store::Tx<'_>| {
+            tx.withdraw_requests(turn)?;
+            tx.finish_turn(turn, TurnEnd::Failed { error: error.clone() }, text)?;
+            let notice = Event::Notice { level: types::Level::Error, text: format!("turn {turn} failed: {error}") };
+            tx.record(Some(session), Some(turn), notice)
+        };
+        self.core.store.transact(finish).await?;
+        deliver::turn(&self.core, turn).await
+    }
+
+    /// Why unattended work may not run: the sandbox has not proved itself. Waits for the proof, which takes a second.
+    async fn unattended_refusal(&self, first: &InboxRow) -> Option<String> {
+        if first.origin.is_attended() {
+            return None;
+        }
+        let mut canary = self.core.canary.clone();
+        let state = canary.wait_for(|state| *state != CanaryView::Running).await.map(|state| state.clone());
+        match state {
+            Ok(CanaryView::Held { .. }) => None,
+            Ok(CanaryView::Failed { error }) => Some(format!("the sandbox did not pass its self-test: {error}")),
+            Ok(CanaryView::Running) | Err(_) => Some("the sandbox's self-test did not end".to_owned()),
+        }
+    }
+}
+
+/// The messages that the next turn answers: the oldest one, and those after it that came the same way and may go with
+/// it. A message that was to be queued, or to interrupt, stands alone.
+fn next_batch(waiting: Vec<InboxRow>) -> Vec<InboxRow> {
+    let mut batch: Vec<InboxRow> = Vec::new();
+    for row in waiting {
+        let Some(first) = batch.first() else {
+            batch.push(row);
+            continue;
+        };
+        let same = first.channel == row.channel && first.reply_to == row.reply_to && first.origin == row.origin;
+        let together = first.when_busy == WhenBusy::Steer && row.when_busy == WhenBusy::Steer;
+        if !same || !together || batch.len() == MAX_BATCH {
+            break;
+        }
+        batch.push(row);
+    }
+    batch
+}

@@ -1,0 +1,154 @@
+//! Slash commands: what the owner can say to the daemon itself. Pure parsing; `commands` carries them out.
+
+use types::{Failure, RequestId, SessionId, WorkspaceName};
+
+use crate::failure::user;
+
+/// A command that the owner typed in a chat or at the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Slash {
+    /// Lists the commands.
+    Help,
+    /// Starts a session and makes it the present one.
+    New { title: Option<String> },
+    /// Lists the sessions.
+    Sessions,
+    /// Makes a session the present one.
+    Resume(SessionId),
+    /// Stops what runs.
+    Stop,
+    /// Says what runs.
+    Status,
+    /// Puts the workspace back.
+    Undo,
+    /// Lets a call happen.
+    Approve(RequestId),
+    /// Forbids it.
+    Deny(RequestId),
+    /// Moves the present session to a workspace.
+    Workspace(WorkspaceName),
+    /// Says which model answers.
+    Model,
+    /// A message for after the running turn.
+    Queue(String),
+    /// A message in place of the running turn.
+    Interrupt(String),
+    /// Says what was spent.
+    Cost,
+}
+
+/// What `/help` answers.
+pub(crate) const HELP: &str = "\
+/new [title] - start a fresh session
+/sessions - list sessions; /resume N - go back to one
+/stop - stop everything that runs
+/status - what is going on; /cost - what it cost; /model - who answers
+/undo - put the workspace back to before the last task that wrote to it
+/approve N, /deny N - answer a request
+/workspace NAME - let this session work elsewhere
+/queue TEXT - say it after the running task; /interrupt TEXT - say it instead
+Anything else goes to the agent; while it works, it hears it at its next step.";
+
+/// Reads a command. `None` when the text is for the agent: it does not start with a slash and a word. A path such as
+/// `/srv/code` is no command.
+pub(crate) fn parse(text: &str) -> Option<Result<Slash, Failure>> {
+    let rest = text.trim().strip_prefix('/')?;
+    let (word, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    // A messenger may add the bot's name: `/help@factotum_bot`.
+    let word = word.split('@').next().unwrap_or_default();
+    if word.is_empty() || !word.chars().all(|character| character.is_ascii_alphabetic()) {
+        return None;
+    }
+    Some(command(&word.to_ascii_lowercase(), argument.trim()))
+}
+
+fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
+    match word {
+        "help" | "start" => Ok(Slash::Help),
+        "new" => Ok(Slash::New { title: (!argument.is_empty()).then(|| title(argument)) }),
+        "sessions" => Ok(Slash::Sessions),
+        "resume" => number(word, argument).map(|number| Slash::Resume(SessionId(number))),
+        "stop" => Ok(Slash::Stop),
+        "status" => Ok(Slash::Status),
+        "undo" => Ok(Slash::Undo),
+        "approve" => number(word, argument).map(|number| Slash::Approve(RequestId(number))),
+        "deny" => number(word, argument).map(|number| Slash::Deny(RequestId(number))),
+        "workspace" => WorkspaceName::new(argument)
+            .map(Slash::Workspace)
+            .map_err(|error| user(error.to_string(), "/status names the configured workspaces")),
+        "model" => Ok(Slash::Model),
+        "queue" => said(word, argument).map(Slash::Queue),
+        "interrupt" => said(word, argument).map(Slash::Interrupt),
+        "cost" => Ok(Slash::Cost),
+        _ => Err(user(format!("there is no command /{}", title(word)), "/help lists the commands")),
+    }
+}
+
+/// A title is a name, not a text: it is cut at 80 characters.
+fn title(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(80).collect()
+}
+
+fn number(word: &str, argument: &str) -> Result<i64, Failure> {
+    argument
+        .trim_start_matches('#')
+        .parse::<i64>()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| user(format!("/{word} needs a number"), format!("write it as /{word} 7")))
+}
+
+fn said(word: &str, argument: &str) -> Result<String, Failure> {
+    if argument.is_empty() {
+        return Err(user(format!("/{word} needs a text"), format!("write it as /{word} and then your message")));
+    }
+    Ok(argument.to_owned())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read() {
+        let cases = [
+            ("/help", Slash::Help),
+            ("  /HELP@factotum_bot ", Slash::Help),
+            ("/new", Slash::New { title: None }),
+            ("/new fix the build", Slash::New { title: Some("fix the build".to_owned()) }),
+            ("/resume 7", Slash::Resume(SessionId(7))),
+            ("/approve #12", Slash::Approve(RequestId(12))),
+            ("/deny 12", Slash::Deny(RequestId(12))),
+            ("/workspace billing", Slash::Workspace(WorkspaceName::new("billing").unwrap())),
+            ("/queue then\ncommit", Slash::Queue("then\ncommit".to_owned())),
+            ("/interrupt no, wait", Slash::Interrupt("no, wait".to_owned())),
+            ("/stop", Slash::Stop),
+            ("/cost", Slash::Cost),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text).unwrap().unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_text_is_for_the_agent() {
+        for text in ["", "hello", "/srv/code is broken", "/", "/ help", "a /help", "/etc/passwd", "/9"] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_commands_are_told() {
+        for text in ["/resume", "/resume x", "/approve -1", "/queue", "/interrupt  ", "/workspace A B", "/nope"] {
+            assert!(parse(text).unwrap().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_command() {
+        for word in ["new", "sessions", "resume", "stop", "status", "undo", "approve", "deny", "workspace", "model"] {
+            assert!(HELP.contains(&format!("/{word}")), "{word}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! From the configuration to what a turn needs: provider, tools, rules, limits and the hook that saves a workspace
+//! before it is written to. Done at the start and again at a reload.
+
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use agent::{Deps, Settings};
+use egress::Vault;
+use policy::{Act, Rules, decide_own};
+use providers::practice::PracticeModel;
+use sandbox::{Pool, Snapshots, Workspace};
+use store::Store;
+use types::{BoxFuture, Clock, Event, Failure, FailureKind, Provider, SecretName, TurnId, WorkspaceName};
+
+use crate::{
+    Config, Home,
+    core::{Core, Live, Workspaces},
+    practice,
+};
+
+/// The workspace that exists when none is configured.
+const DEFAULT_WORKSPACE: &str = "main";
+
+/// What the daemon has before it has a configuration in force.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub home: Home,
+    pub clock: Arc<dyn Clock>,
+    pub store: Store,
+    pub vault: Vault,
+    pub pool: Arc<Pool>,
+    pub snapshots: Snapshots,
+    /// Filled by [`build`]. The tools look workspaces up here, so a reload reaches them.
+    pub workspaces: Workspaces,
+    /// A provider in place of the configured one.
+    pub provider: Option<Arc<dyn Provider>>,
+}
+
+/// Why a valid configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// A secret that the configuration names is not in the vault.
+    #[error("the secret `{name}` is missing; {wanted_by} needs it")]
+    MissingSecret {
+        /// The secret.
+        name: SecretName,
+        /// Which part of the configuration.
+        wanted_by: String,
+    },
+    /// The vault cannot be read.
+    #[error(transparent)]
+    Vault(#[from] egress::VaultError),
+    /// A provider's settings do not work.
+    #[error(transparent)]
+    Provider(#[from] providers::ProviderConfigError),
+    /// A channel's settings do not work.
+    #[error("channel {channel}: {source}")]
+    Channel {
+        /// The channel.
+        channel: String,
+        /// Why.
+        source: channels::telegram::ConfigError,
+    },
+    /// A workspace cannot be used.
+    #[error("workspaces.{name}.path: {source}")]
+    Workspace {
+        /// The workspace.
+        name: WorkspaceName,
+        /// Why.
+        source: sandbox::SandboxError,
+    },
+    /// A workspace's directory cannot be made.
+    #[error("the workspace {path} cannot be made: {source}")]
+    MakeWorkspace {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The toy project cannot be written.
+    #[error("the practice project cannot be written: {0}")]
+    Practice(#[from] practice::PracticeError),
+}
+
+impl WiringError {
+    /// What the owner sees.
+    pub fn failure(&self) -> Failure {
+        let hint = match self {
+            Self::MissingSecret { name, .. } => {
+                format!("store it with `factotum secret set {name}` (it reads standard input)")
+            }
+            Self::Vault(_) => "look at the files `vault` and `vault.key` in the home directory".to_owned(),
+            Self::Provider(_) | Self::Channel { .. } => "mend it in config.toml; `factotum config check`".to_owned(),
+            Self::Workspace { name, .. } => {
+                format!("make the directory, or change [workspaces.{name}] in config.toml")
+            }
+            Self::MakeWorkspace { .. } | Self::Practice(_) => "look at the permissions and the free space".to_owned(),
+        };
+        Failure { kind: FailureKind::Config, error: self.to_string(), hint: Some(hint) }
+    }
+}
+
+/// Builds what a reload replaces, from a running daemon.
+pub(crate) fn live(core: &Core, config: Config) -> Result<Live, WiringError> {
+    build(&core.ground(), config)
+}
+
+/// Builds what turns need, and opens the workspaces.
+pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError> {
+    require_secrets(&config, &ground.vault)?;
+    let practising = config.model().is_none() && ground.provider.is_none();
+    let (workspaces, default_workspace) = workspaces(ground, &config, practising)?;
+    let (provider, model) = provider(ground, &config)?;
+    let deps = Deps {
+        store: ground.store.clone(),
+        provider,
+        tools: tools(ground),
+        rules: Arc::new(rules(&config)),
+        redactor: redactor(ground.vault.clone()),
+        clock: ground.clock.clone(),
+        settings: settings(&config, &model),
+        before_write: before_write(ground.clone()),
+    };
+    // Nothing can fail from here on, so a mistake above has changed nothing.
+    ground.workspaces.replace(workspaces);
+    Ok(Live { config, model, deps: Arc::new(deps), default_workspace })
+}
+
+/// Every secret that the configuration names must be there: better told at the start than at the first message.
+pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), WiringError> {
+    let used = config.model().map(|model| model.provider.to_owned());
+    let keys = config
+        .providers
+        .iter()
+        .filter(|(name, _)| used.as_ref() == Some(name))
+        .filter_map(|(name, provider)| provider.key.clone().map(|key| (key, format!("[providers.{name}]"))));
+    let tokens = config
+        .channels
+        .telegram
+        .iter()
+        .map(|(name, telegram)| (telegram.token.clone(), format!("[channels.telegram.{name}]")));
+    for (name, wanted_by) in keys.chain(tokens) {
+        if !vault.contains(&name)? {
+            return Err(WiringError::MissingSecret { name, wanted_by });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the configured workspaces, or makes the one that a newcomer works in.
+fn workspaces(
+    ground: &Ground,
+    config: &Config,
+    practising: bool,
+) -> Result<(BTreeMap<WorkspaceName, Workspace>, WorkspaceName), WiringError> {
+    let mut open = BTreeMap::new();
+    for (name, workspace) in &config.workspaces {
+        // The configuration was checked, so each key is a valid name.
+        let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
+        open.insert(name.clone(), open_workspace(name, &workspace.path)?);
+    }
+    let own = if practising { Some(practice::name()) } else { None };
+    let own = own.or_else(|| open.is_empty().then(|| WorkspaceName::new(DEFAULT_WORKSPACE).ok()).flatten());
+    if let Some(name) = &own
+        && !open.contains_key(name)
+    {
+        let path = ground.home.workspace(name.as_str());
+        make_directory(&path)?;
+        let workspace = open_workspace(name.clone(), &path)?;
+        if practising {
+            practice::create(&workspace)?;
+        }
+        open.insert(name.clone(), workspace);
+    }
+    let first = own.filter(|_| practising).or_else(|| config.agent.workspace.clone());
+    let first = first.or_else(|| open.keys().next().cloned()).unwrap_or_else(practice::name);
+    Ok((open, first))
+}
+
+fn open_workspace(name: WorkspaceName, path: &Path) -> Result<Workspace, WiringError> {
+    Workspace::open(name.clone(), path).map_err(|source| WiringError::Workspace { name, source })
+}
+
+fn make_directory(path: &Path) -> Result<(), WiringError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| WiringError::MakeWorkspace { path: path.to_owned(), source })
+}
+
+/// The provider and the model's full name.
+fn provider(ground: &Ground, config: &Config) -> Result<(Arc<dyn Provider>, String), WiringError> {
+    let name = config.agent.model.clone().unwrap_or_else(|| practice::MODEL.to_owned());
+    if let Some(provider) = &ground.provider {
+        return Ok((provider.clone(), name));
+    }
+    let configured = config.model().and_then(|model| Some((model.provider, config.providers.get(model.provider)?)));
+    match configured {
+        Some((provider, settings)) => Ok((providers::build(provider, settings, &ground.vault)?, name)),
+        None => Ok((Arc::new(PracticeModel::new()), name)),
+    }
+}
+
+fn settings(config: &Config, model: &str) -> Settings {
+    let chosen = config.model();
+    let vendor = chosen.and_then(|chosen| config.providers.get(chosen.provider));
+    let bare = chosen.map_or(model, |chosen| chosen.model);
+    let prices = vendor.and_then(|vendor| vendor.prices.get(bare).copied());
+    let context = vendor.and_then(|vendor| vendor.context_tokens.get(bare).copied());
+    Settings {
+        model: bare.to_owned(),
+        prices,
+        context_tokens: context.unwrap_or(config.agent.context_tokens),
+        max_output_tokens: config.agent.max_output_tokens,
+        thinking_tokens: config.agent.thinking_tokens,
+        limits: config.budget.limits(),
+        approval_timeout: config.agent.approval_timeout(),
+        ..Settings::default()
+    }
+}
+
+/// The owner's rules. Their version changes with their content, and with it every open question's hash.
+fn rules(config: &Config) -> Rules {
+    let mut hasher = DefaultHasher::new();
+    for (tool, rule) in &config.tools {
+        (tool, format!("{rule:?}")).hash(&mut hasher);
+    }
+    // The store keeps numbers as signed ones.
+    Rules { tools: config.tools.clone(), version: hasher.finish() >> 1 }
+}
+
+fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
+    let workspaces = ground.workspaces.clone();
+    let find = move |name: &WorkspaceName| workspaces.get(name);
+    tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find))
+}
+
+/// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.
+fn redactor(vault: Vault) -> agent::Redact {
+    Arc::new(move |text: &str| vault.redactor().redact(text).into_owned())
+}
+
+/// Saves the workspace before a turn first writes to it.
+fn before_write(ground: Ground) -> agent::BeforeWrite {
+    Arc::new(move |turn: TurnId, workspace: WorkspaceName| {
+        let ground = ground.clone();
+        let saved: BoxFuture<'static, Result<(), String>> =
+            Box::pin(async move { save(&ground, turn, workspace).await });
+        saved
+    })
+}
+
+async fn save(ground: &Ground, turn: TurnId, name: WorkspaceName) -> Result<(), String> {
+    let workspace = ground.workspaces.get(&name).ok_or_else(|| format!("workspace {name} is no longer configured"))?;
+    let already = ground.store.snapshots(&name).map_err(|error| error.to_string())?;
+    if already.iter().any(|row| row.turn == Some(turn)) {
+        // A turn that a restart interrupted: its first snapshot is the one to go back to.
+        return Ok(());
+    }
+    let snapshots = ground.snapshots.clone();
+    let take = move || snapshots.take(&decide_own(Act::Snapshot, workspace.name.clone()), &workspace);
+    let taken = tokio::task::spawn_blocking(take).await.map_err(|_| "saving the workspace broke off".to_owned())?;
+    let manifest = taken.map_err(|error| format!("the workspace cannot be saved before it is changed: {error}"))?;
+    let record = move |tx: &mut store::Tx<'_>| {
+        let snapshot = tx.add_snapshot(&name, Some(turn), manifest)?;
+        tx.record(None, Some(turn), Event::SnapshotTaken { snapshot, workspace: name.clone() })
+    };
+    ground.store.transact(record).await.map(|_| ()).map_err(|error| error.to_string())
+}
