@@ -77,11 +77,12 @@ fn is_tls(error: &reqwest::Error) -> bool {
     // The chain is a handful of wrappers deep; the bound guards against one that refers to itself.
     for _ in 0..16 {
         let Some(present) = cause else { return false };
-        let wrapped = present.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if present.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if present.is::<rustls::Error>() {
             return true;
         }
-        cause = present.source();
+        // The source of an IO error is its content's source, so the content itself has to be looked at first.
+        let content = present.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = content.map(|content| content as &(dyn Error + 'static)).or_else(|| present.source());
     }
     false
 }

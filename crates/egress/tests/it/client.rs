@@ -301,3 +301,11 @@ async fn a_local_socket_is_spoken_to() {
     assert_eq!(seen.lock().unwrap()[0].0, "/v1/x");
     assert!(Path::new(&socket).exists());
 }
+
+#[tokio::test]
+async fn a_server_without_encryption_is_told_from_one_that_is_absent() {
+    let bench = Bench::start().await;
+    let client = bench.client(|config| config.base_url = config.base_url.replace("http:", "https:"));
+    // Where the machine trusts nobody, the error is of the same kind and names the remedy.
+    assert_eq!(get(&client, "/a").await.unwrap_err().kind, Kind::Tls);
+}

@@ -32,12 +32,14 @@ pub(super) struct ChatDecoder {
     refused: bool,
     calls: BTreeMap<u64, PartialCall>,
     finish: Option<String>,
+    done: bool,
     usage: Usage,
 }
 
 impl Decoder for ChatDecoder {
     fn event(&mut self, event: &SseEvent, seen: &mut Vec<ModelEvent>) -> Result<Progress, ProviderError> {
         if event.data.trim() == "[DONE]" {
+            self.done = true;
             return Ok(Progress::Whole);
         }
         let chunk: Value =
@@ -64,7 +66,10 @@ impl Decoder for ChatDecoder {
 
     fn finish(&mut self) -> Result<ModelReply, ProviderError> {
         // A reason makes the answer whole even if the connection ends before the last event.
-        let reason = self.finish.take().ok_or_else(truncated)?;
+        // Some servers name no reason, and only the last event says that this was all.
+        let said = !self.text.is_empty() || !self.calls.is_empty();
+        let unnamed = (self.done && said).then(|| "stop".to_owned());
+        let reason = self.finish.take().or(unnamed).ok_or_else(truncated)?;
         Ok(self.reply(&reason))
     }
 
@@ -192,4 +197,53 @@ fn add_usage(usage: &mut Usage, report: &Value) -> bool {
         reasoning: report["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
     };
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use types::ProviderErrorKind;
+
+    use super::*;
+
+    /// The answer that these events make, and whether the last of them ended it.
+    fn read(events: &[&str]) -> (Result<ModelReply, ProviderErrorKind>, bool) {
+        let mut decoder = ChatDecoder::default();
+        let mut whole = false;
+        for data in events {
+            let event = SseEvent { name: String::new(), data: (*data).to_owned() };
+            match decoder.event(&event, &mut Vec::new()) {
+                Ok(progress) => whole = progress == Progress::Whole,
+                Err(error) => return (Err(error.kind), false),
+            }
+        }
+        (decoder.finish().map_err(|error| error.kind), whole)
+    }
+
+    const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":""}]}"#;
+
+    #[test]
+    fn an_end_without_reason_is_an_end_if_anything_was_said() {
+        let reply = ModelReply { blocks: vec![Block::text("hi")], stop: StopReason::EndTurn, usage: Usage::default() };
+        assert_eq!(read(&[TEXT, "[DONE]"]), (Ok(reply), true));
+        assert_eq!(read(&["[DONE]"]), (Err(ProviderErrorKind::Truncated), true));
+        assert_eq!(read(&[TEXT]), (Err(ProviderErrorKind::Truncated), false));
+    }
+
+    #[test]
+    fn oddities_of_imitators_are_borne() {
+        let (reply, _) = read(&[
+            r#"{"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":null},"finish_reason":null}],"usage":null}"#,
+            r#"{"choices":[{"delta":{"reasoning":"hm"}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"exec","arguments":null}}]}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":"{}"}}]}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{}}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":4}}"#,
+        ]);
+        let usage = Usage { input: 6, cache_read: 4, output: 5, ..Usage::default() };
+        let blocks = vec![
+            Block::Thinking { text: "hm".to_owned(), signature: None },
+            Block::ToolUse { id: "a".to_owned(), name: "exec".to_owned(), input: serde_json::json!({}) },
+        ];
+        assert_eq!(reply, Ok(ModelReply { blocks, stop: StopReason::ToolUse, usage }));
+    }
 }

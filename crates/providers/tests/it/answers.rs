@@ -45,12 +45,14 @@ async fn every_cut_gives_the_same_answer() {
     ];
     for api in BOTH {
         for pieces in [Pieces::Irregular, Pieces::Single, Pieces::Whole] {
-            for (crlf, noise) in [(false, false), (true, true)] {
-                let reply = Reply { pieces, crlf, noise, ..full() };
+            // One byte at a time is slow, so the calmest framing is tried in larger pieces only.
+            let calm = pieces != Pieces::Single;
+            for noisy in [true, false].into_iter().filter(|noisy| *noisy || calm) {
+                let reply = Reply { pieces, crlf: noisy, noise: noisy, ..full() };
                 let bench = Bench::replying(api, |_| {}, vec![reply]).await;
                 let events = bench.events(hello()).await;
                 let Some(ModelEvent::Finished(reply)) = events.last() else { panic!("{api:?} {pieces:?} {events:?}") };
-                assert_eq!(plain(&reply.blocks), expected, "{api:?} {pieces:?} crlf {crlf} noise {noise}");
+                assert_eq!(plain(&reply.blocks), expected, "{api:?} {pieces:?} noisy {noisy}");
                 assert_eq!(reply.stop, StopReason::ToolUse);
                 assert!(reply.usage.context() > 0 && reply.usage.output > 0, "{:?}", reply.usage);
                 assert_eq!(streamed_text(&events), UNICODE);

@@ -142,6 +142,21 @@ async fn silence_ends_in_time() {
 }
 
 #[tokio::test]
+async fn signs_of_life_are_no_progress() {
+    for api in BOTH {
+        let fault = Fault::OnlyPingsAfter { bytes: 600, every: Duration::from_millis(20) };
+        let short = |config: &mut providers::ProviderConfig| {
+            config.first_byte_ms = 200;
+            config.idle_ms = 200;
+        };
+        let bench = Bench::replying(api, short, vec![Reply::fault(fault)]).await;
+        let started = Instant::now();
+        assert_eq!(bench.failure().await, Kind::Timeout, "{api:?}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{api:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_slow_answer_is_waited_for_while_it_grows() {
     for api in BOTH {
         let drip = Fault::SlowDrip { bytes: 100, every: Duration::from_millis(10) };

@@ -45,6 +45,13 @@ pub enum Fault {
     Hang,
     /// The stream stops coming after this many bytes; the connection stays.
     HangAfter(usize),
+    /// After this many bytes the stream brings nothing but comments and, for Anthropic, pings.
+    OnlyPingsAfter {
+        /// Bytes of the answer before.
+        bytes: usize,
+        /// Time between two pings.
+        every: Duration,
+    },
     /// The connection breaks after this many bytes.
     CutAfter(usize),
     /// The body ends in an orderly way after this many bytes.

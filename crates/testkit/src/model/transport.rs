@@ -66,6 +66,16 @@ pub(super) fn body(bytes: Vec<u8>, reply: &Reply) -> Body {
     let cut = |at: usize| bytes.slice(..at.min(bytes.len()));
     match &reply.fault {
         Some(Fault::HangAfter(at)) => Body::from_stream(packets(cut(*at), reply.pieces).chain(stream::pending())),
+        Some(Fault::OnlyPingsAfter { bytes: at, every }) => {
+            let every = *every;
+            let pings = stream::repeat(()).then(move |()| async move {
+                tokio::time::sleep(every).await;
+                Ok(Bytes::from_static(b": still here\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n"))
+            });
+            // What was cut in the middle of a line is ended, so that the pings stand by themselves.
+            let line_end = stream::iter([Ok(Bytes::from_static(b"\n"))]);
+            Body::from_stream(packets(cut_at_event(&bytes, *at), reply.pieces).chain(line_end).chain(pings))
+        }
         Some(Fault::EndAfter(at)) => Body::from_stream(packets(cut(*at), reply.pieces)),
         Some(Fault::CutAfter(at)) => {
             let broken = stream::once(async { Err(io::Error::other("the connection is cut")) });
@@ -75,6 +85,13 @@ pub(super) fn body(bytes: Vec<u8>, reply: &Reply) -> Body {
         _ if reply.pieces == Pieces::Whole => Body::from(bytes),
         _ => Body::from_stream(packets(bytes, reply.pieces)),
     }
+}
+
+/// As many whole events as fit into the first `at` bytes.
+fn cut_at_event(bytes: &Bytes, at: usize) -> Bytes {
+    let at = at.min(bytes.len());
+    let end = bytes[..at].windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |position| position + 2);
+    bytes.slice(..end)
 }
 
 type Piece = Result<Bytes, Infallible>;
