@@ -1,1 +1,36 @@
-//! Every child process and every workspace file.
+//! Every child process and every workspace file. Owns the sandbox that all commands run in, and the reading, writing and
+//! saving of workspaces; must not decide whether something may happen (a `policy::Grant` says so), and has no way to run
+//! anything outside of a sandbox. Start with [`Sandbox`] for processes and [`Files`] for files.
+
+mod canary;
+mod command;
+mod error;
+mod files;
+mod launcher;
+mod mounts;
+mod pool;
+mod remedy;
+mod sandbox;
+mod snapshot;
+mod spec;
+mod walk;
+mod workspace;
+
+pub use canary::{CanaryReport, Outcome, QuotaKind, Row, canary};
+pub use command::{Command, Exit, ExitStatus, JobId, JobInfo, JobOutput, JobState};
+pub use error::SandboxError;
+pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
+pub use launcher::Launcher;
+pub use pool::Pool;
+pub use remedy::apparmor_profile;
+pub use sandbox::Sandbox;
+pub use snapshot::{Change, ChangeKind, DiffStat, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots};
+pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
+pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
+pub use workspace::Workspace;
+
+/// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
+/// sandbox, it never returns.
+pub fn maybe_run_init() {
+    todo!()
+}

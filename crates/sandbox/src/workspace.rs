@@ -1,0 +1,32 @@
+//! The directories that may be workspaces.
+
+use std::path::{Path, PathBuf};
+
+use types::WorkspaceName;
+
+use crate::{SandboxError, mounts};
+
+/// A directory that commands may write, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its name in the configuration.
+    pub name: WorkspaceName,
+    dir: PathBuf,
+}
+
+impl Workspace {
+    /// Checks that `path` is a directory that may be a workspace: not a system directory, not a home, nothing that holds
+    /// credentials. Links in it are followed once, here.
+    pub fn open(name: WorkspaceName, path: &Path) -> Result<Self, SandboxError> {
+        let refuse = |why: String| SandboxError::Workspace { path: path.to_owned(), why };
+        let dir = mounts::resolve(path).map_err(refuse)?;
+        mounts::refuse_shared(&dir).map_err(refuse)?;
+        mounts::refuse_credentials(&dir).map_err(refuse)?;
+        Ok(Self { name, dir })
+    }
+
+    /// The directory, absolute and without links.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
