@@ -1,1 +1,46 @@
-//! Built-in tools.
+//! The built-in tools. Each has one file with its description, its strict arguments and its work; all effects go through
+//! `sandbox` and `store`. Must not decide whether a call may happen, and must not open sockets, start processes or touch
+//! files by itself. Start with [`builtin`].
+
+mod arguments;
+mod ask;
+mod danger;
+mod edit;
+mod exec;
+mod glob;
+mod grep;
+mod list;
+mod reach;
+mod read;
+mod replace;
+mod search;
+mod shell;
+mod spec;
+mod transcript;
+mod write;
+
+use std::sync::Arc;
+
+use policy::Grant;
+use sandbox::{Pool, Workspace};
+use store::Store;
+use types::{Tool, WorkspaceName};
+
+/// Finds a configured workspace by its name.
+pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;
+
+/// The tools every session has, in the fixed order in which models are told of them: exec, read, write, edit, list,
+/// grep, search, ask.
+pub fn builtin(store: Store, pool: Arc<Pool>, workspaces: Workspaces) -> Vec<Arc<dyn Tool<Grant>>> {
+    let reach = Arc::new(reach::Reach::new(store, pool, workspaces));
+    vec![
+        Arc::new(exec::Exec::new(Arc::clone(&reach))),
+        Arc::new(read::Read::new(Arc::clone(&reach))),
+        Arc::new(write::Write::new(Arc::clone(&reach))),
+        Arc::new(edit::Edit::new(Arc::clone(&reach))),
+        Arc::new(list::List::new(Arc::clone(&reach))),
+        Arc::new(grep::Grep::new(Arc::clone(&reach))),
+        Arc::new(search::Search::new(Arc::clone(&reach))),
+        Arc::new(ask::Ask::new(reach)),
+    ]
+}
