@@ -1,1 +1,35 @@
-//! The turn loop, the context and the tool gate.
+//! The turn loop, the context and the tool gate. Start reading at [`run_turn`] (`turn.rs`), then `gate.rs`. This crate
+//! must not open sockets, start processes or touch files, and must not know any provider, channel or tool by name: what
+//! it needs is handed to it in [`Deps`].
+//!
+//! A turn can be dropped at any await and run again: each time round, the loop derives what comes next from the store.
+
+mod answer;
+mod approvals;
+mod ask;
+mod begin;
+mod calls;
+mod cap;
+mod close;
+mod compaction;
+mod constraints;
+mod context;
+mod date;
+mod deps;
+mod estimate;
+mod gate;
+mod limits;
+mod mask;
+mod outcome;
+mod progress;
+mod prompt;
+mod repetition;
+mod run;
+mod state;
+mod step;
+mod turn;
+
+pub use begin::begin;
+pub use deps::{BeforeWrite, Begun, Deps, Redaction, Settings, Toolbox};
+pub use prompt::system_prompt;
+pub use turn::run_turn;

@@ -1,0 +1,269 @@
+//! What is done with what came of a model call. An answer, what it cost and what follows from it are stored at once.
+
+use std::collections::BTreeSet;
+
+use store::{Author, MessageKind, NewCall, NewMessage, StoreError, Tx};
+use types::{
+    Block, Event, Label, Message, ModelReply, ProviderError, ProviderErrorKind, Role, SessionId, StopReason, ToolCall,
+    TurnEnd, TurnId, Usage,
+};
+
+use crate::{
+    ask::Asked,
+    mask, outcome,
+    progress::Progress,
+    prompt::{GO_ON, WAS_EMPTY},
+    run::Run,
+    state::State,
+    step::OpenStep,
+    turn::Flow,
+};
+
+/// How often an answer that was cut off is continued.
+const MAX_CONTINUED: u32 = 3;
+/// How often a paused answer is resumed.
+const MAX_PAUSED: u32 = 5;
+
+/// What follows from an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Calls,
+    Final,
+    Cut,
+    Paused,
+    Refused,
+    Empty,
+    /// The context window was full before the answer was done.
+    Full,
+}
+
+/// What is to be stored.
+#[derive(Clone)]
+struct Stored {
+    step: u32,
+    usage: Usage,
+    reply: ModelReply,
+    label: Label,
+    progress: Progress,
+    /// Said to the model after its answer.
+    note: Option<&'static str>,
+    /// The end of the turn and the final text.
+    end: Option<(TurnEnd, String)>,
+}
+
+/// Stores what came of a model call and says how the turn goes on.
+pub(crate) async fn store(run: &Run<'_>, state: &State, open: OpenStep, asked: Asked) -> Result<Flow, StoreError> {
+    match asked.outcome {
+        Ok(reply) => answered(run, state, open, reply, asked.wasted).await,
+        Err(error) => failed(run, state, open, error, asked.wasted, asked.said).await,
+    }
+}
+
+async fn answered(
+    run: &Run<'_>,
+    state: &State,
+    open: OpenStep,
+    reply: ModelReply,
+    wasted: Usage,
+) -> Result<Flow, StoreError> {
+    let mut progress = Progress { open: None, compacted: false, ..state.progress.clone() };
+    progress.calibration.learn(open.bytes, reply.usage.context());
+    let usage = reply.usage.plus(wasted);
+    let kind = kind(&reply);
+    let mut reply = ModelReply { blocks: kept(kind, mask::blocks(&run.redactor, reply.blocks)), ..reply };
+    make_unique(&mut reply.blocks, state, open.step);
+    let (mut note, mut end, mut flow) = (None, None, Flow::Again);
+    let mut give_up = |error: String| flow = Flow::Close(TurnEnd::Failed { error });
+    match kind {
+        Kind::Calls => {}
+        Kind::Final => end = Some((TurnEnd::Done, final_text(run, state, &reply))),
+        Kind::Refused => end = Some((TurnEnd::Refused, outcome::refused(&final_text(run, state, &reply)))),
+        Kind::Cut if progress.continued < MAX_CONTINUED => note = Some(GO_ON),
+        Kind::Full if progress.continued < MAX_CONTINUED => {
+            note = Some(GO_ON);
+            progress.must_compact = true;
+        }
+        Kind::Cut | Kind::Full => give_up(outcome::too_long(run.deps.settings.max_output_tokens)),
+        Kind::Paused if progress.paused < MAX_PAUSED => {}
+        Kind::Paused => give_up("the provider paused the answer again and again; try again later".to_owned()),
+        Kind::Empty if progress.empty == 0 => note = Some(WAS_EMPTY),
+        Kind::Empty => give_up("the model gave an empty answer twice; try again, or use another model".to_owned()),
+    }
+    progress.continued += u32::from(matches!(kind, Kind::Cut | Kind::Full));
+    progress.paused += u32::from(kind == Kind::Paused);
+    progress.empty += u32::from(kind == Kind::Empty);
+    let stored = Stored { step: open.step, usage, reply, label: run.label()?, progress, note, end: end.clone() };
+    write(run, stored).await?;
+    Ok(end.map_or(flow, |(end, _)| Flow::Ended(end)))
+}
+
+fn kind(reply: &ModelReply) -> Kind {
+    let calls = reply.blocks.iter().any(|block| matches!(block, Block::ToolUse { .. }));
+    let text = reply.blocks.iter().any(|block| matches!(block, Block::Text { text } if !text.trim().is_empty()));
+    match reply.stop {
+        StopReason::MaxTokens => Kind::Cut,
+        StopReason::ContextFull => Kind::Full,
+        StopReason::Refusal => Kind::Refused,
+        StopReason::PauseTurn if !calls => Kind::Paused,
+        StopReason::EndTurn
+        | StopReason::ToolUse
+        | StopReason::StopSequence
+        | StopReason::PauseTurn
+        | StopReason::Other(_) => match (calls, text) {
+            (true, _) => Kind::Calls,
+            (false, true) => Kind::Final,
+            (false, false) => Kind::Empty,
+        },
+    }
+}
+
+/// The blocks that stay. Of an answer that was broken off only the text does: a call in it may have lost a part.
+fn kept(kind: Kind, blocks: Vec<Block>) -> Vec<Block> {
+    match kind {
+        Kind::Calls | Kind::Final | Kind::Paused => blocks,
+        Kind::Cut | Kind::Full | Kind::Refused | Kind::Empty => {
+            let is_text = |block: &Block| matches!(block, Block::Text { text } if !text.trim().is_empty());
+            blocks.into_iter().filter(is_text).collect()
+        }
+    }
+}
+
+/// Some servers number the calls of each answer anew, or not at all. The journal needs each id once in a turn.
+fn make_unique(blocks: &mut [Block], state: &State, step: u32) {
+    let mut known: BTreeSet<String> = state.calls.iter().map(|record| record.call.id.clone()).collect();
+    let mut number = 0;
+    for block in blocks {
+        let Block::ToolUse { id, .. } = block else { continue };
+        while id.is_empty() || known.contains(id) {
+            number += 1;
+            *id = format!("call-{step}-{number}");
+        }
+        known.insert(id.clone());
+    }
+}
+
+/// The text for the owner. An answer that came in pieces is one text.
+fn final_text(run: &Run<'_>, state: &State, reply: &ModelReply) -> String {
+    let text = Message { role: Role::Assistant, blocks: reply.blocks.clone() }.text();
+    let continues = state.rows.last().is_some_and(|row| match row.author {
+        Author::Model => true,
+        Author::System => row.blocks == [Block::text(GO_ON)],
+        Author::Owner | Author::Tool => false,
+    });
+    if continues { state.last_text(run) + &text } else { text }
+}
+
+async fn write(run: &Run<'_>, stored: Stored) -> Result<(), StoreError> {
+    let (session, turn) = (run.session, run.turn.id);
+    let cost = run.deps.settings.prices.map(|prices| prices.cost(&stored.usage));
+    run.commit(move |tx: &mut Tx<'_>| {
+        let Stored { step, usage, reply, label, progress, note, end } = stored;
+        tx.settle(turn, step, usage, cost)?;
+        let message = Message { role: Role::Assistant, blocks: reply.blocks };
+        let calls: Vec<ToolCall> = message.tool_uses().collect();
+        let text = message.text();
+        if !message.blocks.is_empty() {
+            tx.append_message(NewMessage {
+                session,
+                turn: Some(turn),
+                role: Role::Assistant,
+                blocks: message.blocks,
+                author: Author::Model,
+                label,
+                kind: MessageKind::Normal,
+            })?;
+        }
+        for call in calls {
+            tx.plan_call(NewCall { turn, step, call })?;
+        }
+        tx.record(Some(session), Some(turn), Event::ModelAnswered { text, stop: reply.stop, usage, cost })?;
+        if let Some(note) = note {
+            tx.append_message(self::note(session, turn, note))?;
+        }
+        progress.save(tx, session)?;
+        if let Some((end, text)) = end {
+            tx.finish_turn(turn, end, text)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A message of our own to the model.
+pub(crate) fn note(session: SessionId, turn: TurnId, text: impl Into<String>) -> NewMessage {
+    NewMessage {
+        session,
+        turn: Some(turn),
+        role: Role::User,
+        blocks: vec![Block::text(text)],
+        author: Author::System,
+        label: Label::CLEAN,
+        kind: MessageKind::Normal,
+    }
+}
+
+/// There is no answer. The provider has retried what a retry can mend.
+async fn failed(
+    run: &Run<'_>,
+    state: &State,
+    open: OpenStep,
+    error: ProviderError,
+    wasted: Usage,
+    said: String,
+) -> Result<Flow, StoreError> {
+    let too_long = matches!(error.kind, ProviderErrorKind::ContextOverflow | ProviderErrorKind::TooLarge);
+    let compacts = too_long && state.progress.overflows == 0;
+    let stopped = run.halt.is_cancelled();
+    let mut progress = Progress { open: None, ..state.progress.clone() };
+    if compacts {
+        progress.overflows += 1;
+        progress.must_compact = true;
+        progress.compacted = false;
+    }
+    let (session, turn) = (run.session, run.turn.id);
+    let cost = run.deps.settings.prices.map(|prices| prices.cost(&wasted));
+    let may_be_billed = may_be_billed(error.kind);
+    let label = run.label()?;
+    run.commit(move |tx: &mut Tx<'_>| {
+        if may_be_billed {
+            tx.settle_unknown(turn, open.step)?;
+        } else {
+            tx.settle(turn, open.step, wasted, cost)?;
+        }
+        if stopped && !said.trim().is_empty() {
+            // What was said was seen; the model should know it said so.
+            tx.append_message(NewMessage {
+                role: Role::Assistant,
+                author: Author::Model,
+                label,
+                ..note(session, turn, said)
+            })?;
+        }
+        progress.save(tx, session)
+    })
+    .await?;
+    if stopped || compacts {
+        return Ok(Flow::Again);
+    }
+    Ok(Flow::Close(TurnEnd::Failed { error: outcome::provider_failed(&run.redactor, &error) }))
+}
+
+/// Whether the vendor may count an answer that never reached us whole. Then the reservation stays spent.
+pub(crate) fn may_be_billed(kind: ProviderErrorKind) -> bool {
+    match kind {
+        ProviderErrorKind::Timeout
+        | ProviderErrorKind::Truncated
+        | ProviderErrorKind::Malformed
+        | ProviderErrorKind::Cancelled => true,
+        ProviderErrorKind::RateLimited
+        | ProviderErrorKind::Overloaded
+        | ProviderErrorKind::Server
+        | ProviderErrorKind::Network
+        | ProviderErrorKind::Auth
+        | ProviderErrorKind::Quota
+        | ProviderErrorKind::ContextOverflow
+        | ProviderErrorKind::TooLarge
+        | ProviderErrorKind::BadRequest
+        | ProviderErrorKind::NotFound => false,
+    }
+}

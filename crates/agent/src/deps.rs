@@ -1,0 +1,116 @@
+//! What the loop is given. It must not find anything for itself.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use policy::{Grant, Redactor, Rules, budget::Limits};
+use store::Store;
+use types::{BoxFuture, Clock, Prices, Provider, Tool, ToolSpec, TurnId, WorkspaceName};
+
+use crate::step::OpenStep;
+
+/// Saves the workspace. Called before the first call of a turn that may change something; an error refuses the call and
+/// is shown to the model.
+pub type BeforeWrite = Arc<dyn Fn(TurnId, WorkspaceName) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// The masking that is in force. Asked for at the beginning of each turn, since secrets are added while the daemon runs.
+pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
+
+/// Everything that a turn needs.
+pub struct Deps {
+    /// The durable state.
+    pub store: Store,
+    /// The model's vendor.
+    pub provider: Arc<dyn Provider>,
+    /// The tools on offer.
+    pub tools: Toolbox,
+    /// The owner's rules.
+    pub rules: Arc<Rules>,
+    /// Masks known secrets.
+    pub redactor: Redaction,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The model and the limits.
+    pub settings: Settings,
+    /// Saves the workspace before it is written to.
+    pub before_write: BeforeWrite,
+    /// Turns that were begun and do not run yet; starts empty.
+    pub begun: Begun,
+}
+
+/// The model and the limits.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The vendor's name of the model.
+    pub model: String,
+    /// What it costs, if known.
+    pub prices: Option<Prices>,
+    /// The size of its context in tokens.
+    pub context_tokens: u64,
+    /// The most tokens of one answer.
+    pub max_output_tokens: u32,
+    /// The reasoning budget of one answer in tokens.
+    pub thinking_tokens: Option<u32>,
+    /// What a turn may use.
+    pub limits: Limits,
+    /// How long an approval waits for the owner.
+    pub approval_timeout: Duration,
+    /// The system prompt; [`crate::system_prompt`] unless there is a reason.
+    pub system: Arc<str>,
+}
+
+/// The tools in their fixed order, which the vendor's prompt cache depends on.
+#[derive(Clone)]
+pub struct Toolbox {
+    tools: Vec<Arc<dyn Tool<Grant>>>,
+    specs: Arc<[ToolSpec]>,
+}
+
+impl Toolbox {
+    /// Offers these tools in this order. Of two with one name, the first is used.
+    pub fn new(tools: Vec<Arc<dyn Tool<Grant>>>) -> Self {
+        let specs = tools.iter().map(|tool| tool.spec().clone()).collect();
+        Self { tools, specs }
+    }
+
+    /// How the tools are described to the model.
+    pub fn specs(&self) -> Arc<[ToolSpec]> {
+        self.specs.clone()
+    }
+
+    /// The tool of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn Tool<Grant>>> {
+        self.tools.iter().find(|tool| tool.spec().name == name)
+    }
+
+    /// All names, for the model's eyes.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<&str> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+impl fmt::Debug for Toolbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Toolbox({})", self.names())
+    }
+}
+
+/// Turns that [`crate::begin`] began in this process and [`crate::run_turn`] has not taken up. A turn that is not here
+/// was begun by a process that is gone, so that its open model call must be counted as spent.
+#[derive(Debug, Default)]
+pub struct Begun(Mutex<BTreeMap<TurnId, Option<OpenStep>>>);
+
+impl Begun {
+    pub(crate) fn put(&self, turn: TurnId, step: Option<OpenStep>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, step);
+    }
+
+    pub(crate) fn take(&self, turn: TurnId) -> Option<Option<OpenStep>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&turn)
+    }
+}

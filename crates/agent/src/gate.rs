@@ -1,0 +1,310 @@
+//! The gate: everything that must be true before a tool call has an effect, in order. Read [`gate`] beside the policy
+//! table in `policy::decide`.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use policy::{Decision, Grant, Reason, Request, canonical, decide, redeem};
+use serde_json::{Value, json};
+use store::{
+    Author, CallRecord, CallState, StoreError, Tx,
+    audit::{AuditEntry, AuditError, AuditKind},
+};
+use tokio::sync::mpsc;
+use types::{Ask, Effect, Event, Label, Message, OwnerRequest, Sink, Tool, ToolCall, ToolContext, ToolEnd, ToolOutput};
+
+use crate::{
+    approvals::{self, Asked},
+    calls::Outcome,
+    cap::{MAX_CHARACTERS, cap},
+    mask::Pieces,
+    run::Run,
+};
+
+/// How long a tool has to end after a stop. With what follows it must stay within two seconds.
+const STOP_GRACE: Duration = Duration::from_millis(1_500);
+/// Progress that is waiting to be shown; more is dropped.
+const PROGRESS_QUEUE: usize = 64;
+/// The most characters of arguments in the audit log.
+const AUDITED: usize = 4_000;
+/// A shorter destination is never taken as written by the owner: it could be any word.
+const SHORTEST_DESTINATION: usize = 6;
+/// How far back the owner's messages are searched for a destination.
+const MESSAGES_SEARCHED: usize = 2_000;
+
+/// One call and everything that its judgement depends on.
+#[derive(Clone)]
+struct Judged {
+    call: ToolCall,
+    tool: Arc<dyn Tool<Grant>>,
+    effect: Effect,
+    destination_is_owners: bool,
+}
+
+/// How the call came to be allowed.
+enum Permit {
+    Granted(Grant),
+    Approved(Box<OwnerRequest>),
+}
+
+/// One call, from its arguments to its result. No audit row, no effect; no grant, no effect.
+pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, StoreError> {
+    let judged = match assess(run, &record.call)? {
+        Ok(judged) => judged,
+        Err(refused) => return Ok(refused),
+    };
+    let decision = decide(&judged.request(run, run.label()?), &run.deps.rules);
+    if let Err(error) = audit_intent(run, &judged, &decision).await {
+        return Ok(Outcome::failed(format!("nothing was done, because the audit log cannot be written: {error}")));
+    }
+    let permit = match decision {
+        Decision::Deny(reason) => return Ok(Outcome::denied(reason)),
+        Decision::Allow(grant) => Permit::Granted(grant),
+        Decision::Ask(question) => match approvals::ask(run, &record.call, question).await? {
+            Asked::Approved(request) => Permit::Approved(request),
+            Asked::Refused(outcome) => return Ok(outcome),
+        },
+    };
+    if let Err(error) = save_workspace(run, &judged).await? {
+        return Ok(Outcome::failed(format!(
+            "nothing was done, because the workspace could not be saved before: {error}"
+        )));
+    }
+    if run.halt.is_cancelled() {
+        return Ok(Outcome::not_run());
+    }
+    let grant = match start(run, record, &judged, permit).await? {
+        Ok(grant) => grant,
+        Err(reason) => return Ok(Outcome::denied(reason)),
+    };
+    let outcome = operate(run, &judged, &grant).await;
+    audit_outcome(run, &judged, &outcome).await;
+    Ok(outcome)
+}
+
+/// Whether a call changes nothing. A call that cannot be judged has no effect either.
+pub(crate) fn only_reads(run: &Run<'_>, call: &ToolCall) -> bool {
+    let effect = run.deps.tools.find(&call.name).map(|tool| tool.assess(&call.input));
+    effect.and_then(Result::ok).is_none_or(|effect| effect.read_only)
+}
+
+/// Finds the tool and checks the arguments. Mistakes go back to the model.
+fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, StoreError> {
+    let Some(tool) = run.deps.tools.find(&call.name) else {
+        let names = run.deps.tools.names();
+        return Ok(Err(Outcome::failed(format!("there is no tool of this name; there are: {names}"))));
+    };
+    let effect = match tool.assess(&call.input) {
+        Ok(effect) => effect,
+        Err(invalid) => return Ok(Err(Outcome::failed(run.redactor.redact(&invalid.0)))),
+    };
+    let destination_is_owners = match &effect.destination {
+        Some(destination) => owner_wrote(run, destination)?,
+        None => false,
+    };
+    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destination_is_owners }))
+}
+
+impl Judged {
+    fn request<'a>(&'a self, run: &'a Run<'_>, label: Label) -> Request<'a> {
+        self.request_of(&run.turn, &run.workspace, label)
+    }
+
+    fn request_of<'a>(&'a self, turn: &store::Turn, workspace: &'a types::WorkspaceName, label: Label) -> Request<'a> {
+        Request {
+            tool: &self.call.name,
+            input: &self.call.input,
+            effect: &self.effect,
+            label,
+            origin: turn.origin,
+            session: turn.session,
+            turn: turn.id,
+            workspace,
+            destination_is_owners: self.destination_is_owners,
+        }
+    }
+}
+
+/// Whether the owner wrote this destination in this session, as a whole word.
+fn owner_wrote(run: &Run<'_>, destination: &str) -> Result<bool, StoreError> {
+    if destination.chars().count() < SHORTEST_DESTINATION {
+        return Ok(false);
+    }
+    let rows = run.deps.store.messages(run.session, None, MESSAGES_SEARCHED)?;
+    Ok(rows.into_iter().filter(|row| row.author == Author::Owner).any(|row| {
+        let text = Message { role: row.role, blocks: row.blocks }.text();
+        text.split_whitespace().any(|word| is_word(word, destination))
+    }))
+}
+
+/// The word itself, or the word without the punctuation of the sentence around it.
+fn is_word(word: &str, destination: &str) -> bool {
+    let bare = word.trim_matches(['"', '\'', '`', '<', '>', '(', ')', '[', ']', '{', '}', ',', ';', '!', '?']);
+    word == destination || bare == destination || bare.trim_end_matches(['.', ':']) == destination
+}
+
+/// Saves the workspace before the first call of the turn that may change something.
+async fn save_workspace(run: &Run<'_>, judged: &Judged) -> Result<Result<(), String>, StoreError> {
+    let changes = match judged.effect.sink {
+        Sink::Compute | Sink::WorkspaceWrite | Sink::Destructive | Sink::Persist => !judged.effect.read_only,
+        Sink::Fetch | Sink::Send | Sink::Reply | Sink::Credential => false,
+    };
+    let is_saved = |record: &CallRecord| !record.read_only && record.state != CallState::Planned;
+    if !changes || run.deps.store.calls(run.turn.id)?.iter().any(is_saved) {
+        return Ok(Ok(()));
+    }
+    Ok((run.deps.before_write)(run.turn.id, run.workspace.clone()).await)
+}
+
+/// Marks the call as started. An approval is used up in the same transaction, and is compared with the call as it would
+/// run at that very moment; the grant exists only if all of that is durable.
+async fn start(
+    run: &Run<'_>,
+    record: &CallRecord,
+    judged: &Judged,
+    permit: Permit,
+) -> Result<Result<Grant, Reason>, StoreError> {
+    let restarted = record.state == CallState::Started;
+    let (turn, workspace, rules) = (run.turn.clone(), run.workspace.clone(), run.deps.rules.clone());
+    let judged = judged.clone();
+    let mark = move |tx: &mut Tx<'_>, judged: &Judged, turn: &store::Turn| {
+        if restarted {
+            return Ok(());
+        }
+        let effect = &judged.effect;
+        tx.start_call(turn.id, &judged.call.id, &effect.summary, effect.read_only)
+    };
+    match permit {
+        Permit::Granted(grant) => {
+            run.commit(move |tx: &mut Tx<'_>| mark(tx, &judged, &turn)).await?;
+            Ok(Ok(grant))
+        }
+        Permit::Approved(request) => {
+            run.commit(move |tx: &mut Tx<'_>| {
+                let (Ask::Approval(question), Some(answer)) = (&request.ask, &request.answer) else {
+                    return Ok(Err(Reason("it was not approved".to_owned())));
+                };
+                if !tx.use_approval(request.id)? {
+                    return Ok(Err(Reason("the approval was used already; it lifts one call once".to_owned())));
+                }
+                let label = tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label);
+                let grant = redeem(question, answer, &judged.request_of(&turn, &workspace, label), &rules);
+                if grant.is_ok() {
+                    mark(tx, &judged, &turn)?;
+                }
+                Ok(grant)
+            })
+            .await
+        }
+    }
+}
+
+/// Runs the tool and makes its output fit for the model.
+async fn operate(run: &Run<'_>, judged: &Judged, grant: &Grant) -> Outcome {
+    let (progress, mut seen) = mpsc::channel(PROGRESS_QUEUE);
+    let context = ToolContext {
+        session: run.session,
+        turn: run.turn.id,
+        call: judged.call.id.clone(),
+        workspace: run.workspace.clone(),
+        label: run.label().unwrap_or(Label::UNKNOWN),
+        cancel: run.halt.clone(),
+        progress,
+    };
+    let mut pieces = Pieces::new(run.redactor.clone());
+    let show = |text: String| {
+        if !text.is_empty() {
+            run.publish(Event::ToolProgress { call: judged.call.id.clone(), text });
+        }
+    };
+    let work = AssertUnwindSafe(judged.tool.run(grant, &judged.call.input, &context)).catch_unwind();
+    let patience = async {
+        run.halt.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    tokio::pin!(work, patience);
+    let done = loop {
+        tokio::select! {
+            biased;
+            done = &mut work => break Some(done),
+            Some(text) = seen.recv() => show(pieces.push(&text)),
+            () = &mut patience => break None,
+        }
+    };
+    while let Ok(text) = seen.try_recv() {
+        show(pieces.push(&text));
+    }
+    show(pieces.finish());
+    match done {
+        Some(Ok(output)) => finished(run, output),
+        Some(Err(_panic)) => {
+            Outcome::failed("the tool failed by a fault of its own; it may have had a part of its effect")
+        }
+        None => Outcome::broken_off(),
+    }
+}
+
+fn finished(run: &Run<'_>, output: ToolOutput) -> Outcome {
+    let end = match (output.is_error, run.halt.is_cancelled()) {
+        (false, _) => ToolEnd::Ok,
+        (true, false) => ToolEnd::Error,
+        (true, true) => ToolEnd::Stopped,
+    };
+    // Masked before it is cut: half a secret would not be recognised.
+    let text = cap(&run.redactor.redact(&output.text), MAX_CHARACTERS);
+    Outcome { end, output: ToolOutput { text, ..output } }
+}
+
+async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Result<(), AuditError> {
+    let (verdict, reason) = match decision {
+        Decision::Allow(_) => ("allow", None),
+        Decision::Ask(question) => ("ask", Some(question.reason.as_str())),
+        Decision::Deny(reason) => ("deny", Some(reason.0.as_str())),
+    };
+    let effect = &judged.effect;
+    let detail = json!({
+        "tool": judged.call.name,
+        "arguments": cap(&run.redactor.redact(&canonical(&judged.call.input)), AUDITED),
+        "sink": effect.sink,
+        "summary": run.redactor.redact(&effect.summary),
+        "destination": effect.destination,
+        "decision": verdict,
+        "reason": reason,
+    });
+    audit(run, &judged.call.id, AuditKind::ToolIntent, detail).await
+}
+
+async fn audit_outcome(run: &Run<'_>, judged: &Judged, outcome: &Outcome) {
+    let detail = json!({
+        "tool": judged.call.name,
+        "end": outcome.end,
+        "characters": outcome.output.text.chars().count(),
+        "label": outcome.output.label,
+    });
+    if let Err(error) = audit(run, &judged.call.id, AuditKind::ToolOutcome, detail).await {
+        // The effect has happened and must not be hidden from the model; the next intent will be refused.
+        tracing::error!(%error, turn = %run.turn.id, "the outcome of a call could not be written to the audit log");
+    }
+}
+
+/// Writes one record about a call of this turn.
+pub(crate) async fn audit(run: &Run<'_>, call: &str, kind: AuditKind, detail: Value) -> Result<(), AuditError> {
+    let entry =
+        AuditEntry { session: Some(run.session), turn: Some(run.turn.id), call: Some(call.to_owned()), kind, detail };
+    run.deps.store.audit().append(entry).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_the_owners_as_a_whole_word_only() {
+        for word in ["example.com", "example.com.", "(example.com)", "\"example.com\",", "<example.com>:"] {
+            assert_eq!(is_word(word, "example.com"), word != "<example.com>:", "{word}");
+        }
+        for word in ["evil-example.com", "example.com.evil", "example.comx", "xexample.com", "example.com/path"] {
+            assert!(!is_word(word, "example.com"), "{word}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! One run of a turn: what stays the same from step to step.
+
+use std::{sync::Arc, time::Duration};
+
+use policy::Redactor;
+use store::{StoreError, Turn, Tx};
+use tokio_util::sync::CancellationToken;
+use types::{Event, Label, SessionId, WorkspaceName};
+
+use crate::Deps;
+
+/// How long a write that finds the disk full is put off, each time; then it fails.
+const DISK_FULL_WAITS: [u64; 6] = [1, 2, 4, 8, 15, 30];
+
+/// A turn that runs.
+pub(crate) struct Run<'a> {
+    pub deps: &'a Deps,
+    /// As it was when the run began; `step` is not kept up to date.
+    pub turn: Turn,
+    pub session: SessionId,
+    pub workspace: WorkspaceName,
+    pub redactor: Arc<Redactor>,
+    /// The owner's stop.
+    pub cancel: CancellationToken,
+    /// Stops everything that the turn does: by the owner, or because its time is over.
+    pub halt: CancellationToken,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(deps: &'a Deps, turn: Turn, cancel: CancellationToken) -> Result<Self, StoreError> {
+        let session = deps
+            .store
+            .session(turn.session)?
+            .ok_or_else(|| StoreError::NotFound { what: "session", id: turn.session.to_string() })?;
+        let halt = cancel.child_token();
+        let redactor = (deps.redactor)();
+        Ok(Self { deps, session: session.id, workspace: session.workspace, redactor, cancel, halt, turn })
+    }
+
+    /// Writes durably. A full disk is waited for, unless the turn is to stop.
+    pub(crate) async fn commit<T, J>(&self, job: J) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        J: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
+    {
+        for seconds in DISK_FULL_WAITS {
+            match self.deps.store.transact(job.clone()).await {
+                Err(StoreError::DiskFull) => {}
+                done => return done,
+            }
+            tracing::warn!(turn = %self.turn.id, "the disk is full; the turn waits");
+            tokio::select! {
+                () = self.halt.cancelled() => break,
+                () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            }
+        }
+        self.deps.store.transact(job).await
+    }
+
+    /// Shows something that is not kept.
+    pub(crate) fn publish(&self, event: Event) {
+        self.deps.store.publish(Some(self.session), Some(self.turn.id), event);
+    }
+
+    /// The session's label at this moment.
+    pub(crate) fn label(&self) -> Result<Label, StoreError> {
+        // A session that is gone tells nothing, and nothing known is the highest label.
+        Ok(self.deps.store.session(self.session)?.map_or(Label::UNKNOWN, |session| session.label))
+    }
+
+    /// The time that is left to the turn; none when it is not limited.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let used = self.deps.clock.now().since(self.turn.started_at);
+        self.deps.settings.limits.wall.map(|limit| limit.saturating_sub(used))
+    }
+}

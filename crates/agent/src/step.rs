@@ -1,0 +1,186 @@
+//! The beginning of a model call: steering messages are taken in, the budget is reserved and the step is recorded, all
+//! in the transaction that also stores the results of the step before.
+
+use std::sync::Arc;
+
+use policy::{
+    Redactor,
+    budget::{self, Limits},
+};
+use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
+use types::{Block, Event, Label, MicroUsd, Origin, Prices, Role, TurnId, WhenBusy};
+
+use crate::{Deps, Settings, constraints, estimate::block_bytes, limits, progress::Progress};
+
+/// An answer shorter than this is of no use: rather than ask for one, the turn ends at its limit.
+const SMALLEST_ANSWER: u32 = 256;
+/// The share of the context, in percent, at which it is shortened.
+const COMPACT_AT: u64 = 75;
+
+/// A model call that may be made: its budget is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenStep {
+    pub step: u32,
+    pub max_output: u32,
+    /// The size of the request in bytes, as it was estimated.
+    pub bytes: u64,
+}
+
+/// What came of trying to begin a model call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Ask(OpenStep),
+    /// The context must be shortened first. Nothing was reserved.
+    TooLong,
+    /// A limit stands in the way, in a sentence. Nothing was reserved.
+    Limit(String),
+}
+
+/// What a model call is begun with.
+#[derive(Clone)]
+pub(crate) struct Opening {
+    pub progress: Progress,
+    /// The size of the conversation, the prompt and the tools, without what this transaction adds.
+    pub bytes: u64,
+    /// The most tokens of the answer.
+    pub max_output: u32,
+    /// Whether a long context is to be shortened first.
+    pub compact: bool,
+    limits: Limits,
+    prices: Option<Prices>,
+    context_tokens: u64,
+}
+
+impl Opening {
+    pub(crate) fn new(settings: &Settings, progress: Progress, bytes: u64) -> Self {
+        Self {
+            compact: !progress.compacted,
+            progress,
+            bytes,
+            max_output: settings.max_output_tokens,
+            limits: settings.limits,
+            prices: settings.prices,
+            context_tokens: settings.context_tokens,
+        }
+    }
+
+    /// Reserves and records, if the context is short enough and no limit stands in the way.
+    pub(crate) fn open(mut self, tx: &mut Tx<'_>, turn: TurnId, added: u64) -> Result<Opened, StoreError> {
+        let turn = tx.turn(turn)?.ok_or_else(|| StoreError::NotFound { what: "turn", id: turn.to_string() })?;
+        self.bytes = self.bytes.saturating_add(added);
+        let tokens = self.progress.calibration.tokens(self.bytes);
+        let long = tokens.saturating_mul(100) >= self.context_tokens.saturating_mul(COMPACT_AT);
+        if self.compact && (long || self.progress.must_compact) {
+            return Ok(Opened::TooLong);
+        }
+        let (max_output, amount) = match self.afford(tx, &turn, tokens)? {
+            Ok(affordable) => affordable,
+            Err(limit) => return Ok(Opened::Limit(limit)),
+        };
+        let step = turn.step.saturating_add(1);
+        tx.reserve(turn.id, step, amount)?;
+        tx.set_turn_step(turn.id, step)?;
+        tx.record(Some(turn.session), Some(turn.id), Event::StepStarted { step })?;
+        self.progress.open = Some(step);
+        self.progress.save(tx, turn.session)?;
+        Ok(Opened::Ask(OpenStep { step, max_output, bytes: self.bytes }))
+    }
+
+    /// How long the answer may be and what is reserved for it; or the limit that forbids even a short one.
+    fn afford(&self, tx: &Tx<'_>, turn: &Turn, tokens: u64) -> Result<Result<(u32, MicroUsd), String>, StoreError> {
+        let spent = limits::spent(turn, tx.now(), |scope| tx.spent(scope))?;
+        let affordable = budget::affordable(&self.limits, &spent);
+        let Some(prices) = self.prices else {
+            if affordable.is_some() && !turn.origin.is_attended() {
+                return Ok(Err(
+                    "the model has no known price, so it cannot run unattended under a budget in money; set \
+                               its `prices` under [providers]"
+                        .to_owned(),
+                ));
+            }
+            return Ok(match budget::check(&self.limits, &spent, MicroUsd(0)) {
+                Ok(()) => Ok((self.max_output, MicroUsd(0))),
+                Err(exceeded) => Err(exceeded.to_string()),
+            });
+        };
+        let max_output = affordable.map_or(self.max_output, |most| self.fitting_output(&prices, tokens, most));
+        let amount = price(&prices, tokens, max_output);
+        Ok(match budget::check(&self.limits, &spent, amount) {
+            Ok(()) => Ok((max_output, amount)),
+            Err(exceeded) => Err(exceeded.to_string()),
+        })
+    }
+
+    /// The longest answer that the money allows, within the setting, and not under the smallest useful one.
+    fn fitting_output(&self, prices: &Prices, tokens: u64, most: MicroUsd) -> u32 {
+        if prices.output <= 0.0 {
+            return self.max_output;
+        }
+        let left = most.minus(price(prices, tokens, 0));
+        // The cast saturates and maps NaN to 0; the bound below sees to the rest.
+        let fits = (left.0 as f64 / prices.output).floor() as u32;
+        fits.saturating_sub(1).clamp(SMALLEST_ANSWER.min(self.max_output), self.max_output)
+    }
+}
+
+/// The most that a call can cost: no input from the cache, and an answer of full length.
+fn price(prices: &Prices, tokens: u64, max_output: u32) -> MicroUsd {
+    let input = prices.cache_write.unwrap_or(prices.input).max(prices.input);
+    // Dollars per million tokens are millionths of a dollar per token. The cast saturates.
+    MicroUsd((tokens as f64 * input + f64::from(max_output) * prices.output).ceil() as u64)
+}
+
+/// How messages of the inbox enter a conversation.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    redactor: Arc<Redactor>,
+    /// How many more constraints the session may keep.
+    room: usize,
+}
+
+impl Intake {
+    pub(crate) fn new(deps: &Deps, redactor: Arc<Redactor>, session: types::SessionId) -> Result<Self, StoreError> {
+        let known = deps.store.constraints(session)?.len();
+        Ok(Self { redactor, room: constraints::MAX_CONSTRAINTS.saturating_sub(known) })
+    }
+
+    /// Takes in the messages that came for the running turn; gives their size. A message of another origin is judged
+    /// by other rules, so it waits for a turn of its own.
+    pub(crate) fn steer(&self, tx: &mut Tx<'_>, turn: &Turn) -> Result<u64, StoreError> {
+        let waiting = tx.waiting_inbox(turn.session)?;
+        let mut bytes = 0;
+        for row in waiting.iter().filter(|row| row.when_busy == WhenBusy::Steer && row.origin == turn.origin) {
+            tx.take_inbox(turn.id, row.id)?;
+            bytes += self.append(tx, turn.id, row)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Puts one message into the conversation and keeps what it forbids or requires; gives its size.
+    pub(crate) fn append(&self, tx: &mut Tx<'_>, turn: TurnId, row: &InboxRow) -> Result<u64, StoreError> {
+        let text = self.redactor.redact(&row.text).into_owned();
+        let (author, label) = match row.origin {
+            Origin::Owner => (Author::Owner, Label::OWNER),
+            // The owner wrote the schedule's text when they made it.
+            Origin::Schedule => (Author::System, Label::OWNER),
+            Origin::SubAgent | Origin::Program => (Author::System, Label::UNKNOWN),
+        };
+        if row.origin == Origin::Owner {
+            for sentence in constraints::extract(&text).into_iter().take(self.room) {
+                tx.add_constraint(row.session, sentence)?;
+            }
+        }
+        let block = Block::Text { text };
+        let bytes = block_bytes(&block);
+        tx.append_message(NewMessage {
+            session: row.session,
+            turn: Some(turn),
+            role: Role::User,
+            blocks: vec![block],
+            author,
+            label,
+            kind: MessageKind::Normal,
+        })?;
+        Ok(bytes)
+    }
+}
