@@ -7,6 +7,9 @@ use crate::{
     format::{LinkText, Rich},
 };
 
+/// How many bytes of a message are looked at beyond those that could be seen: room for the addresses of links.
+const MAX_UNSEEN: usize = 4096;
+
 /// Cuts `markdown` into pieces that each fit into one message. Every piece shows something; a text that shows nothing
 /// gives no piece. Only white space at the cuts is lost.
 pub fn split(markdown: &str, limits: &Limits) -> Vec<String> {
@@ -116,8 +119,8 @@ fn trim_indent(rest: &mut String) {
 
 /// The first piece of `rest` and where it was cut; no cut when all of it fits.
 fn next_piece(rest: &str, fence: Option<&Fence>, limits: &Limits) -> (String, Option<Cut>) {
-    // Nothing longer than this can fit unless it is mostly not seen, and then it is enough for a message.
-    let window = floor(rest, limits.max_text.saturating_mul(4));
+    // Only a text that is mostly not seen could fit and be longer than this, and then a message may be shorter.
+    let window = floor(rest, limits.max_text.saturating_mul(4).saturating_add(MAX_UNSEEN));
     if window == rest.len() {
         let whole = assemble(rest, fence, None);
         if fits(&whole, limits) {
@@ -246,9 +249,9 @@ fn assemble(text: &str, opened: Option<&Fence>, closed: Option<&Fence>) -> Strin
     if let Some(Fence { prefix, marker, info }) = opened {
         piece.push_str(&format!("{prefix}{marker}{info}\n"));
     }
-    piece.push_str(text);
-    if let Some(Fence { prefix, marker, .. }) = closed {
-        piece.push_str(&format!("\n{prefix}{marker}"));
+    match closed {
+        Some(Fence { prefix, marker, .. }) => piece.push_str(&format!("{text}\n{prefix}{marker}")),
+        None => piece.push_str(text.trim_end()),
     }
     piece
 }

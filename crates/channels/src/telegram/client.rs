@@ -133,7 +133,8 @@ impl Api {
     /// The server's words without secrets and without what a terminal would obey.
     fn harmless(&self, description: &str) -> String {
         let short: String = description.chars().take(MAX_DESCRIPTION).collect();
-        neutral(&short).replace('\n', " ")
+        let redactor = self.vault.redactor();
+        neutral(&redactor.redact(&short)).replace('\n', " ")
     }
 }
 

@@ -43,7 +43,9 @@ struct Lease((String, i64));
 impl Lease {
     fn take(base: &str, bot: i64) -> Option<Self> {
         let key = (base.trim_end_matches('/').to_owned(), bot);
-        LEASES.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()).then_some(Self(key))
+        let is_free = LEASES.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        // Made only when it is ours: dropping it gives the place back.
+        if is_free { Some(Self(key)) } else { None }
     }
 }
 
@@ -176,7 +178,6 @@ impl<'a> Receiver<'a> {
 
     /// Hands a batch over and moves the place to the first update that was not confirmed.
     async fn hand_over(&mut self, updates: Vec<Value>) -> Result<(), ReceiveEnd> {
-        self.channel.liveness.beat(HANDOVER_TIMEOUT + CONFIRM_TIMEOUT);
         let ids: Vec<i64> = updates.iter().filter_map(update_id).collect();
         let mut waiting: Vec<(i64, oneshot::Receiver<()>)> = Vec::new();
         let mut unconfirmed = None;
@@ -184,6 +185,7 @@ impl<'a> Receiver<'a> {
             let Some(id) = update_id(update) else { continue };
             let Some(item) = parse(update) else { continue };
             let (ack, confirmed) = Ack::new();
+            self.channel.liveness.beat(HANDOVER_TIMEOUT);
             match timeout(HANDOVER_TIMEOUT, self.to.send(Delivered { item, ack })).await {
                 Ok(Ok(())) => waiting.push((id, confirmed)),
                 Ok(Err(_)) => return Err(ReceiveEnd::Closed),
@@ -195,6 +197,7 @@ impl<'a> Receiver<'a> {
                 }
             }
         }
+        self.channel.liveness.beat(CONFIRM_TIMEOUT);
         let deadline = Instant::now() + CONFIRM_TIMEOUT;
         for (id, confirmed) in waiting {
             let is_confirmed = matches!(timeout_at(deadline, confirmed).await, Ok(Ok(())));

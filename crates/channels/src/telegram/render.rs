@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_refused_here() {
         let data = "x".repeat(65);
-        let too_long = Outbound::Buttons { markdown: "a".to_owned(), buttons: vec![Button { label: data.clone(), data }] };
+        let too_long =
+            Outbound::Buttons { markdown: "a".to_owned(), buttons: vec![Button { label: data.clone(), data }] };
         let nowhere = Outbound::Edit { remote_id: RemoteId("$event".to_owned()), markdown: "a".to_owned() };
         let blank = Outbound::Text { markdown: "[x]: https://example.org".to_owned() };
         let zero = Outbound::Draft { draft_id: 0, markdown: "a".to_owned() };

@@ -28,9 +28,9 @@ pub(super) async fn send(
     outbound: Outbound,
     cancel: CancellationToken,
 ) -> Result<RemoteId, ChannelError> {
-    let chat: i64 = target
-        .parse()
-        .map_err(|_| ChannelError::new(ChannelErrorKind::Permanent, "the target is not the number of a Telegram chat"))?;
+    let chat: i64 = target.parse().map_err(|_| {
+        ChannelError::new(ChannelErrorKind::Permanent, "the target is not the number of a Telegram chat")
+    })?;
     if matches!(outbound, Outbound::Draft { .. }) && (chat <= 0 || channel.without_drafts.load(Ordering::Relaxed)) {
         return Err(no_drafts());
     }

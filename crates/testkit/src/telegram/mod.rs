@@ -8,6 +8,8 @@ mod methods;
 mod rate;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 mod updates;
 mod wire;
 

@@ -147,11 +147,6 @@ impl TelegramServer {
         });
     }
 
-    /// Whether every fault was used up.
-    pub fn faults_left(&self) -> usize {
-        self.inner.state().faults.values().map(std::collections::VecDeque::len).sum()
-    }
-
     /// Sets a webhook, as an earlier program of the owner may have done.
     pub fn set_webhook(&self, url: &str) {
         self.inner.change(|state| state.webhook = Some(url.to_owned()));

@@ -146,6 +146,11 @@ impl State {
         self.callbacks.get(callback_id).is_some_and(|callback| callback.answered)
     }
 
+    /// How many faults have not met a call yet.
+    pub fn faults_left(&self) -> usize {
+        self.faults.values().map(VecDeque::len).sum()
+    }
+
     pub(super) fn chat_mut(&mut self, id: i64, kind: &str) -> &mut Chat {
         let allowance = Allowance::full(self.settings.chat_rate);
         self.chats.entry(id).or_insert_with(|| Chat {

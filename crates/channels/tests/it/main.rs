@@ -1,0 +1,9 @@
+//! Tests of the channels against wire fixtures and a double of the messenger.
+
+mod format;
+mod parse;
+mod receive;
+mod send;
+mod split;
+mod support;
+mod terminal;
