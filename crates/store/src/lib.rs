@@ -1,21 +1,37 @@
-//! Durable state: the SQLite journal and the audit chain.
-/// The audit log.
-pub mod audit;
-mod error;
-mod records;
-mod store;
-mod tx;
+//! Durable state: the SQLite journal and the audit chain. This is the only crate that speaks SQL. It must not decide
+//! anything: what it is told to store is stored, exactly once, or refused.
+//!
+//! Start with [`Store::transact`]: everything that is written happens in a transaction, and whoever gets its result may
+//! rely on it after a crash. Reads are plain functions.
 
+pub mod audit;
+
+mod calendar;
+mod codec;
+mod connection;
+mod error;
+mod faults;
+mod queue;
+mod read;
+mod readers;
+mod records;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod writer;
+
+pub use calendar::year_month;
 pub use error::StoreError;
-pub use records::*;
+pub use faults::fault_point;
+pub use records::{
+    Author, CallRecord, CallState, DeliveryBody, InboxRow, MessageKind, NewCall, NewDelivery, NewInbox, NewMessage,
+    NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit, Session, SnapshotRow, Spend,
+    SpendScope, StoredMessage, Turn, TurnState,
+};
 pub use store::Store;
 pub use tx::Tx;
 
-/// The most bytes of one text.
+/// The most bytes of one text: a message, a result, an answer.
 pub const MAX_TEXT: usize = 1 << 20;
-/// The UTC month of a time: the year times 100 plus the month from 1 to 12.
-pub fn year_month(_at: types::Timestamp) -> i64 {
-    todo!()
-}
-/// A named point at which a test build may be killed.
-pub fn fault_point(_name: &str) {}

@@ -1,206 +1,118 @@
-//! Writes.
-use crate::{error::StoreError, records::*};
-use std::borrow::Borrow;
-use types::*;
-/// A transaction.
-pub struct Tx<'a> {
-    _marker: std::marker::PhantomData<&'a ()>,
+//! Everything that is written, one file for each noun. All of it happens inside [`crate::Store::transact`]; nothing in
+//! here commits.
+
+mod calls;
+mod events;
+mod inbox;
+mod messages;
+mod outbox;
+mod requests;
+mod sessions;
+mod spend;
+mod turns;
+mod workspaces;
+
+use rusqlite::{Connection, Params};
+use types::{Envelope, OwnerRequest, RequestId, SessionId, Timestamp, TurnId};
+
+use crate::{
+    error::StoreError,
+    read,
+    records::{InboxRow, Session, Spend, SpendScope, Turn},
+};
+
+/// What has to be told once the transaction is committed.
+#[derive(Default)]
+pub(crate) struct Pending {
+    pub events: Vec<Envelope>,
+    /// Deliveries were added.
+    pub outbox: bool,
+    /// Requests were settled.
+    pub answers: bool,
 }
-impl Tx<'_> {
-    /// See the contract.
+
+/// A transaction that runs. Its reads see its own writes.
+pub struct Tx<'a> {
+    connection: &'a Connection,
+    now: Timestamp,
+    clock: Timestamp,
+    pending: Pending,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(connection: &'a Connection, now: Timestamp, clock: Timestamp) -> Self {
+        Self { connection, now, clock, pending: Pending::default() }
+    }
+
+    pub(crate) fn into_pending(self) -> Pending {
+        self.pending
+    }
+
+    /// The time of this transaction: the clock's, but never earlier than what the journal holds.
     pub fn now(&self) -> Timestamp {
-        todo!()
+        self.now
     }
-    /// See the contract.
-    pub fn create_session(&mut self, _new: NewSession) -> Result<SessionId, StoreError> {
-        todo!()
+
+    /// A session.
+    pub fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        read::session(self.connection, id)
     }
-    /// See the contract.
-    pub fn set_session_workspace(&mut self, _session: SessionId, _workspace: WorkspaceName) -> Result<(), StoreError> {
-        todo!()
+
+    /// A turn.
+    pub fn turn(&self, id: TurnId) -> Result<Option<Turn>, StoreError> {
+        read::turn(self.connection, id)
     }
-    /// See the contract.
-    pub fn set_title(&mut self, _session: SessionId, _title: impl Into<String>) -> Result<(), StoreError> {
-        todo!()
+
+    /// The messages of a session that no turn has taken, oldest first.
+    pub fn waiting_inbox(&self, session: SessionId) -> Result<Vec<InboxRow>, StoreError> {
+        read::waiting_inbox(self.connection, session)
     }
-    /// See the contract.
-    pub fn raise_label(&mut self, _session: SessionId, _label: Label, _cause: &str) -> Result<Label, StoreError> {
-        todo!()
+
+    /// A request.
+    pub fn request(&self, id: RequestId) -> Result<Option<OwnerRequest>, StoreError> {
+        read::request(self.connection, id)
     }
-    /// See the contract.
-    pub fn add_constraint(&mut self, _session: SessionId, _text: impl Into<String>) -> Result<bool, StoreError> {
-        todo!()
+
+    /// What was spent. Asked in the transaction that reserves, it cannot be overtaken.
+    pub fn spent(&self, scope: SpendScope) -> Result<Spend, StoreError> {
+        read::spent(self.connection, scope)
     }
-    /// See the contract.
-    pub fn receive(&mut self, _new: NewInbox) -> Result<Received, StoreError> {
-        todo!()
+
+    /// A cursor.
+    pub fn cursor(&self, name: &str) -> Result<Option<String>, StoreError> {
+        read::cursor(self.connection, name)
     }
-    /// See the contract.
-    pub fn note_silenced(
-        &mut self,
-        _channel: impl Borrow<ChannelId>,
-        _remote_id: impl Into<String>,
-    ) -> Result<(), StoreError> {
-        todo!()
+
+    /// The connection, for tests that reach its limits.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection
     }
-    /// See the contract.
-    pub fn begin_turn(&mut self, _new: NewTurn) -> Result<TurnId, StoreError> {
-        todo!()
+
+    /// Runs a statement and returns how many rows it changed.
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        use rusqlite::ffi;
+        let ran = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        ran.map_err(|error| match error.sqlite_error() {
+            Some(cause) if cause.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
+                StoreError::Conflict("what it refers to does not exist".to_owned())
+            }
+            Some(_) | None => error.into(),
+        })
     }
-    /// See the contract.
-    pub fn take_inbox(&mut self, _turn: TurnId, _inbox: InboxId) -> Result<(), StoreError> {
-        todo!()
+
+    /// The number of the row that was inserted last.
+    fn last_row(&self) -> i64 {
+        self.connection.last_insert_rowid()
     }
-    /// See the contract.
-    pub fn set_turn_step(&mut self, _turn: TurnId, _step: u32) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn finish_turn(&mut self, _turn: TurnId, _end: TurnEnd, _text: String) -> Result<bool, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn mark_turn_delivered(&mut self, _turn: TurnId) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn append_message(&mut self, _new: NewMessage) -> Result<MessageId, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn compact(&mut self, _summary: NewMessage, _keep_from: Option<MessageId>) -> Result<MessageId, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn plan_call(&mut self, _new: NewCall) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn start_call(
-        &mut self,
-        _turn: TurnId,
-        _call: &str,
-        _summary: &str,
-        _read_only: bool,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn finish_call(
-        &mut self,
-        _turn: TurnId,
-        _call: &str,
-        _end: ToolEnd,
-        _output: ToolOutput,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn ask_owner(&mut self, _new: NewRequest) -> Result<OwnerRequest, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn answer(&mut self, _id: RequestId, _answer: Answer, _channel: Option<ChannelId>) -> Result<bool, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn withdraw_requests(&mut self, _turn: TurnId) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn use_approval(&mut self, _id: RequestId) -> Result<bool, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn deliver(&mut self, _new: NewDelivery) -> Result<Option<OutboxId>, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn outbox_sending(&mut self, _id: OutboxId) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn outbox_sent(&mut self, _id: OutboxId, _remote_id: impl Into<String>) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn outbox_retry(&mut self, _id: OutboxId, _at: Timestamp, _error: impl Into<String>) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn outbox_failed(&mut self, _id: OutboxId, _error: impl Into<String>) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn reserve(&mut self, _turn: TurnId, _step: u32, _amount: MicroUsd) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn settle(
-        &mut self,
-        _turn: TurnId,
-        _step: u32,
-        _usage: Usage,
-        _cost: Option<MicroUsd>,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn settle_unknown(&mut self, _turn: TurnId, _step: u32) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn set_cursor(&mut self, _name: impl AsRef<str>, _value: impl Into<String>) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn add_snapshot(
-        &mut self,
-        _workspace: impl Borrow<WorkspaceName>,
-        _turn: Option<TurnId>,
-        _manifest: impl Into<String>,
-    ) -> Result<SnapshotId, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn raise_workspace_label(
-        &mut self,
-        _workspace: impl Borrow<WorkspaceName>,
-        _label: Label,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn record(
-        &mut self,
-        _session: Option<SessionId>,
-        _turn: Option<TurnId>,
-        _event: Event,
-    ) -> Result<Seq, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn session(&self, _id: SessionId) -> Result<Option<Session>, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn turn(&self, _id: TurnId) -> Result<Option<Turn>, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn waiting_inbox(&self, _session: SessionId) -> Result<Vec<InboxRow>, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn request(&self, _id: RequestId) -> Result<Option<OwnerRequest>, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn spent(&self, _scope: SpendScope) -> Result<Spend, StoreError> {
-        todo!()
-    }
-    /// See the contract.
-    pub fn cursor(&self, _name: &str) -> Result<Option<String>, StoreError> {
-        todo!()
-    }
+}
+
+/// Refuses when a statement that was to change one row found none.
+fn found(rows: usize, what: &'static str, id: impl ToString) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::not_found(what, id)) } else { Ok(()) }
+}
+
+/// The beginning of a text, at most so many characters.
+fn beginning(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
 }

@@ -1,0 +1,146 @@
+//! The handle to the log.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use types::{Clock, Timestamp};
+
+use super::{
+    AuditEntry, AuditError, Head, chain, read,
+    sink::{self, Memory, Sink},
+    writer::{Job, Writer},
+};
+use crate::queue::Queue;
+
+/// How many records may wait to be written; more wait outside.
+const MAX_QUEUE: usize = 1_024;
+
+/// The audit log. Cheap to clone; all clones append to the same log.
+#[derive(Clone)]
+pub struct AuditLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    place: Place,
+    head: Arc<Mutex<Head>>,
+    /// None when the log is open for reading only.
+    jobs: Option<Queue<Job>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Place {
+    File(PathBuf),
+    Memory(Memory),
+}
+
+impl AuditLog {
+    /// Opens the log for appending, mends a torn last line, and starts the thread that writes.
+    pub(crate) fn open(path: &Path, known: Option<&Head>, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        let opened = sink::open(path, known)?;
+        for note in &opened.notes {
+            tracing::warn!(detail = %note.detail, "the audit log was not whole");
+        }
+        let place = Place::File(path.to_owned());
+        Self::start(place, Sink::File(opened.file), opened.head, opened.notes, clock)
+    }
+
+    /// A log that is not kept.
+    pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        let memory = Memory::default();
+        Self::start(Place::Memory(memory.clone()), Sink::Memory(memory), Head::start(), Vec::new(), clock)
+    }
+
+    /// The log as a file that may only be read.
+    pub(crate) fn open_read_only(path: &Path) -> Self {
+        let head = Arc::new(Mutex::new(Head::start()));
+        let shared = Shared { place: Place::File(path.to_owned()), head, jobs: None, thread: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn start(
+        place: Place,
+        sink: Sink,
+        head: Head,
+        notes: Vec<AuditEntry>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
+        let (jobs, receiver) = Queue::new(MAX_QUEUE);
+        let head = Arc::new(Mutex::new(head));
+        let writer = Writer { sink, clock, head: head.clone(), notes, last_at: Timestamp(i64::MIN) };
+        let spawned = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(receiver));
+        let thread = spawned.map_err(|error| AuditError::io("start the thread for", "audit.log", error))?;
+        Ok(Self { shared: Arc::new(Shared { place, head, jobs: Some(jobs), thread: Mutex::new(Some(thread)) }) })
+    }
+
+    /// Appends a record and returns its number. It is on the disk when this returns; on an error nothing was recorded,
+    /// and whatever was to be recorded must not happen.
+    pub async fn append(&self, entry: AuditEntry) -> Result<u64, AuditError> {
+        let jobs = self.shared.jobs.as_ref().ok_or(AuditError::ReadOnly)?;
+        chain::check(&entry)?;
+        let (reply, answer) = oneshot::channel();
+        jobs.push(Job { entry, reply }).await.map_err(|_| AuditError::Closed)?;
+        answer.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Records with a number over `after`, oldest first, at most `limit`.
+    pub fn read(&self, after: u64, limit: usize) -> Result<Vec<Value>, AuditError> {
+        match &self.shared.place {
+            Place::File(path) => read::read(path, after, limit),
+            Place::Memory(memory) => {
+                let lines = memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                read::from(lines.as_slice(), Path::new("memory"), after, limit)
+            }
+        }
+    }
+
+    /// The file; none for a log in memory.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.shared.place {
+            Place::File(path) => Some(path),
+            Place::Memory(_) => None,
+        }
+    }
+
+    /// The last durable record of a log that is open for appending.
+    pub fn head(&self) -> Head {
+        self.shared.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes what waits and ends the thread. Appending fails from now on. Returns after at most a few writes.
+    pub(crate) fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        if let Some(jobs) = &self.jobs {
+            jobs.close();
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the audit log panicked");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").field("path", &self.path()).finish_non_exhaustive()
+    }
+}

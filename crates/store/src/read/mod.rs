@@ -1,0 +1,22 @@
+//! Everything that is read, one file for each noun. Each query is a function on a connection, so that transactions can
+//! use it too, and a method of [`crate::Store`] that lends it one. All of them block for microseconds.
+
+mod events;
+mod inbox;
+mod messages;
+mod outbox;
+mod requests;
+mod search;
+mod sessions;
+mod spend;
+mod turns;
+mod workspaces;
+
+pub(crate) use events::latest_time;
+pub(crate) use inbox::waiting_inbox;
+pub(crate) use outbox::{FAILED, PENDING, SENDING, SENT};
+pub(crate) use requests::request;
+pub(crate) use sessions::session;
+pub(crate) use spend::{scope_columns, spent};
+pub(crate) use turns::turn;
+pub(crate) use workspaces::{cursor, workspace_label};

@@ -1,0 +1,15 @@
+//! The store as its users see it: what is written, what is found again, and what survives.
+
+mod audit;
+mod conversation;
+#[cfg(feature = "faults")]
+mod crash;
+mod damage;
+mod fixture;
+mod group;
+mod model;
+mod outbox;
+mod requests;
+mod search;
+mod spend;
+mod turns;
