@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbox::{CanaryReport, Outcome, SandboxConfig};
+use sandbox::{CanaryReport, Outcome, QuotaKind, SandboxConfig};
 use tokio::sync::watch;
 use types::{Event, Level};
 
@@ -31,7 +31,10 @@ pub(crate) async fn run(core: Arc<Core>, state: watch::Sender<CanaryView>) {
 pub(crate) async fn test(config: &SandboxConfig) -> CanaryView {
     match sandbox::canary(config).await {
         Ok(report) => judge(&report),
-        Err(error) => CanaryView::Failed { error: error.to_string() },
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            CanaryView::Failed { error: format!("{error}{hint}") }
+        }
     }
 }
 
@@ -39,9 +42,17 @@ fn judge(report: &CanaryReport) -> CanaryView {
     let escaped: Vec<&str> =
         report.rows.iter().filter(|row| matches!(row.outcome, Outcome::Escaped)).map(|row| row.what.as_ref()).collect();
     match escaped.first() {
-        None => CanaryView::Held { attempts: report.rows.len(), quota: format!("{:?}", report.quota) },
+        None => CanaryView::Held { attempts: report.rows.len(), quota: quota(report.quota).to_owned() },
         Some(first) => {
             CanaryView::Failed { error: format!("{} of the attempts got out, first: {first}", escaped.len()) }
         }
+    }
+}
+
+fn quota(kind: QuotaKind) -> &'static str {
+    match kind {
+        QuotaKind::V2 => "cgroup v2",
+        QuotaKind::V1 => "cgroup v1",
+        QuotaKind::RlimitsOnly => "resource limits only, per process",
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use types::{Command, CommandReply, Failure, FailureKind, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName};
 
 use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView};
-use crate::failure::network;
+use crate::{commands::send, failure::network};
 
 pub use stream::EventStream;
 
@@ -47,6 +47,11 @@ impl Client {
 
     /// `POST /v1/commands`.
     pub async fn command(&self, command: &Command) -> Result<CommandReply, Failure> {
+        // A server that refuses a huge body closes the connection before it was read, which would look like a fault of
+        // the network; so the bound is applied here as well.
+        if let Command::Send { text, .. } = command {
+            send::fits(text)?;
+        }
         let request = self.local.request(Method::POST, "/v1/commands").timeout(PATIENCE).json(command);
         answer(request.send(&self.cancel).await.map_err(unreachable)?).await
     }

@@ -23,7 +23,7 @@ pub(crate) async fn turn(core: &Arc<Core>, id: TurnId) -> Result<(), StoreError>
         return Ok(());
     }
     let mut text = in_words(end, &turn.text);
-    if let Some(change) = changed(core, &turn).await
+    if let Some(change) = changes(core, &turn).await
         && !text.contains(&change)
     {
         text.push_str("\n\n");
@@ -113,7 +113,10 @@ fn in_words(end: &TurnEnd, text: &str) -> String {
 }
 
 /// What the turn changed in its workspace, in a line; none when it changed nothing or was not saved before.
-async fn changed(core: &Arc<Core>, turn: &Turn) -> Option<String> {
+pub(crate) async fn changes(core: &Core, turn: &Turn) -> Option<String> {
+    if turn.state == TurnState::Running {
+        return None;
+    }
     let name = core.store.session(turn.session).ok()??.workspace;
     let taken = core.store.snapshots(&name).ok()?.into_iter().find(|row| row.turn == Some(turn.id))?;
     let workspace = core.workspace(&name).ok()?;

@@ -3,8 +3,7 @@
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Instant};
 
 use channels::Polling;
-use policy::{Act, decide_own};
-use sandbox::{Sandbox, SandboxConfig, Workspace};
+use sandbox::{Sandbox, SandboxConfig, SandboxSpec, Workspace};
 use types::WorkspaceName;
 
 use crate::{
@@ -222,12 +221,11 @@ async fn sandbox_start(config: &SandboxConfig) -> Check {
 async fn measure(config: &SandboxConfig, scratch: &Path) -> Result<f64, String> {
     std::fs::create_dir(scratch).map_err(|error| error.to_string())?;
     let name = WorkspaceName::new("doctor").map_err(|error| error.to_string())?;
-    let workspace = Workspace::open(name.clone(), scratch).map_err(|error| error.to_string())?;
-    let grant = decide_own(Act::Canary, name);
+    let workspace = Workspace::open(name, scratch).map_err(|error| error.to_string())?;
     let begun = Instant::now();
-    let sandbox = Sandbox::start(config.spec(workspace)).await.map_err(|error| error.to_string())?;
+    let spec = SandboxSpec::new(workspace, config).map_err(|error| error.to_string())?;
+    let sandbox = Sandbox::start(spec).await.map_err(|error| error.to_string())?;
     let elapsed = begun.elapsed();
-    drop(grant);
     sandbox.stop().await;
     Ok((elapsed.as_secs_f64() * 1e6).round() / 1e3)
 }

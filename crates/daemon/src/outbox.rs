@@ -179,7 +179,7 @@ async fn attempt(core: &Arc<Core>, row: OutboxRow, tried: Tried) -> Result<Outco
     core.store.transact(move |tx| tx.outbox_sending(id)).await?;
     match messenger.channel.send(&row.target, outbound, core.phases.closing.clone()).await {
         Ok(remote) => {
-            store::fault_point("sent");
+            store::fault_point("outbox-sent");
             record_sent(core, &row, remote).await
         }
         Err(error) => failed(core, &row, &error, tried).await,

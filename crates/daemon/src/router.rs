@@ -95,7 +95,9 @@ async fn handle(core: &Arc<Core>, id: &ChannelId, admission: Admission, item: In
         InboundKind::Button { nonce, callback_id, .. } if owner => {
             let text = pressed(core, id, nonce).await?;
             remember(core, id, &item.remote_id).await?;
-            acknowledge(core, id, item.chat.clone(), callback_id.clone(), text);
+            if let Some(text) = text {
+                acknowledge(core, id, item.chat.clone(), callback_id.clone(), text);
+            }
             Ok(())
         }
         InboundKind::Button { .. } => remember(core, id, &item.remote_id).await,
@@ -169,29 +171,28 @@ async fn remember(core: &Arc<Core>, id: &ChannelId, remote_id: &str) -> Result<(
     core.store.transact(move |tx| tx.note_silenced(&channel, &remote_id)).await.map_err(crate::failure::stored)
 }
 
-/// A press of a button by the owner. Returns what to show for it.
-async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<String, Failure> {
-    let outdated = "this button is no longer valid".to_owned();
-    let Some(press) = requests::press(data) else { return Ok(outdated) };
+/// A press of a button by the owner. Returns what to show for it: nothing for a button that we never made.
+async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<Option<String>, Failure> {
+    let Some(press) = requests::press(data) else { return Ok(None) };
     let nonce = match press {
         Press::Approve(nonce) | Press::Deny(nonce) | Press::Option(nonce, _) => nonce,
     };
     let Some(request) = core.store.request_by_nonce(nonce).map_err(crate::failure::stored)? else {
-        return Ok(outdated);
+        return Ok(None);
     };
     let answer = match (press, &request.ask) {
         (Press::Approve(_), _) => Answer::Approved,
         (Press::Deny(_), _) => Answer::Denied,
         (Press::Option(_, number), Ask::Question { options, .. }) => match options.get(number) {
             Some(option) => Answer::Text { text: option.clone() },
-            None => return Ok(outdated),
+            None => return Ok(None),
         },
-        (Press::Option(..), Ask::Approval(_)) => return Ok(outdated),
+        (Press::Option(..), Ask::Approval(_)) => return Ok(None),
     };
     match answer::answer(core, request.id, answer, id.clone()).await {
-        Ok(text) => Ok(text),
+        Ok(text) => Ok(Some(text)),
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
-        Err(failure) => Ok(failure.error),
+        Err(failure) => Ok(Some(failure.error)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{Deps, Settings};
+use agent::{BeforeWrite, Begun, Deps, Redaction, Settings, Toolbox};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
 use providers::practice::PracticeModel;
@@ -95,8 +95,9 @@ impl WiringError {
             }
             Self::Vault(_) => "look at the files `vault` and `vault.key` in the home directory".to_owned(),
             Self::Provider(_) | Self::Channel { .. } => "mend it in config.toml; `factotum config check`".to_owned(),
-            Self::Workspace { name, .. } => {
-                format!("make the directory, or change [workspaces.{name}] in config.toml")
+            Self::Workspace { name, source } => {
+                let change = format!("make the directory, or change [workspaces.{name}] in config.toml");
+                source.hint().map_or(change.clone(), |hint| format!("{change}; {hint}"))
             }
             Self::MakeWorkspace { .. } | Self::Practice(_) => "look at the permissions and the free space".to_owned(),
         };
@@ -118,12 +119,13 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
     let deps = Deps {
         store: ground.store.clone(),
         provider,
-        tools: tools(ground),
+        tools: Toolbox::new(tools(ground)),
         rules: Arc::new(rules(&config)),
-        redactor: redactor(ground.vault.clone()),
+        redactor: redaction(ground.vault.clone()),
         clock: ground.clock.clone(),
         settings: settings(&config, &model),
         before_write: before_write(ground.clone()),
+        begun: Begun::default(),
     };
     // Nothing can fail from here on, so a mistake above has changed nothing.
     ground.workspaces.replace(workspaces);
@@ -221,7 +223,7 @@ fn settings(config: &Config, model: &str) -> Settings {
         thinking_tokens: config.agent.thinking_tokens,
         limits: config.budget.limits(),
         approval_timeout: config.agent.approval_timeout(),
-        ..Settings::default()
+        system: agent::system_prompt().into(),
     }
 }
 
@@ -242,12 +244,12 @@ fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
 }
 
 /// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.
-fn redactor(vault: Vault) -> agent::Redact {
-    Arc::new(move |text: &str| vault.redactor().redact(text).into_owned())
+fn redaction(vault: Vault) -> Redaction {
+    Arc::new(move || vault.redactor())
 }
 
 /// Saves the workspace before a turn first writes to it.
-fn before_write(ground: Ground) -> agent::BeforeWrite {
+fn before_write(ground: Ground) -> BeforeWrite {
     Arc::new(move |turn: TurnId, workspace: WorkspaceName| {
         let ground = ground.clone();
         let saved: BoxFuture<'static, Result<(), String>> =

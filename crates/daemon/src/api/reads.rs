@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     core::Core,
-    doctor,
+    deliver, doctor,
     failure::{internal, stored, user},
     status,
 };
@@ -66,10 +66,11 @@ pub(super) async fn messages(State(core): State<Arc<Core>>, Path(session): Path<
 pub(super) async fn turn(State(core): State<Arc<Core>>, Path(id): Path<i64>) -> Answer<TurnView> {
     let turn = core.store.turn(TurnId(id)).map_err(stored)?;
     let turn = turn.ok_or_else(|| user(format!("there is no turn {id}"), "events name the turns"))?;
-    Ok(Json(turn_view(turn)))
+    let changes = deliver::changes(&core, &turn).await;
+    Ok(Json(turn_view(turn, changes)))
 }
 
-fn turn_view(turn: Turn) -> TurnView {
+fn turn_view(turn: Turn, changes: Option<String>) -> TurnView {
     TurnView {
         id: turn.id,
         session: turn.session,
@@ -83,6 +84,7 @@ fn turn_view(turn: Turn) -> TurnView {
             TurnState::Ended(end) => Some(end),
         },
         text: turn.text,
+        changes,
     }
 }
 
@@ -165,6 +167,6 @@ mod tests {
             text: String::new(),
             inbox: Vec::new(),
         };
-        assert_eq!(turn_view(turn).end, None);
+        assert_eq!(turn_view(turn, None).end, None);
     }
 }

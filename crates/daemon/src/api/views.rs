@@ -72,6 +72,8 @@ pub struct TurnView {
     pub end: Option<TurnEnd>,
     /// The final text, once it has ended.
     pub text: String,
+    /// What it changed in its workspace, such as `1 file changed, +3 -1`; none when it changed nothing or still runs.
+    pub changes: Option<String>,
 }
 
 /// `GET /v1/status`.

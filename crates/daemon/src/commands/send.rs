@@ -50,11 +50,7 @@ pub(crate) struct Incoming {
 
 /// Takes a message or a slash command.
 pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<CommandReply, Failure> {
-    if incoming.text.len() > MAX_TEXT {
-        let size = incoming.text.len() >> 10;
-        let hint = "send a shorter one, or put the text into a file of the workspace and name the file";
-        return Err(user(format!("the message has {size} KiB; the most is {} KiB", MAX_TEXT >> 10), hint));
-    }
+    fits(&incoming.text)?;
     if incoming.text.trim().is_empty() {
         return Err(user("the message is empty", "write something"));
     }
@@ -82,6 +78,15 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
             .map(|text| CommandReply::Done { text });
     }
     receive(core, session, incoming).await
+}
+
+/// Refuses a message that is too long.
+pub(crate) fn fits(text: &str) -> Result<(), Failure> {
+    if text.len() <= MAX_TEXT {
+        return Ok(());
+    }
+    let hint = "send a shorter one, or put the text into a file of the workspace and name the file";
+    Err(user(format!("the message has {} KiB; the most is {} KiB", text.len() >> 10, MAX_TEXT >> 10), hint))
 }
 
 /// Makes the message durable and wakes its session.

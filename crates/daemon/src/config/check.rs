@@ -1,6 +1,7 @@
 //! Rules that only show when the parts of the configuration are seen together.
 
 use channels::telegram;
+use sandbox::SandboxError;
 use types::WorkspaceName;
 
 use super::Config;
@@ -44,6 +45,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     workspaces(config)?;
     channels(config)?;
     numbers(config)?;
+    sandbox(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
             &["api", "listen"],
@@ -135,6 +137,13 @@ fn channels(config: &Config) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+fn sandbox(config: &Config) -> Result<(), Problem> {
+    let Err(error) = config.sandbox.check() else { return Ok(()) };
+    let hint = error.hint().unwrap_or_else(|| "remove the line to use the default".to_owned());
+    let key = if let SandboxError::Setting { setting, .. } = &error { *setting } else { "read_only" };
+    Err(problem(&["sandbox", key], error.to_string(), hint))
 }
 
 /// The key that a mistake of a Telegram channel is about, and what to do.

@@ -165,3 +165,181 @@ impl<M: Memory> Screen<M> {
         channels::split(text, self.channel.limits()).into_iter().next().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Mutex;
+
+    use channels::{ChannelError, ChannelStatus, Delivered, Inbound, Limits, Polling, ReceiveEnd, TextUnit};
+    use tokio::sync::mpsc;
+    use types::{BoxFuture, ChannelId};
+
+    use super::*;
+
+    /// Records what is sent, with the time since the beginning in milliseconds.
+    struct Fake {
+        id: ChannelId,
+        limits: Limits,
+        begun: Instant,
+        sent: Mutex<Vec<(u64, Outbound)>>,
+        refuse: Mutex<Vec<ChannelErrorKind>>,
+    }
+
+    impl Fake {
+        fn new(drafts: bool) -> Arc<Self> {
+            let limits = Limits {
+                max_text: 4096,
+                unit: TextUnit::Utf16,
+                edits: true,
+                drafts,
+                buttons: true,
+                min_edit_interval: Duration::from_secs(3),
+                min_draft_interval: Duration::from_secs(1),
+                typing_every: None,
+            };
+            let (id, begun) = (ChannelId::new("fake", "home"), Instant::now());
+            Arc::new(Self { id, limits, begun, sent: Mutex::default(), refuse: Mutex::default() })
+        }
+
+        fn texts(&self) -> Vec<(u64, String)> {
+            let sent = self.sent.lock().unwrap();
+            let text = |outbound: &Outbound| match outbound {
+                Outbound::Text { markdown } => format!("text {markdown}"),
+                Outbound::Edit { remote_id, markdown } => format!("edit {remote_id} {markdown}"),
+                Outbound::Draft { markdown, .. } => format!("draft {markdown}"),
+                Outbound::Buttons { .. } | Outbound::Typing | Outbound::AnswerButton { .. } => format!("{outbound:?}"),
+            };
+            sent.iter().map(|(at, outbound)| (*at, text(outbound))).collect()
+        }
+    }
+
+    impl Channel for Fake {
+        fn id(&self) -> &ChannelId {
+            &self.id
+        }
+
+        fn limits(&self) -> &Limits {
+            &self.limits
+        }
+
+        fn status(&self) -> ChannelStatus {
+            let polling = Polling::Receiving;
+            ChannelStatus { polling, account: None, last_success: None, last_error: None, rebuilt: 0 }
+        }
+
+        fn receive(
+            self: Arc<Self>,
+            _to: mpsc::Sender<Delivered<Inbound>>,
+            _cursor: Option<String>,
+            _cancel: CancellationToken,
+        ) -> BoxFuture<'static, ReceiveEnd> {
+            Box::pin(async { ReceiveEnd::Closed })
+        }
+
+        fn send<'a>(
+            &'a self,
+            _target: &'a str,
+            outbound: Outbound,
+            _cancel: CancellationToken,
+        ) -> BoxFuture<'a, Result<RemoteId, ChannelError>> {
+            if let Some(kind) = self.refuse.lock().unwrap().pop() {
+                return Box::pin(async move { Err(ChannelError::new(kind, "refused")) });
+            }
+            let at = u64::try_from(self.begun.elapsed().as_millis()).unwrap();
+            self.sent.lock().unwrap().push((at, outbound));
+            Box::pin(async { Ok(RemoteId("7".to_owned())) })
+        }
+    }
+
+    #[derive(Default)]
+    struct FakeMemory(Arc<Mutex<Vec<String>>>);
+
+    impl Memory for FakeMemory {
+        fn recall(&self) -> Option<String> {
+            self.0.lock().unwrap().last().cloned()
+        }
+
+        async fn keep(&self, remote: String) -> bool {
+            self.0.lock().unwrap().push(remote);
+            true
+        }
+    }
+
+    fn screen(fake: &Arc<Fake>, memory: FakeMemory) -> Screen<FakeMemory> {
+        Screen::new(fake.clone(), "42".to_owned(), TurnId(9), memory, CancellationToken::new())
+    }
+
+    /// Wants a state every 200 ms for so many times, and draws when it is due.
+    async fn stream(screen: &mut Screen<FakeMemory>, times: u32) {
+        for number in 0..times {
+            screen.want(Some(format!("state {number}")));
+            let until = Instant::now() + Duration::from_millis(200);
+            while let Some(due) = screen.due().filter(|due| *due <= until) {
+                tokio::time::sleep_until(due).await;
+                screen.draw().await;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_sent_once_and_edited_at_the_messengers_pace() {
+        let fake = Fake::new(false);
+        let mut screen = screen(&fake, FakeMemory::default());
+        stream(&mut screen, 40).await;
+        screen.close("done in 1 step").await;
+        let texts = fake.texts();
+        assert_eq!(texts[0], (0, "text state 0".to_owned()));
+        let last = texts.len() - 1;
+        for pair in texts[..last].windows(2) {
+            assert!(pair[1].0 - pair[0].0 >= 3_000, "{pair:?}");
+        }
+        assert!(texts[1..].iter().all(|(_, text)| text.starts_with("edit 7 ")), "{texts:?}");
+        assert_eq!(texts[last].1, "edit 7 done in 1 step");
+        assert_eq!(texts.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drafts_have_their_own_pace_and_leave_nothing() {
+        let fake = Fake::new(true);
+        let mut screen = screen(&fake, FakeMemory::default());
+        stream(&mut screen, 9).await;
+        screen.close("done").await;
+        let texts = fake.texts();
+        assert_eq!(texts.len(), 2);
+        assert!(texts.iter().all(|(_, text)| text.starts_with("draft ")), "{texts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_without_drafts_gets_edits() {
+        let fake = Fake::new(true);
+        fake.refuse.lock().unwrap().push(ChannelErrorKind::Unsupported);
+        let mut screen = screen(&fake, FakeMemory::default());
+        stream(&mut screen, 20).await;
+        let texts = fake.texts();
+        assert!(texts[0].1.starts_with("text "), "{texts:?}");
+        assert!(texts[1].1.starts_with("edit 7 "), "{texts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_limit_is_waited_for() {
+        let fake = Fake::new(true);
+        let retry_after = Duration::from_secs(5);
+        fake.refuse.lock().unwrap().push(ChannelErrorKind::RateLimited { retry_after });
+        let mut screen = screen(&fake, FakeMemory::default());
+        stream(&mut screen, 30).await;
+        assert!(fake.texts()[0].0 >= 5_000, "{:?}", fake.texts());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_restart_the_same_message_is_edited_or_none() {
+        let fake = Fake::new(false);
+        let known = FakeMemory(Arc::new(Mutex::new(vec!["77".to_owned()])));
+        stream(&mut screen(&fake, known), 1).await;
+        assert_eq!(fake.texts(), [(0, "edit 77 state 0".to_owned())]);
+        let unknown = FakeMemory(Arc::new(Mutex::new(vec![UNDER_WAY.to_owned()])));
+        stream(&mut screen(&fake, unknown), 1).await;
+        assert_eq!(fake.texts().len(), 1, "nobody knows whether the message exists, so no other is sent");
+    }
+}

@@ -123,9 +123,10 @@ impl Worker {
     }
 
     async fn panicked(&self, turn: TurnId) -> Result<(), StoreError> {
-        let text = "A fault in factotum itself ended this task. What it had done so far is in the workspace and in \
+        let text =
+            "This task was ended by a fault in factotum itself. What it had done so far is in the workspace and in \
                     `factotum log show`. Please report it; sending the message again starts anew."
-            .to_owned();
+                .to_owned();
         let error = "a fault in factotum itself".to_owned();
         let session = self.session;
         let finish = move |tx: &mut store::Tx<'_>| {

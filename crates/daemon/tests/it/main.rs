@@ -1,0 +1,12 @@
+//! The daemon in one process, with a messenger and a model of the tests' own: everything else is real.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod admission;
+mod api;
+mod delivery;
+mod requests;
+mod restart;
+mod scene;
+mod sessions;
+mod words;
