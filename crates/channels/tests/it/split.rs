@@ -108,7 +108,7 @@ fn a_large_text_is_cut_in_time() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn words_survive_and_fit(text in "[a-zé😀ß ,.\n]{0,400}", max in 16_usize..120) {
