@@ -1,1 +1,30 @@
-fn main() {}
+//! The binary `factotum`: parses the command line and shows what comes of it. It has no power beyond the API and the
+//! home's files: verbs speak to the daemon through `daemon::client` and to the home through `daemon::offline`. Start
+//! reading at [`args::Verb`]; each verb is one file under `verbs`.
+
+mod args;
+mod error;
+mod input;
+mod logging;
+mod output;
+mod prompt;
+mod questions;
+mod runtime;
+mod show;
+mod verbs;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // The inside of a sandbox is this same program. It must neither parse arguments nor start a thread before.
+    daemon::maybe_run_sandbox_init();
+    let args = args::Args::parse();
+    let json = args.json;
+    match args.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.report(json),
+    }
+}

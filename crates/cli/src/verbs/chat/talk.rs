@@ -1,0 +1,266 @@
+//! The conversation itself: one loop over what is typed, what happens and Ctrl-C.
+
+use std::collections::BTreeSet;
+
+use daemon::client::Client;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use types::{
+    Command, CommandReply, Envelope, Event, Failure, FailureKind, OwnerRequest, SessionId, TurnId, WhenBusy,
+    WorkspaceName,
+};
+
+use super::place::Place;
+use crate::{
+    args::Context,
+    error::{Stop, internal},
+    input::Input,
+    output::Output,
+    questions::Questions,
+    show::{self, Live},
+    verbs::{self, send::how_to_answer},
+    watch::{Bearing, Follow},
+};
+
+/// A conversation.
+pub struct Talk {
+    output: Output,
+    client: Client,
+    place: Place,
+    workspace: Option<WorkspaceName>,
+    input: Input,
+    interrupts: Signal,
+    questions: Questions,
+    live: Live,
+    /// Messages of ours that wait for their answer.
+    waiting: Vec<Follow>,
+    running: BTreeSet<TurnId>,
+    /// The input has ended; what waits is still shown.
+    ending: bool,
+    /// Ctrl-C was pressed while nothing ran.
+    leaving: bool,
+}
+
+/// What woke us.
+enum Woken {
+    Event(Box<Envelope>),
+    Line(Option<String>),
+    Interrupt,
+}
+
+impl Talk {
+    /// Finds the session and says where we are.
+    pub async fn start(
+        context: &Context,
+        session: Option<String>,
+        workspace: Option<WorkspaceName>,
+    ) -> Result<Self, Failure> {
+        let unusable = |error| internal(format!("the terminal cannot be used: {error}"));
+        let client = context.client().await?;
+        let place = Place::find(client.clone(), session).await?;
+        let mut talk = Self {
+            output: context.output,
+            client,
+            place,
+            workspace,
+            input: Input::new().map_err(unusable)?,
+            interrupts: signal(SignalKind::interrupt()).map_err(unusable)?,
+            questions: Questions::default(),
+            live: Live::default(),
+            waiting: Vec::new(),
+            running: BTreeSet::new(),
+            ending: false,
+            leaving: false,
+        };
+        talk.arrive().await?;
+        Ok(talk)
+    }
+
+    /// Talks until the person leaves.
+    pub async fn run(mut self) -> Result<(), Stop> {
+        if Input::is_terminal() {
+            self.output.note("/help lists the commands, Ctrl-C stops a task, Ctrl-D leaves");
+        }
+        self.prompt();
+        loop {
+            if self.ending && self.waiting.is_empty() {
+                return Ok(());
+            }
+            match self.wake().await? {
+                Woken::Event(envelope) => self.see(&envelope)?,
+                Woken::Line(Some(line)) => self.say(&line).await?,
+                // A person who leaves need not wait; a script wants its answers.
+                Woken::Line(None) if Input::is_terminal() => return self.output.text("\n"),
+                Woken::Line(None) => self.ending = true,
+                Woken::Interrupt => {
+                    if self.interrupt().await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Result<Woken, Failure> {
+        tokio::select! {
+            envelope = self.place.next() => Ok(Woken::Event(Box::new(envelope?))),
+            line = self.input.line(), if !self.ending => {
+                line.map(Woken::Line).map_err(|error| internal(format!("the input cannot be read: {error}")))
+            }
+            _ = self.interrupts.recv() => Ok(Woken::Interrupt),
+        }
+    }
+
+    fn see(&mut self, envelope: &Envelope) -> Result<(), Stop> {
+        self.waiting.retain_mut(|follow| follow.see(envelope) != Bearing::End);
+        self.keep_count(envelope);
+        if self.output.is_json() {
+            return self.output.fact(envelope, |_| String::new());
+        }
+        let asked = self.questions.see(envelope);
+        if asked {
+            // The request is shown whole below, in place of the short line.
+            return self.put_question();
+        }
+        let text = self.live.show(&envelope.event);
+        self.output.piece(&text)?;
+        if matches!(envelope.event, Event::TurnFinished { .. }) {
+            self.prompt();
+        }
+        Ok(())
+    }
+
+    fn keep_count(&mut self, envelope: &Envelope) {
+        let Some(turn) = envelope.turn else { return };
+        if matches!(envelope.event, Event::TurnStarted { .. } | Event::TurnResumed) {
+            self.running.insert(turn);
+        }
+        if matches!(envelope.event, Event::TurnFinished { .. }) {
+            self.running.remove(&turn);
+        }
+    }
+
+    /// Shows the oldest request. What was typed before it was seen must not answer it.
+    fn put_question(&mut self) -> Result<(), Stop> {
+        let Some(request) = self.questions.oldest() else { return Ok(()) };
+        self.input.forget();
+        self.output.piece(self.live.end_line())?;
+        self.output.text(&show::request(request))?;
+        self.output.ask(how_to_answer(request));
+        Ok(())
+    }
+
+    /// A typed line: an answer to the oldest request, or a message.
+    async fn say(&mut self, line: &str) -> Result<(), Stop> {
+        self.leaving = false;
+        if line.trim().is_empty() {
+            self.prompt();
+            return Ok(());
+        }
+        let command = match self.questions.read(line) {
+            Some((request, answer)) => Command::Answer { request, answer },
+            None => Command::Send {
+                text: line.to_owned(),
+                session: self.place.name(),
+                workspace: self.workspace.clone(),
+                when_busy: WhenBusy::Steer,
+                id: None,
+            },
+        };
+        match self.client.command(&command).await {
+            Ok(CommandReply::Accepted { inbox, session, since, .. }) => {
+                self.waiting.push(Follow::new(inbox));
+                if self.place.go(session, since) {
+                    self.moved();
+                }
+                Ok(())
+            }
+            Ok(reply @ (CommandReply::Said { .. } | CommandReply::Done { .. })) => {
+                verbs::tell(self.output, &reply)?;
+                self.look_around().await?;
+                self.prompt();
+                Ok(())
+            }
+            // A refused message is no reason to leave.
+            Err(failure) if failure.kind != FailureKind::Network || Input::is_terminal() => {
+                self.refused(&failure);
+                Ok(())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    fn refused(&mut self, failure: &Failure) {
+        self.output.note(&daemon::terminal::neutral(&format!("error: {}", failure.error)));
+        if let Some(hint) = &failure.hint {
+            self.output.note(&daemon::terminal::neutral(&format!("hint: {hint}")));
+        }
+        self.prompt();
+    }
+
+    /// A slash command may have changed where messages go.
+    async fn look_around(&mut self) -> Result<(), Failure> {
+        if self.place.look().await? {
+            self.moved();
+            self.arrive().await?;
+        }
+        Ok(())
+    }
+
+    fn moved(&mut self) {
+        self.questions = Questions::default();
+        self.live = Live::default();
+        self.running.clear();
+        self.waiting.clear();
+    }
+
+    /// Says which session this is, and shows what waits in it.
+    async fn arrive(&mut self) -> Result<(), Failure> {
+        let Some(session) = self.place.session() else { return Ok(()) };
+        let sessions = self.client.sessions().await?;
+        if let Some(view) = sessions.iter().find(|view| view.id == session) {
+            self.running.extend(view.running);
+            let title = daemon::terminal::neutral(&view.title);
+            self.output.note(&format!("session {session} ({title}) in workspace {}", view.workspace));
+        }
+        for request in self.open_requests(session).await? {
+            if self.questions.add(request.clone()) {
+                self.output.note(&show::request(&request));
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_requests(&self, session: SessionId) -> Result<Vec<OwnerRequest>, Failure> {
+        let mut open = self.client.approvals().await?;
+        open.retain(|request| request.session == session);
+        Ok(open)
+    }
+
+    /// Ctrl-C stops the task; when nothing runs, the second one leaves. True to leave.
+    async fn interrupt(&mut self) -> Result<bool, Failure> {
+        self.output.note("");
+        let Some(session) = self.place.session().filter(|_| !self.running.is_empty() || !self.waiting.is_empty())
+        else {
+            if std::mem::replace(&mut self.leaving, true) {
+                return Ok(true);
+            }
+            self.output.note("nothing runs; Ctrl-C again or Ctrl-D leaves");
+            self.prompt();
+            return Ok(false);
+        };
+        if let Err(failure) = self.client.command(&Command::Stop { session: Some(session.to_string()) }).await {
+            self.refused(&failure);
+        }
+        Ok(false)
+    }
+
+    fn prompt(&self) {
+        if !Input::is_terminal() || self.output.is_json() {
+            return;
+        }
+        match self.questions.oldest() {
+            Some(request) => self.output.ask(how_to_answer(request)),
+            None => self.output.ask("> "),
+        }
+    }
+}

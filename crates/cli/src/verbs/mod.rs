@@ -1,0 +1,20 @@
+//! One file per verb. A verb reads its options, asks the daemon or the home's files, and shows the answer; it decides
+//! nothing.
+
+pub mod approvals;
+pub mod chat;
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod log;
+mod reply;
+pub mod secret;
+pub mod send;
+pub mod sessions;
+pub mod setup;
+pub mod stop;
+pub mod undo;
+pub mod up;
+pub mod workspace;
+
+use reply::tell;
