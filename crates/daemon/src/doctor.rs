@@ -62,11 +62,18 @@ pub(crate) async fn offline(home: &Path, only: Option<&str>) -> Vec<Check> {
     if wanted("sandbox") {
         checks.push(canary_check(&canary::test(&sandbox).await));
     }
+    if wanted("certificates") {
+        checks.push(certificates());
+    }
+    if only == Some("provider") {
+        checks.push(provider(home).await);
+    }
     if only == Some("sandbox-start") {
         checks.push(sandbox_start(&sandbox).await);
     }
     if checks.is_empty() {
-        let hint = "known are: home, config, disk, clock, kernel, log, journal, sandbox, sandbox-start";
+        let hint = "known are: home, config, disk, clock, kernel, log, journal, sandbox, certificates, provider, \
+                    sandbox-start";
         checks.push(bad(only.unwrap_or_default(), "there is no check of this name", hint));
     }
     checks
@@ -202,6 +209,35 @@ fn canary_check(state: &CanaryView) -> Check {
             ok("sandbox", format!("held against {attempts} attempts to get out; quotas: {quota}"))
         }
         CanaryView::Failed { error } => bad("sandbox", error.clone(), "see SECURITY.md; `factotum setup` may mend it"),
+    }
+}
+
+fn certificates() -> Check {
+    match egress::check_certificates() {
+        Ok(_) => ok("certificates", "the system's certificates can be read"),
+        Err(error) => bad("certificates", error.to_string(), "install the package ca-certificates"),
+    }
+}
+
+/// Asks the configured provider for anything at all, without a key: every HTTP answer shows that it can be reached.
+async fn provider(home: &Path) -> Check {
+    let config = match Config::load(&offline::config_path(home)) {
+        Ok(config) => config,
+        Err(error) => return bad("provider", error.to_string(), &error.hint),
+    };
+    let Some(settings) = config.model().and_then(|model| config.providers.get(model.provider)) else {
+        return check("provider", CheckState::Skipped, "none is configured", None);
+    };
+    let asked = async {
+        let vault = egress::Vault::open(home).map_err(|error| error.to_string())?;
+        let client = egress::HttpClient::new(egress::ClientConfig::new(settings.base_url.clone()), vault)
+            .map_err(|error| error.to_string())?;
+        let request = client.request(egress::Method::GET, "/").timeout(std::time::Duration::from_secs(10));
+        request.send(&tokio_util::sync::CancellationToken::new()).await.map_err(|error| error.to_string())
+    };
+    match asked.await {
+        Ok(response) => ok("provider", format!("{} answers (HTTP {})", settings.base_url, response.status())),
+        Err(error) => bad("provider", error, "look at `base_url` in config.toml and at the network"),
     }
 }
 

@@ -3,22 +3,36 @@
 
 use std::sync::Arc;
 
-use store::StoreError;
+use store::{
+    StoreError,
+    audit::{AuditEntry, AuditKind},
+};
 
 use crate::{core::Core, deliver, present, sessions};
 
-/// Takes up everything that the last run left.
+/// Lets interrupted turns go on. Must be done before any message is accepted: a message would begin another turn in the
+/// same session.
+pub(crate) async fn resume(core: &Arc<Core>) -> Result<(), StoreError> {
+    for turn in core.store.unfinished_turns()? {
+        tracing::info!(turn = %turn.id, "a turn that was interrupted goes on");
+        sessions::resume(core, turn.session, turn.id).await;
+    }
+    Ok(())
+}
+
+/// Takes up everything else that the last run left.
 pub(crate) async fn recover(core: Arc<Core>) {
+    let detail = serde_json::json!({ "started": env!("CARGO_PKG_VERSION"), "pid": std::process::id() });
+    let entry = AuditEntry { session: None, turn: None, call: None, kind: AuditKind::Daemon, detail };
+    if let Err(error) = core.store.audit().append(entry).await {
+        tracing::error!(%error, "the audit log cannot be written; tools will refuse to run");
+    }
     if let Err(error) = take_up(&core).await {
         tracing::error!(%error, "what the last run left could not be taken up");
     }
 }
 
 async fn take_up(core: &Arc<Core>) -> Result<(), StoreError> {
-    for turn in core.store.unfinished_turns()? {
-        tracing::info!(turn = %turn.id, "a turn that was interrupted goes on");
-        sessions::resume(core, turn.session, turn.id).await;
-    }
     for turn in core.store.undelivered_turns()? {
         deliver::turn(core, turn.id).await?;
         let core = core.clone();

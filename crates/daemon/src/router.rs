@@ -57,8 +57,17 @@ async fn take(core: &Arc<Core>, id: &ChannelId, messenger: &Messenger, delivered
     if slow && admission == Admission::Owner {
         let (core, id) = (core.clone(), id.clone());
         core.tasks.clone().spawn(async move { confirm(&core, &id, admission, delivered).await });
-    } else {
-        confirm(core, id, admission, delivered).await;
+        return;
+    }
+    let remote_id = delivered.item.remote_id.clone();
+    let (owned, channel) = (core.clone(), id.clone());
+    let handled = core.tasks.spawn(async move { confirm(&owned, &channel, admission, delivered).await });
+    if handled.await.is_err_and(|error| error.is_panic()) {
+        // It would panic again each time it comes again, so it is put aside.
+        tracing::error!(channel = %id, remote_id, "the code that takes a message panicked; the message is put aside");
+        if let Err(failure) = remember(core, id, &remote_id).await {
+            tracing::error!(error = %failure.error, "it could not be put aside");
+        }
     }
 }
 

@@ -14,10 +14,7 @@ use channels::{Channel, TelegramChannel};
 use egress::Vault;
 use sandbox::{Pool, Snapshots};
 use store::{NewSession, Store, StoreError};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use types::{ChannelId, Clock, Failure, FailureKind, Provider};
 
@@ -28,7 +25,7 @@ use crate::{
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
     outbox, practice, recovery, requests, router,
-    sessions::{self, Order, Sessions},
+    sessions::{self, Sessions},
     wiring::{self, Ground, WiringError},
 };
 
@@ -151,21 +148,16 @@ impl Daemon {
             notes: practising.then(|| practice::NOTE.to_owned()).into_iter().collect(),
             _lock: lock,
         };
-        daemon.launch(listeners, token, orders, canary);
+        daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
+        recovery::resume(&daemon.core).await?;
+        daemon.launch(listeners, token, canary);
         Ok(daemon)
     }
 
-    /// Starts the parts. Each is owned by one of the sets and joined when the daemon stops.
-    fn launch(
-        &mut self,
-        listeners: Listeners,
-        token: Token,
-        orders: mpsc::Receiver<Order>,
-        canary: watch::Sender<CanaryView>,
-    ) {
+    /// Starts what takes messages in and sends them out. Each part is owned by one of the sets and joined when the daemon stops.
+    fn launch(&mut self, listeners: Listeners, token: Token, canary: watch::Sender<CanaryView>) {
         let core = &self.core;
         self.api.spawn(api::serve(core.clone(), listeners, token));
-        self.parts.spawn(sessions::supervise(core.clone(), orders));
         self.parts.spawn(requests::follow(core.clone()));
         self.parts.spawn(recovery::recover(core.clone()));
         for id in core.messengers.keys() {

@@ -155,17 +155,20 @@ fn create(
     Ok(session)
 }
 
-/// Moves a session that stands still to another workspace, if one is named.
+/// Moves a session that stands still to another workspace, if one is named or its own is gone.
 pub(super) async fn move_session(
     core: &Arc<Core>,
     session: SessionId,
     workspace: Option<&WorkspaceName>,
 ) -> Result<SessionId, Failure> {
-    let Some(workspace) = workspace.cloned() else { return Ok(session) };
     let present = core.store.session(session).map_err(stored)?.map(|session| session.workspace);
-    if present.as_ref() == Some(&workspace) {
-        return Ok(session);
-    }
+    let workspace = match (workspace, &present) {
+        (Some(workspace), Some(present)) if workspace == present => return Ok(session),
+        (Some(workspace), _) => workspace.clone(),
+        // A workspace that is no longer configured, such as the one of the practice model, gives way to the usual one.
+        (None, Some(present)) if core.workspaces.get(present).is_none() => core.live().default_workspace.clone(),
+        (None, _) => return Ok(session),
+    };
     if core.sessions.running_turn(session).is_some() {
         let hint = "wait for it, stop it, or use another session";
         return Err(user("a task of this session runs in another workspace", hint));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use policy::{Act, decide_own};
 use sandbox::Workspace;
-use store::SnapshotRow;
+use store::{
+    SnapshotRow,
+    audit::{AuditEntry, AuditKind},
+};
 use types::{Event, Failure, SnapshotId, WorkspaceName};
 
 use crate::{
@@ -33,6 +36,7 @@ pub(crate) async fn undo(
         user(format!("nothing is saved to go back to in workspace {name}"), "see `factotum undo --list`")
     })?;
     let (id, target) = (chosen.id, chosen.manifest.clone());
+    intend(core, &name, id).await?;
     still(core, &name).await?;
     let (before, restored) = restore(core, workspace, target).await?;
     let event = Event::SnapshotRestored { snapshot: id, workspace: name.clone() };
@@ -63,6 +67,13 @@ fn stands_still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// No record, no effect: an undo rewrites files.
+async fn intend(core: &Core, name: &WorkspaceName, id: SnapshotId) -> Result<(), Failure> {
+    let detail = serde_json::json!({ "undo": name, "snapshot": id });
+    let entry = AuditEntry { session: None, turn: None, call: None, kind: AuditKind::Daemon, detail };
+    core.store.audit().append(entry).await.map(|_| ()).map_err(internal)
 }
 
 /// Ends what a task left running in the background there: it could write while we restore.

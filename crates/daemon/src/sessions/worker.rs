@@ -1,8 +1,8 @@
 //! What happens in one session, turn after turn, until nothing is left to do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use store::{InboxRow, NewTurn, StoreError};
+use store::{InboxRow, NewTurn, StoreError, TurnState};
 use tokio::sync::{Semaphore, broadcast};
 use types::{Envelope, Event, SessionId, TurnEnd, TurnId, WhenBusy};
 
@@ -15,6 +15,9 @@ use crate::{
 
 /// The most messages that one turn begins with.
 const MAX_BATCH: usize = 32;
+/// A full disk or a failing one: how long to wait before another attempt, and how often. An hour in all.
+const RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRIES: u32 = 720;
 
 /// With what a worker begins. It goes on with the messages that wait.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +38,15 @@ pub(super) async fn work(
 ) {
     let Ok(_permit) = permits.acquire_owned().await else { return };
     let worker = Worker { core, session, control };
-    if let Err(error) = worker.run(task).await {
-        // What waits is durable; the next message or the next start takes it up.
-        tracing::error!(%session, %error, "the session stands still");
+    let mut task = task;
+    for _ in 0..MAX_RETRIES {
+        let Err(error) = worker.run(task).await else { return };
+        tracing::error!(%session, %error, "the session stands still; trying again");
+        tokio::time::sleep(RETRY).await;
+        // What was done is durable, so it goes on from there: with the open turn, or with the messages that wait.
+        task = worker.open_turn().map_or(Task::Messages, Task::Resume);
     }
+    tracing::error!(%session, "the session is given up until the next message or the next start");
 }
 
 struct Worker {
@@ -96,7 +104,18 @@ impl Worker {
         agent::run_turn(&live.deps, turn, cancel).await;
         self.control.end();
         self.core.sessions.set_running(self.session, None);
+        let running = |turn: store::Turn| turn.state == TurnState::Running;
+        if self.core.store.turn(turn)?.is_some_and(running) {
+            // Its end could not be stored.
+            return Err(StoreError::Conflict(format!("turn {turn} could not be ended")));
+        }
         deliver::turn(&self.core, turn).await
+    }
+
+    /// The turn of this session that has begun and not ended.
+    fn open_turn(&self) -> Option<TurnId> {
+        let open = self.core.store.unfinished_turns().ok()?;
+        open.into_iter().find(|turn| turn.session == self.session).map(|turn| turn.id)
     }
 
     /// STOP was said while these waited: they are kept, answered and not begun.
@@ -155,8 +174,11 @@ impl Worker {
 }
 
 /// The messages that the next turn answers: the oldest one, and those after it that came the same way and may go with
-/// it. A message that was to be queued, or to interrupt, stands alone.
-fn next_batch(waiting: Vec<InboxRow>) -> Vec<InboxRow> {
+/// it. A message that was to be queued stands alone; one that was to interrupt goes before all others.
+fn next_batch(mut waiting: Vec<InboxRow>) -> Vec<InboxRow> {
+    if let Some(place) = waiting.iter().position(|row| row.when_busy == WhenBusy::Interrupt) {
+        return vec![waiting.swap_remove(place)];
+    }
     let mut batch: Vec<InboxRow> = Vec::new();
     for row in waiting {
         let Some(first) = batch.first() else {
@@ -171,4 +193,43 @@ fn next_batch(waiting: Vec<InboxRow>) -> Vec<InboxRow> {
         batch.push(row);
     }
     batch
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use types::{ChannelId, InboxId, Origin, Timestamp};
+
+    use super::*;
+
+    fn row(id: i64, chat: &str, when_busy: WhenBusy) -> InboxRow {
+        InboxRow {
+            id: InboxId(id),
+            channel: ChannelId::new("fake", "home"),
+            remote_id: id.to_string(),
+            session: SessionId(1),
+            text: String::new(),
+            reply_to: Some(chat.to_owned()),
+            when_busy,
+            origin: Origin::Owner,
+            at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn a_turn_begins_with_what_belongs_together() {
+        use WhenBusy::{Interrupt, Queue, Steer};
+        let check = |rows: &[(&str, WhenBusy)], expected: &[i64]| {
+            let numbered = rows.iter().zip(1..).map(|((chat, when), id)| row(id, chat, *when)).collect();
+            let batch: Vec<i64> = next_batch(numbered).iter().map(|row| row.id.0).collect();
+            assert_eq!(batch, expected, "{rows:?}");
+        };
+        check(&[], &[]);
+        check(&[("a", Steer), ("a", Steer), ("a", Queue), ("a", Steer)], &[1, 2]);
+        check(&[("a", Queue), ("a", Steer)], &[1]);
+        check(&[("a", Steer), ("b", Steer)], &[1]);
+        check(&[("a", Queue), ("a", Interrupt), ("a", Steer)], &[2]);
+        assert_eq!(next_batch((0..100).map(|id| row(id, "a", Steer)).collect()).len(), MAX_BATCH);
+        assert!(next_batch(vec![row(1, "a", Steer)]).first().unwrap().reply_to.is_some());
+    }
 }
