@@ -4,7 +4,7 @@
 
 mod beneath;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     fs::File,

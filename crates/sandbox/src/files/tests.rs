@@ -15,6 +15,15 @@ use types::WorkspaceName;
 use super::*;
 use crate::walk::{Search, Stop, WalkLimits};
 
+/// Ends a racing thread.
+pub(crate) struct StopOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 struct Fixture {
     outer: TempDir,
     files: Files,
@@ -215,6 +224,8 @@ fn links_that_are_swapped_meanwhile_lead_nowhere() {
                 renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE).expect("both are there");
             }
         });
+        // Also when an assertion fails, or the other thread would keep the test from ending.
+        let _stopping = StopOnDrop(&stop);
         let until = Instant::now() + Duration::from_millis(500);
         while Instant::now() < until {
             match fixture.read("swap/file") {
@@ -229,7 +240,6 @@ fn links_that_are_swapped_meanwhile_lead_nowhere() {
             let found = fixture.files.grep(&reading(), &search(Path::new("")), &limits());
             assert!(found.is_ok_and(|found| found.hits.iter().all(|hit| !hit.text.contains("outside"))));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(inside > 0 && refused > 0, "the race did not happen: {inside} inside, {refused} refused");
     assert_eq!(fs::read_to_string(fixture.outer.path().join("out/file")).expect("it is there"), "outside");
@@ -299,4 +309,18 @@ fn a_search_finds_lines_and_stops_at_its_limits() {
     assert_eq!(found(&search(Path::new("")), &cancelled).2, Some(Stop::Cancelled));
     assert_eq!(found(&search(Path::new("")), &WalkLimits { bytes: 1, ..limits() }).2, Some(Stop::Bytes));
     assert_eq!(found(&search(Path::new("")), &WalkLimits { time: Duration::ZERO, ..limits() }).2, Some(Stop::Time));
+}
+
+#[test]
+fn where_links_are_forbidden_even_those_inside_are_refused() {
+    let fixture = Fixture::new();
+    fixture.write("real/file", "x").expect("it can be written");
+    symlink("real", fixture.path("link")).expect("links can be made");
+    let root = &fixture.files.root;
+    assert!(root.open_directory(Path::new("real"), Links::Never).is_ok());
+    for path in ["link", "link/file", "real/../link/file"] {
+        assert!(root.open_at(Path::new(path), OFlags::PATH, Links::Inside).is_ok(), "{path}");
+        let refused = root.open_at(Path::new(path), OFlags::RDONLY, Links::Never);
+        assert!(matches!(refused, Err(FileError::Outside { .. })), "{path}: {refused:?}");
+    }
 }

@@ -16,8 +16,14 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 use types::WorkspaceName;
 
-use super::*;
-use crate::{Workspace, files::FileError};
+use super::{
+    manifest::{Manifest, Saved, Seen},
+    *,
+};
+use crate::{
+    Workspace,
+    files::{FileError, tests::StopOnDrop},
+};
 
 struct Fixture {
     outer: TempDir,
@@ -381,13 +387,14 @@ fn a_restore_never_leaves_the_workspace_under_a_race() {
                 _ = symlink("../out", &b);
             }
         });
+        // Also when an assertion fails, or the other thread would keep the test from ending.
+        let _stopping = StopOnDrop(&stop);
         let until = Instant::now() + Duration::from_millis(500);
         while Instant::now() < until {
             _ = fs::write(fixture.path("swap/precious"), "inside");
             // It may fail; it may not do harm.
             _ = fixture.snapshots.restore(&undoing(), &fixture.workspace, &id);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     // The test's own write above follows links, so only its text may be there besides the first.
     let text = fs::read_to_string(out.join("precious")).expect("it must not be removed");
@@ -411,4 +418,44 @@ fn two_processes_do_not_work_at_once() {
         drop(lock);
         assert!(taken.join().is_ok());
     });
+}
+
+#[test]
+fn a_stamp_from_within_the_last_tick_proves_nothing() {
+    let started = 1_000_000_000_000_i64;
+    let manifest = |changed: i64| {
+        let seen = Seen { size: 1, modified: 0, changed, inode: 1 };
+        let file = Saved::File { mode: 0o644, owner: (0, 0), hash: "00".to_owned(), seen };
+        Manifest {
+            workspace: "work".to_owned(),
+            started,
+            exclude: Vec::new(),
+            entries: BTreeMap::from([(PathBuf::from("a"), file)]),
+        }
+    };
+    let proves = |changed: i64| take::known(&manifest(changed), Path::new("a")).is_some();
+    assert!(proves(started - 3_000_000_000), "long unchanged");
+    assert!(!proves(started - 1_000_000_000), "perhaps changed again since");
+    assert!(!proves(started + 1), "from a clock that jumped back");
+}
+
+#[test]
+fn a_manifest_survives_its_own_format() {
+    let seen = Seen { size: 1, modified: -5, changed: i64::MAX, inode: u64::MAX };
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    let entries = BTreeMap::from([
+        (PathBuf::new(), Saved::Directory { mode: 0o755, owner: (1, 2) }),
+        (path(b"100%\xff\xfe/\"\n"), Saved::File { mode: 0o600, owner: (0, 0), hash: "ab".to_owned(), seen }),
+        (path("ä".as_bytes()), Saved::Link { target: path(b"../\xc3") }),
+        (path(b"pipe"), Saved::Special),
+    ]);
+    let manifest = Manifest { workspace: "work".to_owned(), started: 7, exclude: vec!["x".to_owned()], entries };
+    let bytes = manifest.encode();
+    assert_eq!(Manifest::decode(&bytes), Ok(manifest));
+    let text = String::from_utf8(bytes).expect("it is JSON");
+    for (from, to) in [("\"version\":1", "\"version\":2"), ("pipe", "../pipe"), ("pipe", "/pipe"), ("%ff", "%f")] {
+        assert!(text.contains(from), "{from}");
+        assert!(Manifest::decode(text.replacen(from, to, 1).as_bytes()).is_err(), "{from} -> {to}");
+    }
+    assert!(Manifest::decode(b"").is_err());
 }
