@@ -131,11 +131,11 @@ async fn failure_of(response: egress::Response) -> Failure {
 }
 
 fn unreachable(error: EgressError) -> Failure {
-    match error.kind {
+    if error.kind == egress::EgressErrorKind::Connect {
         // A socket without a listener is what a daemon that was killed leaves behind.
-        egress::EgressErrorKind::Connect => not_running("no factotum answers on this home"),
-        _ => network(error, "look at the daemon's log"),
+        return not_running("no factotum answers on this home");
     }
+    network(error, "look at the daemon's log")
 }
 
 fn not_running(error: &str) -> Failure {
