@@ -91,6 +91,7 @@ fn files_are_written_whole_and_keep_their_mode() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that is skipped must say so")]
 fn as_root_new_files_belong_to_the_owner_of_the_workspace() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can give files away");

@@ -16,18 +16,22 @@ fn launcher() -> Option<PathBuf> {
     program.exists().then_some(program)
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is skipped must say so")]
+fn skip(why: &str) -> Option<Bench> {
+    println!("skipped: {why}");
+    None
+}
+
 /// A session whose sandbox works, or none with the reason printed.
 async fn bench() -> Option<Bench> {
     let Some(program) = launcher() else {
-        println!("skipped: the program sandbox-init was not built");
-        return None;
+        return skip("the program sandbox-init was not built");
     };
     Launcher::at(program).use_for_all();
     let bench = Bench::new().await;
     let tried = bench.call("exec", json!({"command": "true"})).await;
     if tried.is_error {
-        println!("skipped: {}", tried.text);
-        return None;
+        return skip(&tried.text);
     }
     Some(bench)
 }
