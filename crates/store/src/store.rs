@@ -28,7 +28,7 @@ const AUDIT: &str = "audit.log";
 /// How many transactions may wait; more wait outside.
 const MAX_QUEUE: usize = 1_024;
 /// How many events a slow subscriber may be behind before it has to read them again from the journal.
-const MAX_BEHIND: usize = 4_096;
+const MAX_BEHIND: usize = 1_024;
 
 /// Durable state. Cheap to clone; all clones are the same store.
 #[derive(Clone)]

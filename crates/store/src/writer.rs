@@ -30,7 +30,7 @@ const MAX_GROUP: usize = 256;
 /// From so many pages on the journal is copied into the database when nothing else is to do.
 const CHECKPOINT_PAGES: i32 = 1_000;
 /// At so many pages it is copied even if there is something to do.
-const FORCED_CHECKPOINT_PAGES: i32 = 8_000;
+const FORCED_CHECKPOINT_PAGES: i32 = 4_000;
 /// For how long nothing must be to do before the journal is copied.
 const IDLE: Duration = Duration::from_millis(200);
 /// The name under which the end of the audit log is remembered.

@@ -170,7 +170,7 @@ async fn every_way_to_tear_the_last_line_is_mended() -> TestResult {
     let (_home, path) = logged().await?;
     let whole = fs::read(&path)?;
     let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').ok_or("one line")? + 1;
-    for cut in (last..whole.len()).step_by(17) {
+    for cut in (last..whole.len()).step_by(61) {
         let other = tempfile::tempdir()?;
         let path = other.path().join("audit.log");
         fs::write(&path, &whole[..cut])?;
