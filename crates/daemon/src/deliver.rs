@@ -56,6 +56,10 @@ pub(crate) fn pieces(core: &Core, channel: &ChannelId, text: &str) -> Vec<String
     };
     let room = Limits { max_text: limits.max_text.saturating_sub(MARK_ROOM).max(1), ..limits };
     let mut pieces = channels::split(text, &room);
+    if pieces.is_empty() {
+        // Nothing but white space: a messenger would refuse it.
+        pieces.push("(empty)".to_owned());
+    }
     if pieces.len() > MAX_PIECES {
         pieces.truncate(MAX_PIECES);
         pieces.push("(The rest is too long for a chat; `factotum sessions show` has it.)".to_owned());

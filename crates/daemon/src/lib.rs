@@ -12,6 +12,7 @@ mod deliver;
 mod doctor;
 mod failure;
 pub mod home;
+mod journal;
 pub mod offline;
 mod outbox;
 mod practice;

@@ -24,7 +24,7 @@ use crate::{
     canary,
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
-    outbox, practice, recovery, requests, router,
+    journal, outbox, practice, recovery, router,
     sessions::{self, Sessions},
     wiring::{self, Ground, WiringError},
 };
@@ -158,7 +158,7 @@ impl Daemon {
     fn launch(&mut self, listeners: Listeners, token: Token, canary: watch::Sender<CanaryView>) {
         let core = &self.core;
         self.api.spawn(api::serve(core.clone(), listeners, token));
-        self.parts.spawn(requests::follow(core.clone()));
+        self.parts.spawn(journal::follow(core.clone()));
         self.parts.spawn(recovery::recover(core.clone()));
         for id in core.messengers.keys() {
             self.parts.spawn(router::serve(core.clone(), id.clone()));

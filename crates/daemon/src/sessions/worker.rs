@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use store::{InboxRow, NewTurn, StoreError, TurnState};
 use tokio::sync::{Semaphore, broadcast};
-use types::{Envelope, Event, SessionId, TurnEnd, TurnId, WhenBusy};
+use types::{Envelope, SessionId, TurnEnd, TurnId, WhenBusy};
 
 use super::control::Control;
 use crate::{
@@ -147,12 +147,9 @@ impl Worker {
                     `factotum log show`. Please report it; sending the message again starts anew."
                 .to_owned();
         let error = "a fault in factotum itself".to_owned();
-        let session = self.session;
         let finish = move |tx: &mut store::Tx<'_>| {
             tx.withdraw_requests(turn)?;
-            tx.finish_turn(turn, TurnEnd::Failed { error: error.clone() }, text)?;
-            let notice = Event::Notice { level: types::Level::Error, text: format!("turn {turn} failed: {error}") };
-            tx.record(Some(session), Some(turn), notice)
+            tx.finish_turn(turn, TurnEnd::Failed { error }, text)
         };
         self.core.store.transact(finish).await?;
         deliver::turn(&self.core, turn).await
