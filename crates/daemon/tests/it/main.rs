@@ -9,4 +9,5 @@ mod requests;
 mod restart;
 mod scene;
 mod sessions;
+mod start;
 mod words;
