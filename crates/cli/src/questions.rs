@@ -23,7 +23,7 @@ impl Questions {
         if let Event::OwnerAnswered { request, .. } = &envelope.event {
             self.open.retain(|open| open.id != *request);
         }
-        if let Event::OwnerAsked { request } = &envelope.event { self.add(request.clone()) } else { false }
+        if let Event::OwnerAsked { request } = &envelope.event { self.add((**request).clone()) } else { false }
     }
 
     /// The request that a line would answer.

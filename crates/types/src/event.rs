@@ -178,7 +178,7 @@ pub enum Event {
     /// The owner is asked.
     OwnerAsked {
         /// The request.
-        request: OwnerRequest,
+        request: Box<OwnerRequest>,
     },
     /// A request was settled.
     OwnerAnswered {

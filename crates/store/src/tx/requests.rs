@@ -28,7 +28,7 @@ impl Tx<'_> {
             expires_at: new.expires_at,
             answer: None,
         };
-        self.record(Some(session), Some(turn), Event::OwnerAsked { request: request.clone() })?;
+        self.record(Some(session), Some(turn), Event::OwnerAsked { request: Box::new(request.clone()) })?;
         Ok(request)
     }
 
