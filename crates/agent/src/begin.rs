@@ -19,7 +19,7 @@ pub async fn begin(deps: &Deps, new: NewTurn) -> Result<TurnId, StoreError> {
     let messages = context::build(&rows, &deps.store.constraints(session)?);
     let bytes = request_bytes(&deps.settings.system, &deps.tools.specs(), &messages);
     let progress = Progress::latest(&deps.store, session)?;
-    let opening = Opening::new(&deps.settings, progress, bytes);
+    let opening = Opening::new(deps, progress, bytes);
     let intake = Intake::new(deps, (deps.redactor)(), session)?;
     let (turn, opened) = deps.store.transact(move |tx| started(tx, new, opening, &intake)).await?;
     deps.begun.put(

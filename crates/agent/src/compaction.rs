@@ -36,7 +36,7 @@ pub(crate) async fn compact(run: &Run<'_>, state: &State) -> Result<Flow, StoreE
     }
     let request = request(run, older);
     let bytes = request_bytes(&request.system, &request.tools, &request.messages);
-    let mut opening = Opening::new(&run.deps.settings, state.progress.clone(), bytes);
+    let mut opening = Opening::new(run.deps, state.progress.clone(), bytes);
     opening.compact = false;
     opening.max_output = request.max_output_tokens;
     let turn = run.turn.id;
@@ -58,14 +58,18 @@ pub(crate) async fn compact(run: &Run<'_>, state: &State) -> Result<Flow, StoreE
 /// note if one is near enough, else an answer of the model, which follows the summary as its answer.
 fn split(run: &Run<'_>, state: &State) -> usize {
     let rows = &state.rows;
-    let most = run.deps.settings.context_tokens.saturating_mul(KEEP) / 100;
+    let size = |row: &StoredMessage| row.blocks.iter().map(block_bytes).sum::<u64>();
+    let share = run.deps.settings.context_tokens.saturating_mul(KEEP) / 100;
+    // When the vendor found the conversation too long, the size that we believe in says nothing: half of it must go.
+    let half = state.progress.calibration.tokens(rows.iter().map(size).sum()) / 2;
+    let most = if state.progress.must_compact { share.min(half) } else { share };
     let mut bytes: u64 = 0;
     let near = rows
         .iter()
         .enumerate()
         .rev()
         .take_while(|(_, row)| {
-            bytes = bytes.saturating_add(row.blocks.iter().map(block_bytes).sum());
+            bytes = bytes.saturating_add(size(row));
             state.progress.calibration.tokens(bytes) <= most
         })
         .last()

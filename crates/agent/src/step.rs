@@ -8,9 +8,9 @@ use policy::{
     budget::{self, Limits},
 };
 use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
-use types::{Block, Event, Label, MicroUsd, Origin, Prices, Role, TurnId, WhenBusy};
+use types::{Block, Event, Label, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
 
-use crate::{Deps, Settings, constraints, estimate::block_bytes, limits, progress::Progress};
+use crate::{Deps, constraints, estimate::block_bytes, limits, progress::Progress};
 
 /// An answer shorter than this is of no use: rather than ask for one, the turn ends at its limit.
 const SMALLEST_ANSWER: u32 = 256;
@@ -49,10 +49,13 @@ pub(crate) struct Opening {
     limits: Limits,
     prices: Option<Prices>,
     context_tokens: u64,
+    /// The clock's time: days are counted by it, and the journal's may be ahead after the clock was put back.
+    now: Timestamp,
 }
 
 impl Opening {
-    pub(crate) fn new(settings: &Settings, progress: Progress, bytes: u64) -> Self {
+    pub(crate) fn new(deps: &Deps, progress: Progress, bytes: u64) -> Self {
+        let settings = &deps.settings;
         Self {
             compact: !progress.compacted,
             progress,
@@ -61,6 +64,7 @@ impl Opening {
             limits: settings.limits,
             prices: settings.prices,
             context_tokens: settings.context_tokens,
+            now: deps.clock.now(),
         }
     }
 
@@ -88,7 +92,7 @@ impl Opening {
 
     /// How long the answer may be and what is reserved for it; or the limit that forbids even a short one.
     fn afford(&self, tx: &Tx<'_>, turn: &Turn, tokens: u64) -> Result<Result<(u32, MicroUsd), String>, StoreError> {
-        let spent = limits::spent(turn, tx.now(), |scope| tx.spent(scope))?;
+        let spent = limits::spent(turn, self.now, |scope| tx.spent(scope))?;
         let affordable = budget::affordable(&self.limits, &spent);
         let Some(prices) = self.prices else {
             if affordable.is_some() && !turn.origin.is_attended() {

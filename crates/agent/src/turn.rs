@@ -143,7 +143,7 @@ async fn next(run: &Run<'_>, state: &State, asking: Option<OpenStep>) -> Result<
 async fn open(run: &Run<'_>, state: &State, results: Option<Results>) -> Result<Flow, StoreError> {
     let settings = &run.deps.settings;
     let bytes = request_bytes(&settings.system, &run.deps.tools.specs(), &state.messages());
-    let opening = Opening::new(settings, state.progress.clone(), bytes);
+    let opening = Opening::new(run.deps, state.progress.clone(), bytes);
     let intake = Intake::new(run.deps, run.redactor.clone(), run.session)?;
     let turn = run.turn.clone();
     let opened = run

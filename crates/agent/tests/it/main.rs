@@ -1,0 +1,17 @@
+//! Whole turns, in process: a scripted model, fake tools, a fixed clock, a store in memory. The transcript of events is
+//! compared as a whole.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod approvals;
+mod budget;
+mod compaction;
+mod failures;
+mod labels;
+mod loops;
+mod model;
+mod plain;
+mod resume;
+mod steering;
+mod stop;
+mod tools;
+mod world;
