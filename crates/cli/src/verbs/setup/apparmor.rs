@@ -32,7 +32,7 @@ pub fn prepare() -> Result<Option<String>, Failure> {
     match fs::write(Path::new(PROFILE), &profile) {
         Ok(()) => Ok(Some(format!("{PROFILE} is written; load it with `{LOAD}`"))),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Some(format!(
-            "this kernel lets only programs with an AppArmor profile build sandboxes; run `sudo {} setup --check` to \
+            "this kernel lets only programs with an AppArmor profile build sandboxes; run `sudo {} setup --apparmor` to \
              write it, then `{LOAD}`",
             binary.display()
         ))),

@@ -95,7 +95,11 @@ impl Choices {
 
 impl Plan {
     fn provider(&mut self, choice: ProviderChoice) -> Result<(), Failure> {
-        let table = format!("providers.{}", choice.name);
+        let table = format!("providers.{}", plain(&choice.name)?);
+        if !choice.base_url.starts_with("http://") && !choice.base_url.starts_with("https://") {
+            let hint = "it starts with http:// or https://, such as https://api.anthropic.com";
+            return Err(user(format!("`{}` is not the address of a provider", choice.base_url), hint));
+        }
         self.set("agent.model".to_owned(), string(&format!("{}/{}", choice.name, choice.model))?);
         self.set(format!("{table}.api"), string(&choice.api)?);
         self.set(format!("{table}.base_url"), string(&choice.base_url)?);
@@ -111,7 +115,7 @@ impl Plan {
     }
 
     fn telegram(&mut self, choice: TelegramChoice) -> Result<(), Failure> {
-        let table = format!("channels.telegram.{}", choice.name);
+        let table = format!("channels.telegram.{}", plain(&choice.name)?);
         let allow: Vec<String> = choice.allow.iter().map(ToString::to_string).collect();
         self.set(format!("{table}.allow"), format!("[{}]", allow.join(", ")));
         self.secret(format!("{table}.token"), choice.token)
@@ -128,6 +132,13 @@ impl Plan {
     fn set(&mut self, key: String, value: String) {
         self.values.push((key, value));
     }
+}
+
+/// A name that can be a part of a dotted path. All names in the configuration have the same form.
+fn plain(name: &str) -> Result<&str, Failure> {
+    WorkspaceName::new(name)
+        .map(|_| name)
+        .map_err(|error| user(error.to_string(), "choose another name; it only stands in config.toml"))
 }
 
 fn inline(prices: &Prices) -> String {
@@ -186,6 +197,19 @@ mod tests {
     #[test]
     fn no_value_of_a_secret_is_shown() {
         assert!(!format!("{:?}", choices()).contains("0123456789"));
+    }
+
+    #[test]
+    fn names_and_addresses_are_checked() {
+        let mut wrong = choices();
+        wrong.provider.as_mut().unwrap().name = "a.b".to_owned();
+        assert!(wrong.plan().is_err());
+        let mut wrong = choices();
+        wrong.telegram.as_mut().unwrap().name = "Home Bot".to_owned();
+        assert!(wrong.plan().is_err());
+        let mut wrong = choices();
+        wrong.provider.as_mut().unwrap().base_url = "ftp://nowhere".to_owned();
+        assert!(wrong.plan().is_err());
     }
 
     #[test]

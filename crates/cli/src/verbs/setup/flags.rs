@@ -54,6 +54,9 @@ pub struct Setup {
     /// A directory that the agent may work in; may be given several times
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_workspace)]
     workspace: Vec<(WorkspaceName, PathBuf)>,
+    /// Only write the AppArmor profile that Ubuntu from 24.04 on demands; needs root
+    #[arg(long, conflicts_with_all = ["provider", "telegram_allow", "workspace", "check"])]
+    pub(super) apparmor: bool,
     /// Only look: is everything ready, and what is missing?
     #[arg(long, conflicts_with_all = ["provider", "telegram_allow", "workspace"])]
     pub(super) check: bool,

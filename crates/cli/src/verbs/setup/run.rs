@@ -30,6 +30,10 @@ impl Setup {
         if self.check {
             return check(context);
         }
+        if self.apparmor {
+            let said = apparmor::prepare()?.unwrap_or_else(|| "this kernel demands no AppArmor profile".to_owned());
+            return context.output.fact(&said, String::clone);
+        }
         let choices = if self.makes_choices() {
             self.choices()?
         } else if Input::is_terminal() {
