@@ -31,5 +31,5 @@ pub use clock::SystemClock;
 pub use config::{Config, ConfigError};
 pub use home::{Home, HomeError};
 pub use sandbox::apparmor_profile;
-pub use start::{Daemon, Options, StartError, maybe_run_sandbox_init};
+pub use start::{Daemon, Options, SelfTest, StartError, maybe_run_sandbox_init};
 pub use wiring::WiringError;

@@ -41,6 +41,18 @@ pub struct Options {
     pub provider: Option<Arc<dyn Provider>>,
     /// Messengers beside the configured ones, each with the ids that may use it; the first is the owner.
     pub channels: Vec<(Arc<dyn Channel>, Vec<String>)>,
+    /// Whether the sandbox tests itself.
+    pub self_test: SelfTest,
+}
+
+/// Whether the sandbox tests itself after the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelfTest {
+    /// In the background, as soon as the API answers.
+    #[default]
+    AfterStart,
+    /// Never: unattended work is refused. For programs that cannot become a sandbox, such as tests.
+    Off,
 }
 
 impl Options {
@@ -52,6 +64,7 @@ impl Options {
             clock: Arc::new(SystemClock::new()),
             provider: None,
             channels: Vec::new(),
+            self_test: SelfTest::default(),
         }
     }
 }
@@ -150,12 +163,20 @@ impl Daemon {
         };
         daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
         recovery::resume(&daemon.core).await?;
-        daemon.launch(listeners, token, canary);
+        daemon.launch(listeners, token);
+        match options.self_test {
+            SelfTest::AfterStart => {
+                daemon.parts.spawn(canary::run(daemon.core.clone(), canary));
+            }
+            SelfTest::Off => {
+                canary.send_replace(CanaryView::Failed { error: "it was switched off".to_owned() });
+            }
+        }
         Ok(daemon)
     }
 
     /// Starts what takes messages in and sends them out. Each part is owned by one of the sets and joined when the daemon stops.
-    fn launch(&mut self, listeners: Listeners, token: Token, canary: watch::Sender<CanaryView>) {
+    fn launch(&mut self, listeners: Listeners, token: Token) {
         let core = &self.core;
         self.api.spawn(api::serve(core.clone(), listeners, token));
         self.parts.spawn(journal::follow(core.clone()));
@@ -164,7 +185,6 @@ impl Daemon {
             self.parts.spawn(router::serve(core.clone(), id.clone()));
         }
         self.outbox.spawn(outbox::pump(core.clone()));
-        self.parts.spawn(canary::run(core.clone(), canary));
     }
 
     /// The TCP address of the API.

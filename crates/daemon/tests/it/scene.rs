@@ -11,7 +11,7 @@ use channels::{
     Ack, Channel, ChannelError, ChannelErrorKind, ChannelStatus, Delivered, Inbound, InboundKind, Limits, Outbound,
     Polling, ReceiveEnd, RemoteId, Sender, TextUnit,
 };
-use daemon::{Config, Daemon, Options, client::Client};
+use daemon::{Config, Daemon, Options, SelfTest, client::Client};
 use futures_util::stream;
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -291,6 +291,7 @@ impl Scene {
 pub fn options(home: &Path, channel: &Arc<FakeChannel>, model: &Arc<FakeModel>) -> Options {
     let mut options = Options::new(home);
     options.config = Some(Config::parse("[api]\nlisten = \"127.0.0.1:0\"\n", Path::new("config.toml")).unwrap());
+    options.self_test = SelfTest::Off;
     options.provider = Some(model.clone());
     options.channels = vec![(channel.clone(), vec![OWNER.to_owned(), GUEST.to_owned()])];
     options

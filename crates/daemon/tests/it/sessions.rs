@@ -67,8 +67,8 @@ async fn a_guest_has_a_session_of_their_own() {
     scene.channel.say("1", "mine").await;
     scene.channel.wait_for("mine").await;
     assert!(scene.channel.receive(crate::scene::message("2", crate::scene::GUEST, "theirs")).await);
-    // Nobody is present for a guest's task, and this model has no known price.
-    scene.channel.wait_for("cannot run unattended").await;
+    // Nobody is present for a guest's task, and this sandbox has not proved itself.
+    scene.channel.wait_for("did not pass its self-test").await;
     let sessions = scene.client().await.sessions().await.unwrap();
     let guest = sessions.iter().find(|session| session.key.as_deref() == Some("fake/home:7")).unwrap();
     assert_eq!(guest.label, types::Label::UNKNOWN);

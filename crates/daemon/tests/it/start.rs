@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use daemon::{Config, Daemon, Options, StartError, offline};
+use daemon::{Config, Daemon, Options, SelfTest, StartError, offline};
 use types::{FailureKind, SecretName};
 
 fn with(home: &Path, text: &str) -> Options {
     let mut options = Options::new(home);
+    options.self_test = SelfTest::Off;
     let text = format!("[api]\nlisten = \"127.0.0.1:0\"\n{text}");
     options.config = Some(Config::parse(&text, Path::new("config.toml")).unwrap());
     options
