@@ -6,6 +6,9 @@ use std::{
     sync::OnceLock,
 };
 
+/// The first argument of a program that is to become a sandbox.
+pub(crate) const INIT: &str = "sandbox-init";
+
 /// The program that is started to build a sandbox. It must call [`crate::maybe_run_init`] first thing in `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launcher {

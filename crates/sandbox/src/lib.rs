@@ -3,17 +3,20 @@
 //! anything outside of a sandbox. Start with [`Sandbox`] for processes and [`Files`] for files.
 
 mod canary;
+mod cgroup;
 mod command;
 mod error;
 mod files;
+mod init;
 mod launcher;
 mod mounts;
 mod pool;
 mod remedy;
-mod sandbox;
+mod running;
 mod snapshot;
 mod spec;
 mod walk;
+mod wire;
 mod workspace;
 
 pub use canary::{CanaryReport, Outcome, QuotaKind, Row, canary};
@@ -23,7 +26,7 @@ pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
 pub use launcher::Launcher;
 pub use pool::Pool;
 pub use remedy::apparmor_profile;
-pub use sandbox::Sandbox;
+pub use running::Sandbox;
 pub use snapshot::{Change, ChangeKind, DiffStat, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots};
 pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
@@ -32,5 +35,7 @@ pub use workspace::Workspace;
 /// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
 /// sandbox, it never returns.
 pub fn maybe_run_init() {
-    todo!()
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == launcher::INIT) {
+        init::run();
+    }
 }

@@ -1,33 +1,213 @@
-//! The sandboxes of all sessions: started when first needed, stopped with the session or when idle.
+//! The sandboxes of all sessions: started when first needed, stopped with the session, when its workspace changes, or when
+//! nothing has used them for a while.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use tokio::{
+    sync::Mutex as Turnstile,
+    time::{Instant, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::SessionId;
 
-use crate::{Sandbox, SandboxConfig, SandboxError, Workspace};
+use crate::{Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace};
+
+/// Sandboxes at once.
+const MAX_SANDBOXES: usize = 128;
 
 /// The sandboxes by session.
 #[derive(Debug)]
-pub struct Pool {}
+pub struct Pool {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: SandboxConfig,
+    home: PathBuf,
+    slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
+    ending: CancellationToken,
+}
+
+/// A session's place. Whoever starts or stops its sandbox holds the turnstile.
+#[derive(Debug)]
+struct Slot {
+    sandbox: Arc<Turnstile<Option<Kept>>>,
+    used: Mutex<Instant>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    sandbox: Arc<Sandbox>,
+    workspace: Workspace,
+}
 
 impl Pool {
     /// An empty pool. `home` is the agent's own directory, which no sandbox may see.
-    pub fn new(_config: SandboxConfig, _home: &Path) -> Self {
-        todo!()
+    pub fn new(config: SandboxConfig, home: &Path) -> Self {
+        let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+        let shared = Shared { config, home, slots: Mutex::default(), ending: CancellationToken::new() };
+        Self { shared: Arc::new(shared), tasks: TaskTracker::new() }
     }
 
     /// The session's sandbox for its workspace; started if there is none.
-    pub async fn get(&self, _session: SessionId, _workspace: &Workspace) -> Result<Arc<Sandbox>, SandboxError> {
-        todo!()
+    pub async fn get(&self, session: SessionId, workspace: &Workspace) -> Result<Arc<Sandbox>, SandboxError> {
+        self.shared.refuse_home(workspace.dir())?;
+        let mut slot = self.slot(session)?;
+        slot.touch();
+        let mut kept = slot.sandbox.clone().lock_owned().await;
+        // While this waited, the slot may have been given up as idle.
+        while !self.shared.is_current(session, &slot) {
+            slot = self.slot(session)?;
+            kept = slot.sandbox.clone().lock_owned().await;
+        }
+        if let Some(present) = kept.as_ref() {
+            if present.workspace == *workspace && present.sandbox.is_alive() {
+                return Ok(present.sandbox.clone());
+            }
+            if let Some(old) = kept.take() {
+                old.sandbox.stop().await;
+            }
+        }
+        let spec = SandboxSpec::new(workspace.clone(), &self.shared.config)?;
+        for path in &spec.read_only {
+            self.shared.refuse_mount(path)?;
+        }
+        let sandbox = Arc::new(Sandbox::start_for(Some(session), spec).await?);
+        *kept = Some(Kept { sandbox: sandbox.clone(), workspace: workspace.clone() });
+        drop(kept);
+        slot.touch();
+        Ok(sandbox)
     }
 
     /// Ends the session's sandbox, if there is one.
-    pub async fn stop_session(&self, _session: SessionId) {
-        todo!()
+    pub async fn stop_session(&self, session: SessionId) {
+        let slot = self.shared.slots().get(&session).cloned();
+        if let Some(slot) = slot {
+            slot.stop().await;
+        }
     }
 
     /// Ends all sandboxes and takes no more.
     pub async fn stop_all(&self) {
-        todo!()
+        self.shared.ending.cancel();
+        let slots: Vec<Arc<Slot>> = self.shared.slots().drain().map(|(_, slot)| slot).collect();
+        let mut stopping = tokio::task::JoinSet::new();
+        for slot in slots {
+            stopping.spawn(async move { slot.stop().await });
+        }
+        stopping.join_all().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The session's slot; a new one comes with a task that ends its sandbox when idle.
+    fn slot(&self, session: SessionId) -> Result<Arc<Slot>, SandboxError> {
+        let mut slots = self.shared.slots();
+        if let Some(slot) = slots.get(&session) {
+            return Ok(slot.clone());
+        }
+        if self.shared.ending.is_cancelled() {
+            return Err(SandboxError::Gone);
+        }
+        if slots.len() >= MAX_SANDBOXES {
+            return Err(SandboxError::TooManySandboxes(MAX_SANDBOXES));
+        }
+        let slot = Arc::new(Slot { sandbox: Arc::default(), used: Mutex::new(Instant::now()) });
+        slots.insert(session, slot.clone());
+        self.tasks.spawn(end_when_idle(self.shared.clone(), session, slot.clone()));
+        Ok(slot)
+    }
+}
+
+impl Shared {
+    fn slots(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_current(&self, session: SessionId, slot: &Arc<Slot>) -> bool {
+        self.slots().get(&session).is_some_and(|current| Arc::ptr_eq(current, slot))
+    }
+
+    /// A workspace must not hold the agent's home, nor lie in it but among the workspaces that the agent makes itself.
+    fn refuse_home(&self, dir: &Path) -> Result<(), SandboxError> {
+        let is_own = dir.strip_prefix(self.home.join("workspaces")).is_ok_and(|rest| rest.iter().next().is_some());
+        if is_own || (!dir.starts_with(&self.home) && !self.home.starts_with(dir)) {
+            return Ok(());
+        }
+        Err(SandboxError::Workspace { path: dir.to_owned(), why: "it is the agent's own home".to_owned() })
+    }
+
+    fn refuse_mount(&self, path: &Path) -> Result<(), SandboxError> {
+        let dir = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if !dir.starts_with(&self.home) && !self.home.starts_with(&dir) {
+            return Ok(());
+        }
+        Err(SandboxError::ReadOnly { path: path.to_owned(), why: "it is or holds the agent's own home".to_owned() })
+    }
+}
+
+impl Slot {
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last_used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn stop(&self) {
+        if let Some(kept) = self.sandbox.lock().await.take() {
+            kept.sandbox.stop().await;
+        }
+    }
+}
+
+/// Waits until a session's sandbox has been idle for long enough and ends it, with the slot.
+async fn end_when_idle(shared: Arc<Shared>, session: SessionId, slot: Arc<Slot>) {
+    let patience = Duration::from_secs(shared.config.idle_minutes.saturating_mul(60));
+    let mut until = Instant::now() + patience;
+    loop {
+        tokio::select! {
+            () = shared.ending.cancelled() => return,
+            () = sleep_until(until) => {}
+        }
+        let mut kept = slot.sandbox.lock().await;
+        let is_busy = kept.as_ref().is_some_and(|kept| kept.sandbox.is_busy());
+        until = if is_busy { Instant::now() } else { slot.last_used() } + patience;
+        if until > Instant::now() {
+            continue;
+        }
+        // Whoever asks from here on gets a new slot.
+        shared.slots().remove(&session);
+        if let Some(kept) = kept.take() {
+            kept.sandbox.stop().await;
+        }
+        return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_home_is_never_inside() {
+        let pool = Pool::new(SandboxConfig::default(), Path::new("/nowhere/home"));
+        for bad in
+            ["/nowhere/home", "/nowhere", "/nowhere/home/snapshots", "/nowhere/home/workspaces", "/nowhere/home/x"]
+        {
+            assert!(pool.shared.refuse_home(Path::new(bad)).is_err(), "{bad}");
+        }
+        for good in ["/nowhere/home/workspaces/toy", "/nowhere/homes", "/srv/code"] {
+            assert!(pool.shared.refuse_home(Path::new(good)).is_ok(), "{good}");
+        }
+        assert!(pool.shared.refuse_mount(Path::new("/nowhere/home/workspaces/toy")).is_err());
     }
 }

@@ -1,0 +1,53 @@
+//! Killing what is in a group. A process id that was read may belong to somebody else a moment later, so each process is
+//! held by a descriptor and looked for in the group once more before it is killed.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// Kills everything in a group and says how many there were.
+pub(super) fn members(directory: &Path) -> usize {
+    let before = pids(directory);
+    if before.is_empty() {
+        return 0;
+    }
+    // Version 2 does it in one step, for everything below as well.
+    if fs::write(directory.join("cgroup.kill"), "1").is_ok() {
+        return before.len();
+    }
+    let held: Vec<_> = before
+        .iter()
+        .filter_map(|pid| Some((*pid, pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?)))
+        .collect();
+    let now: HashSet<i32> = pids(directory).into_iter().collect();
+    for (_, process) in held.iter().filter(|(pid, _)| now.contains(pid)) {
+        // It may have ended meanwhile.
+        _ = pidfd_send_signal(process, Signal::KILL);
+    }
+    before.len()
+}
+
+/// The members of a group and of those beneath it.
+fn pids(directory: &Path) -> Vec<i32> {
+    let all = below(directory).into_iter().chain([directory.to_owned()]);
+    let texts = all.filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok());
+    // Zero stands for a process that cannot be seen from here.
+    texts
+        .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>())
+        .filter(|pid| *pid > 0)
+        .collect()
+}
+
+/// The groups right beneath a group.
+pub(super) fn below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}

@@ -1,0 +1,16 @@
+//! The network inside: a loopback interface, and the one listening socket that is handed out for the proxy.
+
+use std::{net::TcpListener, os::fd::OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use super::{PROXY_PORT, Step, kernel};
+use crate::wire::Failure;
+
+/// Switches the loopback on and opens the proxy's socket.
+pub(super) fn prepare() -> Result<OwnedFd, Failure> {
+    let step = "prepare the network";
+    let control = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).step(step)?;
+    kernel::loopback_up(&control).step(step)?;
+    Ok(TcpListener::bind(("127.0.0.1", PROXY_PORT)).step(step)?.into())
+}

@@ -1,0 +1,144 @@
+//! The file tree: an empty file system with the system's programs, read-only, and the workspace. What is not put there does
+//! not exist inside.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, Mode, ResolveFlags, mkdirat, readlinkat, symlinkat},
+    io::Errno,
+    mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount},
+    process::{chdir, fchdir, pivot_root},
+};
+
+use super::{
+    HOME, Step, WORKSPACE,
+    account::Ids,
+    devices, failed,
+    kernel::{self, MountChange, attribute},
+    kernel_files,
+    mount::Detached,
+    system_files,
+};
+use crate::wire::{Failure, FailureKind, HostDirectory, Setup};
+
+/// The system's own directories beside `/usr`: links into it on most systems, directories on others.
+const SYSTEM: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Any place that no source lies beneath does: the new tree hangs there until it becomes the root.
+const SCAFFOLD: &str = "/proc";
+
+/// Builds the tree and moves into it. Nothing of the host's remains reachable.
+pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
+    let everything = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", everything).step("separate the mounts")?;
+    let workspace = workspace(&setup.workspace, ids)?;
+    let root = new_root().step("make the root")?;
+    system(&root).step("mount the system's directories")?;
+    system_files::place(&root).step("place the system's files")?;
+    devices::place(&root).step("place the devices")?;
+    private_directories(&root, setup, ids).step("make the private directories")?;
+    for directory in &setup.read_only {
+        extra(&root, directory).step(&format!("mount {}", directory.path.display()))?;
+    }
+    workspace.attach(&root, relative(WORKSPACE)).step("mount the workspace")?;
+    kernel_files::place(&root)?;
+    let change = MountChange { set: attribute::READ_ONLY, recursive: false };
+    kernel::change_mount(&root, change).step("protect the root")?;
+    enter(root)?;
+    rustix::system::sethostname(b"sandbox").step("set the host's name")
+}
+
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+fn workspace(directory: &HostDirectory, ids: &Ids) -> Result<Detached, Failure> {
+    let mount = Detached::of_checked(directory).step("open the workspace")?.writable().step("mount the workspace")?;
+    let Some(map) = ids.workspace_map() else { return Ok(mount) };
+    mount.with_ids(map).map_err(|error| Failure {
+        kind: FailureKind::IdMapping,
+        step: "mount the workspace".to_owned(),
+        why: error.to_string(),
+    })
+}
+
+fn new_root() -> io::Result<OwnedFd> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let root = Detached::new("tmpfs", &[("size", "4m"), ("mode", "0755")], attributes)?;
+    let handle = root.root().try_clone()?;
+    root.attach(CWD, SCAFFOLD)?;
+    for path in ["dev", "etc", "home", relative(HOME), "proc", "run", "tmp", "usr", "var", relative(WORKSPACE)] {
+        mkdirat(&handle, path, Mode::from_raw_mode(0o755))?;
+    }
+    mkdirat(&handle, "var/empty", Mode::from_raw_mode(0o555))?;
+    symlinkat("../tmp", &handle, "var/tmp")?;
+    symlinkat("../run", &handle, "var/run")?;
+    Ok(handle)
+}
+
+fn system(root: &OwnedFd) -> io::Result<()> {
+    let usr = Detached::of_host(Path::new("/usr"))?.ok_or(io::ErrorKind::NotFound)?;
+    usr.read_only()?.attach(root, "usr")?;
+    for name in SYSTEM {
+        let host = format!("/{name}");
+        match readlinkat(CWD, &host, Vec::new()) {
+            Ok(target) => symlinkat(target, root, name)?,
+            Err(Errno::NOENT) => {}
+            Err(_) => {
+                mkdirat(root, name, Mode::from_raw_mode(0o755))?;
+                if let Some(directory) = Detached::of_host(Path::new(&host))? {
+                    directory.read_only()?.attach(root, name)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A home and a place for temporary files, in memory.
+fn private_directories(root: &OwnedFd, setup: &Setup, ids: &Ids) -> io::Result<()> {
+    let (size, owner) = (format!("{}m", setup.quota.tmp_mb), ids.owner().to_string());
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    for (path, mode) in [(relative(HOME), "0700"), ("tmp", "1777"), ("dev/shm", "1777")] {
+        let options = [("size", size.as_str()), ("mode", mode), ("uid", &owner), ("gid", &owner)];
+        Detached::new("tmpfs", &options, attributes)?.attach(root, path)?;
+    }
+    Ok(())
+}
+
+/// An extra mount of the owner's, seen where it is on the host.
+fn extra(root: &OwnedFd, directory: &HostDirectory) -> io::Result<()> {
+    let path = directory.path.to_str().ok_or_else(|| io::Error::other("its name is not UTF-8"))?;
+    let mount = Detached::of_checked(directory)?.read_only()?;
+    let path = relative(path);
+    for (end, _) in path.match_indices('/') {
+        make_beneath(root, &path[..end])?;
+    }
+    make_beneath(root, path)?;
+    mount.attach(root, path)
+}
+
+/// Makes a directory unless there is one. Nothing but our own directories is on the way, and no links.
+fn make_beneath(root: &OwnedFd, path: &str) -> io::Result<()> {
+    match mkdirat(root, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
+    Ok(())
+}
+
+/// Makes `root` the root and lets go of the old one.
+fn enter(root: OwnedFd) -> Result<(), Failure> {
+    let step = |error: Errno| failed("enter the new root", error);
+    fchdir(root.as_fd()).map_err(step)?;
+    pivot_root(".", ".").map_err(step)?;
+    unmount(".", UnmountFlags::DETACH).map_err(step)?;
+    chdir("/").map_err(step)
+}

@@ -1,0 +1,183 @@
+//! Starting the program that becomes a sandbox, and waiting until it is one.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::{
+    Launcher, QuotaKind, SandboxError, SandboxSpec,
+    cgroup::Groups,
+    launcher::INIT,
+    mounts,
+    wire::{Failure, FailureKind, HostDirectory, MAX_PACKET, News, Order, Received, Setup, encode},
+};
+
+use super::{
+    link::{next, post},
+    process::FirstProcess,
+    watched::watch,
+};
+
+/// How long building may take. It takes milliseconds; this is for a machine that swaps.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A sandbox that takes commands.
+pub(super) struct Launched {
+    pub socket: AsyncFd<OwnedFd>,
+    pub process: FirstProcess,
+    pub groups: Groups,
+    pub proxy: OwnedFd,
+}
+
+/// A program that was started and is not a sandbox yet. Dropping it ends it.
+struct Starting {
+    child: Option<Child>,
+    process: Option<FirstProcess>,
+    groups: Option<Groups>,
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It ends by itself in no time, whatever happens; killing only makes sure.
+            _ = child.kill();
+            _ = child.wait();
+        }
+        if let Some(process) = &self.process {
+            process.end_now();
+        }
+        if let Some(groups) = &self.groups {
+            groups.kill();
+            groups.remove_now();
+        }
+    }
+}
+
+pub(super) async fn launch(spec: SandboxSpec) -> Result<Launched, SandboxError> {
+    let prepared = tokio::task::spawn_blocking(move || prepare(spec)).await;
+    let prepared = prepared.map_err(|error| SandboxError::process("started")(io::Error::other(error)))?;
+    let (mut starting, socket, setup, lists) = prepared?;
+    let socket = watch(socket, Interest::READABLE | Interest::WRITABLE).map_err(SandboxError::process("spoken to"))?;
+    let talk = talk(&mut starting, &socket, &setup, lists);
+    let proxy = tokio::time::timeout(PATIENCE, talk).await.map_err(|_| SandboxError::Slow(PATIENCE.as_secs()))??;
+    match (starting.process.take(), starting.groups.take()) {
+        (Some(process), Some(groups)) => Ok(Launched { socket, process, groups, proxy }),
+        _ => Err(SandboxError::Gone),
+    }
+}
+
+type Prepared = (Starting, OwnedFd, Vec<u8>, Vec<OwnedFd>);
+
+/// Everything that may block: looking at directories, making groups, starting the program.
+fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
+    let workspace = spec.workspace.dir();
+    let found = HostDirectory::look(workspace)
+        .map_err(|why| SandboxError::Workspace { path: workspace.to_owned(), why: why.to_string() })?;
+    let extra = |path: &std::path::PathBuf| {
+        let directory = mounts::check(path)?;
+        HostDirectory::look(&directory)
+            .map_err(|why| SandboxError::ReadOnly { path: path.clone(), why: why.to_string() })
+    };
+    let read_only = spec.read_only.iter().map(extra).collect::<Result<_, _>>()?;
+    let groups = Groups::create(&spec.quota);
+    let lists = groups.lists().map_err(SandboxError::process("put into its groups"))?;
+    let setup = Setup {
+        workspace: found,
+        read_only,
+        profile: spec.profile,
+        quota: spec.quota,
+        cap_each_process: groups.kind() == QuotaKind::RlimitsOnly,
+        env: spec.env,
+    };
+    let mut starting = Starting { child: None, process: None, groups: Some(groups) };
+    let setup = encode(&Order::Setup(setup)).map_err(SandboxError::process("given its specification"))?;
+    let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
+    starting.child = Some(child);
+    Ok((starting, socket, setup, lists))
+}
+
+/// Starts the program with one end of a socket pair as its standard input, and gives the other end.
+fn start_program() -> io::Result<(Child, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    let child = std::process::Command::new(Launcher::chosen().path())
+        .arg0("factotum-sandbox")
+        .arg(INIT)
+        .env_clear()
+        .current_dir("/")
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// Gives the specification and follows the building until the sandbox is ready. Gives the proxy's socket.
+async fn talk(
+    starting: &mut Starting,
+    socket: &AsyncFd<OwnedFd>,
+    setup: &[u8],
+    lists: Vec<OwnedFd>,
+) -> Result<OwnedFd, SandboxError> {
+    let borrowed: Vec<BorrowedFd<'_>> = lists.iter().map(AsFd::as_fd).collect();
+    post(socket, setup, &borrowed).await.map_err(SandboxError::process("given its specification"))?;
+    drop(lists);
+    let mut buffer = vec![0; MAX_PACKET];
+    loop {
+        let received = next(socket, &mut buffer).await.map_err(SandboxError::process("heard"))?;
+        if let Some(proxy) = hear(starting, received)? {
+            return Ok(proxy);
+        }
+    }
+}
+
+/// Takes in one piece of news from a sandbox that is being built; gives the proxy's socket when it is ready.
+fn hear(starting: &mut Starting, received: Received<News>) -> Result<Option<OwnedFd>, SandboxError> {
+    let broken = || SandboxError::Build { step: "talk".to_owned(), why: "the first process is out of step".to_owned() };
+    let ended = || SandboxError::Build { step: "start".to_owned(), why: "the first process ended".to_owned() };
+    let (news, fds) = received.ok_or_else(ended)?;
+    let descriptor = fds.into_iter().next();
+    match news {
+        News::Born => {
+            let process =
+                FirstProcess::new(descriptor.ok_or_else(broken)?).map_err(SandboxError::process("watched"))?;
+            starting.process = Some(process);
+            // The program that was started has done its part and ends at once.
+            if let Some(mut child) = starting.child.take() {
+                child.wait().map_err(SandboxError::process("watched"))?;
+            }
+            Ok(None)
+        }
+        News::Ready => Ok(Some(descriptor.ok_or_else(broken)?)),
+        News::Failed(failure) => Err(explain(failure)),
+        News::Ended { .. } | News::NotStarted { .. } => Err(broken()),
+    }
+}
+
+fn explain(failure: Failure) -> SandboxError {
+    let Failure { kind, step, why } = failure;
+    match kind {
+        FailureKind::UserNamespaces => SandboxError::UserNamespaces { why },
+        FailureKind::Landlock => SandboxError::Landlock { why },
+        FailureKind::IdMapping => SandboxError::IdMapping { why },
+        FailureKind::Other => SandboxError::Build { step, why },
+    }
+}
+
+impl HostDirectory {
+    fn look(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        if !found.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+}

@@ -1,0 +1,114 @@
+//! The socket to the sandbox's first process: orders go in, endings come out and find whoever waits for them.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::oneshot,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    SandboxError,
+    wire::{End, MAX_PACKET, News, Order, Received, encode, receive, send},
+};
+
+/// What became of a command.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It ran and ended.
+    Ended(End),
+    /// It could not be started.
+    NotStarted(String),
+}
+
+type Waiting = HashMap<u64, oneshot::Sender<Outcome>>;
+
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: AsyncFd<OwnedFd>,
+    /// None once the sandbox has ended.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+impl Link {
+    pub fn new(socket: AsyncFd<OwnedFd>) -> Self {
+        Self { socket, waiting: Mutex::new(Some(HashMap::new())) }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.waiting().is_some()
+    }
+
+    /// Says beforehand who waits for the end of a command.
+    pub fn expect(&self, id: u64) -> Result<oneshot::Receiver<Outcome>, SandboxError> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting().as_mut().ok_or(SandboxError::Gone)?.insert(id, sender);
+        Ok(receiver)
+    }
+
+    /// Nobody waits for this command any more.
+    pub fn forget(&self, id: u64) {
+        if let Some(waiting) = self.waiting().as_mut() {
+            waiting.remove(&id);
+        }
+    }
+
+    pub async fn order(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+        let bytes = encode(order).map_err(|error| SandboxError::Command(error.to_string()))?;
+        post(&self.socket, &bytes, fds).await.map_err(|_| SandboxError::Gone)
+    }
+
+    /// Passes news on until the sandbox ends or is to end.
+    pub async fn listen(&self, ending: &CancellationToken) {
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            let next = tokio::select! {
+                () = ending.cancelled() => break,
+                next = next(&self.socket, &mut buffer) => next,
+            };
+            match next {
+                Ok(Some((News::Ended { id, end }, _))) => self.tell(id, Outcome::Ended(end)),
+                Ok(Some((News::NotStarted { id, why }, _))) => self.tell(id, Outcome::NotStarted(why)),
+                Ok(Some((News::Failed(failure), _))) => {
+                    tracing::error!(step = failure.step, why = failure.why, "a sandbox failed");
+                }
+                Ok(Some((News::Born | News::Ready, _))) => tracing::error!("a sandbox was built twice"),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "a sandbox speaks nonsense");
+                    break;
+                }
+            }
+        }
+        // Dropping the senders tells everybody who waits.
+        self.waiting().take();
+    }
+
+    fn tell(&self, id: u64, outcome: Outcome) {
+        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(sender) = waiting {
+            // Whoever waited may have given up.
+            _ = sender.send(outcome);
+        }
+    }
+}
+
+/// Sends one packet.
+pub(super) async fn post(socket: &AsyncFd<OwnedFd>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    socket.async_io(Interest::WRITABLE, |socket| send(socket.as_fd(), bytes, fds)).await
+}
+
+/// Receives one packet.
+pub(super) async fn next(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<Received<News>> {
+    socket.async_io(Interest::READABLE, |socket| receive::<News>(socket, buffer)).await
+}
