@@ -14,7 +14,9 @@ pub(crate) async fn run(core: Arc<Core>, state: watch::Sender<CanaryView>) {
     let stopping = core.phases.stopping.clone();
     let result = tokio::select! {
         () = stopping.cancelled() => return,
-        result = test(&config) => result,
+        tested = core.tasks.spawn(async move { test(&config).await }) => tested.unwrap_or_else(|_| {
+            CanaryView::Failed { error: "the self-test itself broke off".to_owned() }
+        }),
     };
     if let CanaryView::Failed { error } = &result {
         tracing::error!(%error, "the sandbox failed its self-test; unattended work is refused");
