@@ -30,6 +30,7 @@ impl Clock for FixedClock {
 
 pub(crate) struct Bench {
     pub home: TempDir,
+    pub workspace: Workspace,
     pub store: Store,
     pub pool: Arc<Pool>,
     pub clock: Arc<FixedClock>,
@@ -46,13 +47,17 @@ impl Bench {
     pub(crate) async fn new() -> Self {
         let home = tempfile::tempdir().expect("the machine has a temporary directory");
         let inside = home.path().join("work");
-        fs::create_dir(&inside).expect("it is ours");
+        let agent_home = home.path().join("home");
+        for directory in [&inside, &agent_home] {
+            fs::create_dir(directory).expect("it is ours");
+        }
         // 2026-01-02 03:04:05 UTC.
         let clock = Arc::new(FixedClock(AtomicI64::new(1_767_323_045_000)));
         let store = Store::in_memory(Arc::clone(&clock) as Arc<dyn Clock>).expect("it needs nothing");
-        let pool = Arc::new(Pool::new(SandboxConfig::default(), home.path()));
+        let pool = Arc::new(Pool::new(SandboxConfig::default(), &agent_home));
         let workspace = Workspace::open(workspace_name(), &inside).expect("it is a directory");
-        let workspaces = move |name: &WorkspaceName| (*name == workspace.name).then(|| workspace.clone());
+        let known = workspace.clone();
+        let workspaces = move |name: &WorkspaceName| (*name == known.name).then(|| known.clone());
         let tools = tools::builtin(store.clone(), Arc::clone(&pool), Arc::new(workspaces));
         let (session, turn) = begin(&store).await;
         let (sender, progress) = mpsc::channel(64);
@@ -65,7 +70,7 @@ impl Bench {
             cancel: CancellationToken::new(),
             progress: sender,
         };
-        Self { home, store, pool, clock, tools, context, progress }
+        Self { home, workspace, store, pool, clock, tools, context, progress }
     }
 
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
