@@ -71,7 +71,7 @@ const COMMIT: &str = "git commit -qam 'billing: tax is a percentage'";
 /// it looks before it goes on, as a careful model would.
 pub fn fixer(body: &Value) -> Next {
     let steps = steps(body);
-    let mark = format!("echo step-{} >> effects.log && ", steps.len());
+    let mark = format!("echo step-{} >> .git/effects.log && ", steps.len());
     let exec = |say: &str, command: String| Next::Call { say: say.into(), tool: "exec", input: json!({ "command": command }) };
     let run_tests = || exec("Running the tests.", format!("{mark}{TEST_COMMAND}"));
     let read = || Next::Call {

@@ -56,7 +56,7 @@ impl Repository {
         std::fs::create_dir_all(path).unwrap();
         std::fs::write(path.join("billing.py"), BILLING).unwrap();
         std::fs::write(path.join("test_billing.py"), TESTS).unwrap();
-        std::fs::write(path.join(".gitignore"), "__pycache__/\neffects.log\n").unwrap();
+        std::fs::write(path.join(".gitignore"), "__pycache__/\n").unwrap();
         let repository = Self { path: path.to_owned() };
         repository.git(&["init", "-q", "-b", "main"]);
         repository.git(&["config", "user.name", "Owner"]);
@@ -85,7 +85,7 @@ impl Repository {
 
     /// The marks that effectful commands of the scripted model left, one line for each time one ran.
     pub fn effects(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.path.join("effects.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.path.join(".git/effects.log")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 }
