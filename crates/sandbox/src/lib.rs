@@ -11,6 +11,7 @@ mod init;
 mod launcher;
 mod mounts;
 mod pool;
+mod probe;
 mod remedy;
 mod running;
 mod snapshot;
@@ -35,7 +36,9 @@ pub use workspace::Workspace;
 /// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
 /// sandbox, it never returns.
 pub fn maybe_run_init() {
-    if std::env::args_os().nth(1).is_some_and(|verb| verb == launcher::INIT) {
-        init::run();
+    match std::env::args_os().nth(1) {
+        Some(verb) if verb == launcher::INIT => init::run(),
+        Some(verb) if verb == probe::PROBE => probe::run(),
+        Some(_) | None => {}
     }
 }

@@ -1,8 +1,8 @@
 //! The system calls that commands may make. What is not named here is refused. The list is what compilers, interpreters,
 //! version control, databases and browsers were seen to need; each entry works on the caller's own process or on files and
 //! sockets that it could open.
+#![expect(clippy::wildcard_imports, reason = "some two hundred names of one family")]
 
-#[expect(clippy::wildcard_imports, reason = "some two hundred names of one family")]
 use libc::*;
 
 /// Without looking at their arguments, on every machine.

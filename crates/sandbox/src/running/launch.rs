@@ -105,6 +105,7 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
 }
 
 /// Starts the program with one end of a socket pair as its standard input, and gives the other end.
+#[expect(clippy::disallowed_methods, reason = "the one process that is started on the host: this program")]
 fn start_program() -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;

@@ -14,3 +14,17 @@ async fn a_command_runs_and_writes_only_the_workspace() -> Outcome {
     it.sandbox.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn canary() -> Outcome {
+    sandbox::Launcher::at(env!("CARGO_BIN_EXE_sandbox-init")).use_for_all();
+    let t = std::time::Instant::now();
+    let report = sandbox::canary(&SandboxConfig::default()).await?;
+    println!("{:?} {} rows", t.elapsed(), report.rows.len());
+    for row in &report.rows {
+        if row.outcome != sandbox::Outcome::Held {
+            println!("{row:?}");
+        }
+    }
+    Ok(())
+}
