@@ -105,6 +105,7 @@ impl Args {
 }
 
 /// The home directory as an absolute path, so that a later change of directory cannot move it.
+#[expect(clippy::disallowed_methods, reason = "the command line alone looks for the home directory")]
 fn home(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let path = match given {
         Some(path) => path,

@@ -57,6 +57,7 @@ impl State {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this module is the clock of the whole program")]
 fn system_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -173,6 +173,7 @@ impl fmt::Debug for LocalClient {
 
 impl Endpoint {
     /// The HTTP library's client, built at the first call.
+    #[expect(clippy::disallowed_methods, reason = "this crate is the door to the network")]
     pub(crate) fn http(&self) -> Result<&reqwest::Client, EgressError> {
         if let Some(client) = self.http.get() {
             return Ok(client);

@@ -1,4 +1,5 @@
 //! Opening database files: permissions, settings and what is refused. Nothing is written to a file that is not ours.
+#![expect(clippy::disallowed_methods, reason = "this module is the door to SQLite")]
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -51,6 +51,7 @@ mod enabled {
 
     static PLAN: OnceLock<Plan> = OnceLock::new();
 
+    #[expect(clippy::disallowed_methods, reason = "tests set crash points in the environment of the whole program")]
     fn plan() -> &'static Plan {
         PLAN.get_or_init(|| Plan {
             crash: std::env::var("FACTOTUM_CRASH_AT").ok().and_then(|text| parse(&text)),

@@ -289,6 +289,7 @@ pub(crate) fn migrate_to(connection: &mut Connection, found: Found, target: i64)
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
+#[expect(clippy::disallowed_methods, reason = "tests look at schemas from outside")]
 mod tests {
     use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! What can only be seen from inside: a database that may not grow, and one that rolls back a whole group.
+#![expect(clippy::disallowed_methods, reason = "tests start tasks and await them")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! A request to the owner, with everything that an approval binds.
 
-use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Question};
+use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Question, Sink};
 
 use super::time;
 
@@ -32,10 +32,18 @@ fn approval(question: &Question, lines: &mut Vec<String>) {
         lines.push(format!("  it touches {} things", question.effect.count));
     }
     if let Some(payload) = &question.effect.payload {
-        quote("it would send", payload, lines);
+        quote(payload_title(question.effect.sink), payload, lines);
     }
     quote(&format!("arguments of `{}`", one_line(&question.tool)), &question.arguments, lines);
     lines.push(format!("  what the session holds: {}", label(question.label)));
+}
+
+/// Only what leaves the machine is sent; elsewhere the payload is what would be done, in full.
+fn payload_title(sink: Sink) -> &'static str {
+    match sink {
+        Sink::Fetch | Sink::Send | Sink::Credential => "it would send",
+        Sink::Compute | Sink::WorkspaceWrite | Sink::Reply | Sink::Persist | Sink::Destructive => "in full",
+    }
 }
 
 /// Text that is not ours, line by line behind a bar, so that it cannot pass for ours.
@@ -81,6 +89,7 @@ mod tests {
     fn an_approval_shows_all_that_it_binds() {
         let mut request = approval(3);
         if let Ask::Approval(question) = &mut request.ask {
+            question.effect.sink = Sink::Send;
             question.effect.destination = Some("ops@example.org".to_owned());
             question.effect.payload = Some("first\nrequest 9\u{1b}[1A".to_owned());
         }

@@ -1,4 +1,5 @@
 //! The API over its socket and over TCP.
+#![expect(clippy::disallowed_methods, reason = "tests speak to the API as any client does")]
 
 use daemon::api::views::CanaryView;
 use tokio::{

@@ -1,5 +1,5 @@
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 //! The script, driven by hand: each test plays the tools.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and run the toy project")]
 
 use std::{fs, path::Path, sync::Arc};
 

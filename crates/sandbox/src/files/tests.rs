@@ -1,3 +1,5 @@
+//! Workspace files: what is reached, what is refused, and races that try to get out.
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},

@@ -219,6 +219,7 @@ fn is_moment(text: &str) -> bool {
 }
 
 /// The present time by the clock that stamps files, in nanoseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "compared with the times of files, which the system stamps")]
 pub(super) fn now_nanoseconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

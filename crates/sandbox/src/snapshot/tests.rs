@@ -1,3 +1,6 @@
+//! Snapshots: what is saved, what is put back, and what is left alone.
+#![expect(clippy::disallowed_methods, reason = "tests delete what they made")]
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,

@@ -1,4 +1,5 @@
 //! The double behaves like the real server where a client can tell.
+#![expect(clippy::disallowed_methods, reason = "the tests speak to the double as any client does")]
 
 use std::{io, net::SocketAddr, time::Duration};
 

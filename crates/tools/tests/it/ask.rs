@@ -1,3 +1,5 @@
+//! Asking the owner.
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;

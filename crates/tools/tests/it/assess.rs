@@ -1,3 +1,5 @@
+//! What calls would do, as the tools judge them from their arguments.
+
 use serde_json::{Value, json};
 use types::{Effect, Sink};
 

@@ -1,3 +1,5 @@
+//! Running commands.
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},

@@ -1,3 +1,5 @@
+//! Reading, writing, editing, listing and finding.
+
 use std::{fs, os::unix::fs::symlink};
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Finding past conversations.
+
 use serde_json::json;
 use store::{Author, MessageKind, NewMessage};
 use types::{Block, Label, Role};

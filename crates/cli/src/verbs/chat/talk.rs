@@ -101,9 +101,11 @@ impl Talk {
     }
 
     async fn wake(&mut self) -> Result<Woken, Failure> {
+        // A script is a conversation: its next line comes after the answer to the one before. A person may interject.
+        let has_turn = Input::is_terminal() || self.waiting.is_empty() || self.questions.oldest().is_some();
         tokio::select! {
             envelope = self.place.next() => Ok(Woken::Event(Box::new(envelope?))),
-            line = self.input.line(), if !self.ending => {
+            line = self.input.line(), if has_turn && !self.ending => {
                 line.map(Woken::Line).map_err(|error| internal(format!("the input cannot be read: {error}")))
             }
             _ = self.interrupts.recv() => Ok(Woken::Interrupt),
