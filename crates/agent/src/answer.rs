@@ -10,6 +10,8 @@ use types::{
 
 use crate::{
     ask::Asked,
+    cap::cap,
+    estimate::block_bytes,
     mask, outcome,
     progress::Progress,
     prompt::{GO_ON, WAS_EMPTY},
@@ -23,6 +25,11 @@ use crate::{
 const MAX_CONTINUED: u32 = 3;
 /// How often a paused answer is resumed.
 const MAX_PAUSED: u32 = 5;
+
+/// The most bytes of an answer that are kept; the store bounds messages too, and an answer over that bound would be lost.
+const MAX_BYTES: u64 = 512 * 1024;
+/// The most characters of a text that is kept of an answer over that.
+const MAX_CHARACTERS: usize = 100_000;
 
 /// What follows from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +76,9 @@ async fn answered(
     let mut progress = Progress { open: None, compacted: false, ..state.progress.clone() };
     progress.calibration.learn(open.bytes, reply.usage.context());
     let usage = reply.usage.plus(wasted);
+    let reply = bounded(reply);
     let kind = kind(&reply);
-    let mut reply = ModelReply { blocks: kept(kind, mask::blocks(&run.redactor, reply.blocks)), ..reply };
+    let mut reply = ModelReply { blocks: kept(kind, mask::blocks(&run.redactor(), reply.blocks)), ..reply };
     make_unique(&mut reply.blocks, state, open.step);
     let (mut note, mut end, mut flow) = (None, None, Flow::Again);
     let mut give_up = |error: String| flow = Flow::Close(TurnEnd::Failed { error });
@@ -95,6 +103,15 @@ async fn answered(
     let stored = Stored { step: open.step, usage, reply, label: run.label()?, progress, note, end: end.clone() };
     write(run, stored).await?;
     Ok(end.map_or(flow, |(end, _)| Flow::Ended(end)))
+}
+
+/// An answer of monstrous size counts as cut off.
+fn bounded(reply: ModelReply) -> ModelReply {
+    if reply.blocks.iter().map(block_bytes).sum::<u64>() <= MAX_BYTES {
+        return reply;
+    }
+    let text = Message { role: Role::Assistant, blocks: reply.blocks }.text();
+    ModelReply { blocks: vec![Block::text(cap(&text, MAX_CHARACTERS))], stop: StopReason::MaxTokens, ..reply }
 }
 
 fn kind(reply: &ModelReply) -> Kind {
@@ -245,7 +262,7 @@ async fn failed(
     if stopped || compacts {
         return Ok(Flow::Again);
     }
-    Ok(Flow::Close(TurnEnd::Failed { error: outcome::provider_failed(&run.redactor, &error) }))
+    Ok(Flow::Close(TurnEnd::Failed { error: outcome::provider_failed(&run.redactor(), &error) }))
 }
 
 /// Whether the vendor may count an answer that never reached us whole. Then the reservation stays spent.

@@ -72,7 +72,7 @@ struct Listener<'a> {
 
 impl<'a> Listener<'a> {
     fn new(run: &'a Run<'a>, audience: Audience) -> Self {
-        let pieces = || Pieces::new(run.redactor.clone());
+        let pieces = || Pieces::new(run.redactor());
         Self { run, audience, text: pieces(), thinking: pieces(), said: String::new(), wasted: Usage::default() }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Listener<'a> {
                 self.thinking.clear();
                 self.said.clear();
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let error = self.run.redactor.redact(&error.to_string()).into_owned();
+                let error = self.run.redactor().redact(&error.to_string()).into_owned();
                 self.show(Event::ModelRetry { attempt, wait_ms, error });
             }
             // They end the stream and never come here.

@@ -2,7 +2,7 @@
 //! so that the next turn finds a conversation in which every call has a result.
 
 use store::{CallRecord, CallState, StoreError, Tx};
-use types::{ToolEnd, TurnEnd};
+use types::TurnEnd;
 
 use crate::{answer::note, calls::Outcome, outcome, progress::Progress, run::Run, state::State};
 
@@ -10,11 +10,11 @@ use crate::{answer::note, calls::Outcome, outcome, progress::Progress, run::Run,
 pub(crate) async fn close(run: &Run<'_>, end: TurnEnd) -> Result<TurnEnd, StoreError> {
     let mut state = State::load(run)?;
     let answered = state.unanswered(run);
-    let closed: Vec<(String, Outcome)> = answered.iter().filter_map(|record| closing(record, &end)).collect();
+    let closed: Vec<(String, Outcome)> = answered.iter().filter_map(closing).collect();
     let finished: Vec<CallRecord> = answered.into_iter().map(|record| overlay(record, &closed)).collect();
     state.calls = std::mem::take(&mut state.calls).into_iter().map(|record| overlay(record, &closed)).collect();
     let results = (!finished.is_empty()).then(|| state.results(run, &finished).message);
-    let text = run.redactor.redact(&outcome::final_text(&end, &state.calls, &state.last_text(run))).into_owned();
+    let text = run.redactor().redact(&outcome::final_text(&end, &state.calls, &state.last_text(run))).into_owned();
     let open = state.progress.open;
     let progress = Progress { open: None, ..state.progress };
     let (session, turn, ended) = (run.session, run.turn.id, end.clone());
@@ -40,18 +40,11 @@ pub(crate) async fn close(run: &Run<'_>, end: TurnEnd) -> Result<TurnEnd, StoreE
 }
 
 /// How a call that is still open ends with the turn.
-fn closing(record: &CallRecord, end: &TurnEnd) -> Option<(String, Outcome)> {
+fn closing(record: &CallRecord) -> Option<(String, Outcome)> {
     let outcome = match record.state {
         CallState::Finished(_) => return None,
         CallState::Started => Outcome::broken_off(),
-        CallState::Planned => match end {
-            TurnEnd::Limit { limit } => {
-                Outcome { end: ToolEnd::Denied, ..Outcome::denied(format!("the task was ended: {limit}")) }
-            }
-            TurnEnd::Done | TurnEnd::Stopped | TurnEnd::Looping { .. } | TurnEnd::Refused | TurnEnd::Failed { .. } => {
-                Outcome::not_run()
-            }
-        },
+        CallState::Planned => Outcome::not_run(),
     };
     Some((record.call.id.clone(), outcome))
 }

@@ -160,12 +160,12 @@ async fn store(
     if let Some(error) = failure
         && is_hopeless(error.kind)
     {
-        let error = outcome::provider_failed(&run.redactor, error);
+        let error = outcome::provider_failed(&run.redactor(), error);
         settle(run, state, step, usage).await?;
         return Ok(Flow::Close(TurnEnd::Failed { error }));
     }
     let summary = match &asked.outcome {
-        Ok(reply) => taken_apart(&run.redactor.redact(&reply_text(&reply.blocks)), older),
+        Ok(reply) => taken_apart(&run.redactor().redact(&reply_text(&reply.blocks)), older),
         Err(_) => None,
     };
     let summary = summary.unwrap_or_else(|| Summary { text: without_model(state, older), constraints: Vec::new() });

@@ -17,7 +17,7 @@ use crate::step::OpenStep;
 /// is shown to the model.
 pub type BeforeWrite = Arc<dyn Fn(TurnId, WorkspaceName) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// The masking that is in force. Asked for at the beginning of each turn, since secrets are added while the daemon runs.
+/// The masking that is in force. Asked for at each use, since secrets are added while the daemon runs: must be cheap.
 pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
 
 /// Everything that a turn needs.

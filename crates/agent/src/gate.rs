@@ -96,7 +96,7 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
     };
     let effect = match tool.assess(&call.input) {
         Ok(effect) => effect,
-        Err(invalid) => return Ok(Err(Outcome::failed(run.redactor.redact(&invalid.0)))),
+        Err(invalid) => return Ok(Err(Outcome::failed(run.redactor().redact(&invalid.0)))),
     };
     let destination_is_owners = match &effect.destination {
         Some(destination) => owner_wrote(run, destination)?,
@@ -211,7 +211,7 @@ async fn operate(run: &Run<'_>, judged: &Judged, grant: &Grant) -> Outcome {
         cancel: run.halt.clone(),
         progress,
     };
-    let mut pieces = Pieces::new(run.redactor.clone());
+    let mut pieces = Pieces::new(run.redactor());
     let show = |text: String| {
         if !text.is_empty() {
             run.publish(Event::ToolProgress { call: judged.call.id.clone(), text });
@@ -251,7 +251,7 @@ fn finished(run: &Run<'_>, output: ToolOutput) -> Outcome {
         (true, true) => ToolEnd::Stopped,
     };
     // Masked before it is cut: half a secret would not be recognised.
-    let text = cap(&run.redactor.redact(&output.text), MAX_CHARACTERS);
+    let text = cap(&run.redactor().redact(&output.text), MAX_CHARACTERS);
     Outcome { end, output: ToolOutput { text, ..output } }
 }
 
@@ -264,9 +264,9 @@ async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Re
     let effect = &judged.effect;
     let detail = json!({
         "tool": judged.call.name,
-        "arguments": cap(&run.redactor.redact(&canonical(&judged.call.input)), AUDITED),
+        "arguments": cap(&run.redactor().redact(&canonical(&judged.call.input)), AUDITED),
         "sink": effect.sink,
-        "summary": run.redactor.redact(&effect.summary),
+        "summary": run.redactor().redact(&effect.summary),
         "destination": effect.destination,
         "decision": verdict,
         "reason": reason,

@@ -26,18 +26,18 @@ pub(crate) fn final_text(end: &TurnEnd, calls: &[CallRecord], said: &str) -> Str
     if !said.trim().is_empty() {
         parts.push(format!("The last thing I said: {}", line(said, 600)));
     }
+    parts.extend(left(calls));
     parts.extend(what_next(end));
-    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
 fn what_next(end: &TurnEnd) -> Option<String> {
     let text = match end {
         TurnEnd::Limit { .. } => {
-            "What is left: everything after that. Say \"go on\" to continue with a fresh allowance for one task; limits \
+            "What is left: the rest of the task. Say \"go on\" to continue with a fresh allowance for one task; limits \
              are set under [budget]."
         }
-        TurnEnd::Looping { .. } => "What is left: everything after that. Tell me what to try instead.",
+        TurnEnd::Looping { .. } => "What is left: the rest of the task. Tell me what to try instead.",
         TurnEnd::Stopped => "Say \"go on\" to continue.",
         TurnEnd::Done | TurnEnd::Refused | TurnEnd::Failed { .. } => return None,
     };
@@ -59,8 +59,23 @@ fn done(calls: &[CallRecord]) -> String {
     lines.join("\n")
 }
 
+/// The calls that the model had asked for and that did not run any more.
+fn left(calls: &[CallRecord]) -> Option<String> {
+    let names: Vec<&str> =
+        calls.iter().filter(|record| is_left(record)).map(|record| record.call.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("Not run any more: {}.", line(&names.join(", "), 300)))
+}
+
+/// A call has its summary from the moment it starts.
+fn is_left(record: &CallRecord) -> bool {
+    record.state == CallState::Finished(ToolEnd::Stopped) && record.summary.is_empty()
+}
+
 fn shown(record: &CallRecord) -> Option<String> {
     let CallState::Finished(end) = record.state else { return None };
+    if is_left(record) {
+        return None;
+    }
     let what = if record.summary.is_empty() { &record.call.name } else { &record.summary };
     let how = match end {
         ToolEnd::Ok => "",

@@ -19,7 +19,6 @@ pub(crate) struct Run<'a> {
     pub turn: Turn,
     pub session: SessionId,
     pub workspace: WorkspaceName,
-    pub redactor: Arc<Redactor>,
     /// The owner's stop.
     pub cancel: CancellationToken,
     /// Stops everything that the turn does: by the owner, or because its time is over.
@@ -33,8 +32,7 @@ impl<'a> Run<'a> {
             .session(turn.session)?
             .ok_or_else(|| StoreError::NotFound { what: "session", id: turn.session.to_string() })?;
         let halt = cancel.child_token();
-        let redactor = (deps.redactor)();
-        Ok(Self { deps, session: session.id, workspace: session.workspace, redactor, cancel, halt, turn })
+        Ok(Self { deps, session: session.id, workspace: session.workspace, cancel, halt, turn })
     }
 
     /// Writes durably. A full disk is waited for, unless the turn is to stop.
@@ -55,6 +53,11 @@ impl<'a> Run<'a> {
             }
         }
         self.deps.store.transact(job).await
+    }
+
+    /// The masking in force now; secrets may be added while the turn runs.
+    pub(crate) fn redactor(&self) -> Arc<Redactor> {
+        (self.deps.redactor)()
     }
 
     /// Shows something that is not kept.

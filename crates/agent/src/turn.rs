@@ -52,13 +52,26 @@ async fn attempt(deps: &Deps, turn: TurnId, cancel: CancellationToken) -> Result
         return Ok(end);
     }
     let run = Run::new(deps, stored, cancel)?;
+    match within_time(&run).await {
+        Ok(end) => Ok(end),
+        Err(error) => {
+            tracing::error!(%turn, %error, "a turn could not go on");
+            // What cannot be stored would fail again and again. If the store itself is out of order, this fails too, and
+            // the turn goes on after a restart.
+            close(&run, TurnEnd::Failed { error: format!("{error}; {}", error.hint()) }).await
+        }
+    }
+}
+
+/// Runs the turn and halts it when its time is over.
+async fn within_time(run: &Run<'_>) -> Result<TurnEnd, StoreError> {
     let time_up = async {
         match run.time_left() {
             Some(left) => tokio::time::sleep(left).await,
             None => std::future::pending().await,
         }
     };
-    let work = drive(&run);
+    let work = drive(run);
     tokio::pin!(work);
     tokio::select! {
         biased;
@@ -144,7 +157,7 @@ async fn open(run: &Run<'_>, state: &State, results: Option<Results>) -> Result<
     let settings = &run.deps.settings;
     let bytes = request_bytes(&settings.system, &run.deps.tools.specs(), &state.messages());
     let opening = Opening::new(run.deps, state.progress.clone(), bytes);
-    let intake = Intake::new(run.deps, run.redactor.clone(), run.session)?;
+    let intake = Intake::new(run.deps, run.redactor(), run.session)?;
     let turn = run.turn.clone();
     let opened = run
         .commit(move |tx: &mut Tx<'_>| {

@@ -203,3 +203,6 @@ pub fn canonical(value: &Value) -> String {
     }
     sorted(value).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use policy::{Rules, ToolRule};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use types::{Answer, Event, Origin, RequestId, ToolEnd, TurnEnd};
+use types::{Answer, Event, Origin, RequestId, ToolEnd, TurnEnd, TurnId};
 
 use crate::{model::Reply, world::World};
 
@@ -13,13 +13,16 @@ fn destroy() -> Vec<Reply> {
     vec![Reply::Call(vec![("a", "destroy", json!({"text": "all"}))]), Reply::Say("Done.")]
 }
 
-/// Answers the first request that is asked.
-async fn answering(world: &World, answer: Answer) -> RequestId {
+/// Answers the first request that is asked from now on.
+fn answering(world: &World, answer: Answer) -> impl Future<Output = RequestId> {
+    // Before the turn runs: it may come to its question without having to wait once.
     let mut events = world.deps.store.subscribe();
-    let asked = World::wait_for(&mut events, |event| matches!(event, Event::OwnerAsked { .. })).await;
-    let Event::OwnerAsked { request } = asked else { unreachable!() };
-    assert!(world.answer(request.id, answer).await);
-    request.id
+    async move {
+        let asked = World::wait_for(&mut events, |event| matches!(event, Event::OwnerAsked { .. })).await;
+        let Event::OwnerAsked { request } = asked else { unreachable!() };
+        assert!(world.answer(request.id, answer).await);
+        request.id
+    }
 }
 
 #[tokio::test]
@@ -83,26 +86,8 @@ async fn the_owners_rules_hold() {
     assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied), ("b".to_owned(), ToolEnd::Ok)]);
 }
 
-#[tokio::test]
-async fn an_approval_does_not_hold_for_changed_rules() {
-    let mut world = World::new(destroy()).await;
-    let turn = world.begin("clean up").await;
-    // The daemon dies while it waits; the owner approves; the rules are other ones after the restart.
-    let waiting = agent::run_turn(&world.deps, turn, CancellationToken::new());
-    tokio::select! {
-        biased;
-        _ = answering(&world, Answer::Approved) => {}
-        _ = waiting => panic!("it must wait"),
-    }
-    world.restart();
-    world.deps.rules = Arc::new(Rules { version: 2, ..Rules::default() });
-    assert_eq!(world.run(turn).await, TurnEnd::Done);
-    assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
-    assert_eq!(world.runs(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_question_survives_a_restart_and_is_not_put_again() {
+/// A world that died while a call waited for the owner.
+async fn dead_while_waiting() -> (World, TurnId) {
     let mut world = World::new(destroy()).await;
     let turn = world.begin("clean up").await;
     let mut events = world.deps.store.subscribe();
@@ -111,6 +96,34 @@ async fn a_question_survives_a_restart_and_is_not_put_again() {
         _ = World::wait_for(&mut events, |event| matches!(event, Event::OwnerAsked { .. })) => {}
     }
     world.restart();
+    (world, turn)
+}
+
+#[tokio::test]
+async fn an_approval_does_not_hold_for_changed_rules() {
+    let (mut world, turn) = dead_while_waiting().await;
+    let open = world.deps.store.open_requests().unwrap();
+    assert!(world.answer(open[0].id, Answer::Approved).await);
+    world.deps.rules = Arc::new(Rules { version: 2, ..Rules::default() });
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
+    assert_eq!(world.runs(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_approval_that_was_used_does_not_hold_again() {
+    let (world, turn) = dead_while_waiting().await;
+    let id = world.deps.store.open_requests().unwrap()[0].id;
+    assert!(world.answer(id, Answer::Approved).await);
+    assert!(world.deps.store.transact(move |tx| tx.use_approval(id)).await.unwrap());
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
+    assert_eq!(world.runs(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_question_survives_a_restart_and_is_not_put_again() {
+    let (mut world, turn) = dead_while_waiting().await;
     let open = world.deps.store.open_requests().unwrap();
     assert_eq!(open.len(), 1);
     // It waits again for the same request.

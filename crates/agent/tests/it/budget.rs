@@ -8,7 +8,7 @@ use types::{MicroUsd, Origin, TurnEnd};
 
 use crate::{
     model::{Reply, Script, USAGE},
-    world::{World, settings},
+    world::World,
 };
 
 fn call() -> Reply {
@@ -106,9 +106,4 @@ async fn a_model_without_a_price_does_not_run_unattended_under_a_budget_in_money
     let end = world.run(turn).await;
     assert!(limit(&end).contains("no known price"), "{end:?}");
     assert_eq!(world.say("hello").await, TurnEnd::Done);
-}
-
-#[test]
-fn the_whole_prompt_for_one_word_is_short() {
-    assert!(settings().system.len() < 1_900);
 }

@@ -1,6 +1,9 @@
 //! Fake tools. Each writes its runs down, so that a test can count effects.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use agent::Toolbox;
 use policy::Grant;
@@ -16,6 +19,7 @@ struct Fake {
     read_only: bool,
     behaviour: Behaviour,
     runs: Runs,
+    inside: AtomicUsize,
 }
 
 #[derive(Clone, Copy)]
@@ -30,6 +34,8 @@ enum Behaviour {
     Panic,
     /// Shows progress in two pieces.
     Progress,
+    /// Says how many run beside it.
+    Together,
     /// Runs until it is stopped.
     Slow,
     /// Does not even end then.
@@ -77,6 +83,12 @@ impl Tool<Grant> for Fake {
                     }
                     ToolOutput::ok("shown", Label::OWNER)
                 }
+                Behaviour::Together => {
+                    let beside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    self.inside.fetch_sub(1, Ordering::SeqCst);
+                    ToolOutput::ok(beside.to_string(), Label::OWNER)
+                }
                 Behaviour::Slow => {
                     context.cancel.cancelled().await;
                     ToolOutput::error("was stopped")
@@ -95,13 +107,15 @@ pub fn toolbox(runs: &Runs) -> Toolbox {
             description: "A fake.".to_owned(),
             input_schema: json!({ "type": "object" }),
         };
-        Arc::new(Fake { spec, sink, read_only, behaviour, runs: runs.clone() }) as Arc<dyn Tool<Grant>>
+        Arc::new(Fake { spec, sink, read_only, behaviour, runs: runs.clone(), inside: AtomicUsize::new(0) })
+            as Arc<dyn Tool<Grant>>
     };
     let echo = Behaviour::Echo(Label::OWNER);
     Toolbox::new(vec![
         fake("look", Sink::Compute, true, echo),
         fake("count", Sink::Compute, true, Behaviour::Count),
         fake("flood", Sink::Compute, true, Behaviour::Flood),
+        fake("together", Sink::Compute, true, Behaviour::Together),
         fake("write", Sink::WorkspaceWrite, false, echo),
         fake("fail", Sink::WorkspaceWrite, false, Behaviour::Fail),
         fake("broken", Sink::WorkspaceWrite, false, Behaviour::Panic),

@@ -61,7 +61,8 @@ pub fn settings() -> Settings {
         thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 20, tokens: None, wall: None },
         approval_timeout: Duration::from_secs(60),
-        system: agent::system_prompt().into(),
+        // Short and fixed, so that no estimate in a snapshot depends on the real prompt.
+        system: "You are under test.".into(),
     }
 }
 

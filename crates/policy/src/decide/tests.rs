@@ -1,0 +1,289 @@
+//! The table, cell by cell, and the binding of an approval to what was shown.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const SINKS: [Sink; 8] = [
+    Sink::Compute,
+    Sink::WorkspaceWrite,
+    Sink::Fetch,
+    Sink::Send,
+    Sink::Reply,
+    Sink::Persist,
+    Sink::Credential,
+    Sink::Destructive,
+];
+const LABELS: [Label; 4] = [Label::CLEAN, Label::OWNER, Label::FOREIGN, Label::UNKNOWN];
+const ORIGINS: [Origin; 4] = [Origin::Owner, Origin::SubAgent, Origin::Schedule, Origin::Program];
+const RULES: [ToolRule; 3] = [ToolRule::Policy, ToolRule::Ask, ToolRule::Deny];
+
+/// The owner's turn under the table alone. A row per sink; a column per label (clean, owner, foreign, unknown), each
+/// for a foreign destination and for one that the owner wrote. `.` is free, `?` is asked about.
+const TABLE: &str = "\
+Compute        .. .. .. ..
+WorkspaceWrite .. .. .. ..
+Fetch          .. .. .. ?.
+Send           .. .. ?. ??
+Reply          .. .. .. ..
+Persist        .. .. ?? ??
+Credential     .. .. ?. ??
+Destructive    ?? ?? ?? ??";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Allow,
+    Ask,
+    Deny,
+}
+
+struct Case {
+    effect: Effect,
+    input: Value,
+    workspace: WorkspaceName,
+    label: Label,
+    origin: Origin,
+    owners: bool,
+}
+
+impl Case {
+    fn new(sink: Sink, label: Label) -> Self {
+        let effect = Effect {
+            sink,
+            read_only: false,
+            destination: Some("example.com".to_owned()),
+            payload: Some("payload".to_owned()),
+            summary: "tool: summary".to_owned(),
+            count: 1,
+        };
+        let workspace = WorkspaceName::new("work").expect("the name is valid");
+        Self { effect, input: json!({"b": 1, "a": [2]}), workspace, label, origin: Origin::Owner, owners: false }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            tool: "tool",
+            input: &self.input,
+            effect: &self.effect,
+            label: self.label,
+            origin: self.origin,
+            session: SessionId(1),
+            turn: TurnId(2),
+            workspace: &self.workspace,
+            destination_is_owners: self.owners,
+        }
+    }
+
+    fn verdict(&self, rule: ToolRule) -> Verdict {
+        match decide(&self.request(), &rules(rule)) {
+            Decision::Allow(grant) => {
+                assert_eq!((grant.sink(), grant.is_read_only()), (self.effect.sink, self.effect.read_only));
+                assert_eq!((grant.session(), grant.workspace()), (Some(SessionId(1)), &self.workspace));
+                Verdict::Allow
+            }
+            Decision::Ask(question) => {
+                assert_eq!(question, super::question(&self.request(), &rules(rule), &question.reason));
+                Verdict::Ask
+            }
+            Decision::Deny(_) => Verdict::Deny,
+        }
+    }
+}
+
+fn rules(rule: ToolRule) -> Rules {
+    Rules { tools: [("tool".to_owned(), rule)].into(), version: 7 }
+}
+
+#[test]
+fn the_table_is_the_documented_one() {
+    let mark = |sink, label, owners| match (Case { owners, ..Case::new(sink, label) }).verdict(ToolRule::Policy) {
+        Verdict::Allow => '.',
+        Verdict::Ask => '?',
+        Verdict::Deny => '!',
+    };
+    let row = |sink| {
+        let cells = LABELS.map(|label| format!("{}{}", mark(sink, label, false), mark(sink, label, true)));
+        format!("{:<14} {}", format!("{sink:?}"), cells.join(" "))
+    };
+    assert_eq!(SINKS.map(row).join("\n"), TABLE);
+}
+
+#[test]
+fn origin_and_rules_only_make_it_stricter() {
+    for sink in SINKS {
+        for label in LABELS {
+            for (owners, read_only) in [(false, false), (false, true), (true, false), (true, true)] {
+                let mut case = Case { owners, ..Case::new(sink, label) };
+                case.effect.read_only = read_only;
+                let base = case.verdict(ToolRule::Policy);
+                for (origin, rule) in ORIGINS.into_iter().flat_map(|origin| RULES.map(|rule| (origin, rule))) {
+                    case.origin = origin;
+                    let asked = base == Verdict::Ask || (rule == ToolRule::Ask && !read_only);
+                    let expected = match (rule, asked, origin) {
+                        (ToolRule::Deny, _, _) => Verdict::Deny,
+                        (_, false, _) => Verdict::Allow,
+                        (_, true, Origin::Owner) => Verdict::Ask,
+                        (_, true, Origin::SubAgent | Origin::Schedule | Origin::Program) => Verdict::Deny,
+                    };
+                    assert_eq!(case.verdict(rule), expected, "{sink:?} {label:?} {origin:?} {rule:?}");
+                }
+            }
+        }
+    }
+}
+
+fn asked(case: &Case, rules: &Rules) -> Question {
+    match decide(&case.request(), rules) {
+        Decision::Ask(question) => question,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_approval_lifts_the_call_that_was_shown() {
+    let case = Case::new(Sink::Destructive, Label::OWNER);
+    let rules = rules(ToolRule::Policy);
+    let question = asked(&case, &rules);
+    let grant = redeem(&question, &Answer::Approved, &case.request(), &rules);
+    assert_eq!(grant.expect("it was approved").sink(), Sink::Destructive);
+    // The order of the fields is no difference.
+    let other = Case { input: json!({"a": [2], "b": 1}), ..Case::new(Sink::Destructive, Label::OWNER) };
+    assert!(redeem(&question, &Answer::Approved, &other.request(), &rules).is_ok());
+}
+
+#[test]
+fn only_an_approval_lifts() {
+    let case = Case::new(Sink::Destructive, Label::OWNER);
+    let rules = rules(ToolRule::Policy);
+    let question = asked(&case, &rules);
+    for answer in [Answer::Denied, Answer::Expired, Answer::Withdrawn, Answer::Text { text: "yes".to_owned() }] {
+        assert!(redeem(&question, &answer, &case.request(), &rules).is_err(), "{answer:?}");
+    }
+}
+
+type Change = (&'static str, fn(&mut Case));
+
+#[test]
+fn a_call_that_changed_in_any_part_is_refused() {
+    let make = || Case::new(Sink::Destructive, Label::OWNER);
+    let rules = rules(ToolRule::Policy);
+    let question = asked(&make(), &rules);
+    let changes: [Change; 12] = [
+        ("an argument", |case| case.input = json!({"a": [2], "b": 2})),
+        ("an argument more", |case| case.input["c"] = json!(null)),
+        ("the type of an argument", |case| case.input["b"] = json!("1")),
+        ("the sink", |case| case.effect.sink = Sink::Send),
+        ("reading", |case| case.effect.read_only = true),
+        ("the destination", |case| case.effect.destination = Some("example.org".to_owned())),
+        ("no destination", |case| case.effect.destination = None),
+        ("the payload", |case| case.effect.payload = Some("payload ".to_owned())),
+        ("the summary", |case| case.effect.summary.push('x')),
+        ("the count", |case| case.effect.count = 2),
+        ("the label", |case| case.label = Label::UNKNOWN),
+        ("the workspace", |case| case.workspace = WorkspaceName::new("other").expect("the name is valid")),
+    ];
+    for (what, change) in changes {
+        let mut case = make();
+        change(&mut case);
+        assert!(redeem(&question, &Answer::Approved, &case.request(), &rules).is_err(), "{what}");
+    }
+    let case = make();
+    let request = case.request();
+    for (what, request) in [
+        ("the tool", Request { tool: "other", ..request }),
+        ("the session", Request { session: SessionId(9), ..request }),
+        ("the turn", Request { turn: TurnId(9), ..request }),
+    ] {
+        assert!(redeem(&question, &Answer::Approved, &request, &rules).is_err(), "{what}");
+    }
+    let later = Rules { version: 8, ..rules };
+    assert!(redeem(&question, &Answer::Approved, &request, &later).is_err(), "the policy");
+}
+
+#[test]
+fn a_stored_question_that_was_tampered_with_is_refused() {
+    let case = Case::new(Sink::Destructive, Label::OWNER);
+    let rules = rules(ToolRule::Policy);
+    let changes: [fn(&mut Question); 12] = [
+        |question| question.tool.push('x'),
+        |question| question.arguments = "{}".to_owned(),
+        |question| question.effect.summary = "tool: harmless".to_owned(),
+        |question| question.effect.destination = None,
+        |question| question.effect.payload = None,
+        |question| question.effect.count = 0,
+        |question| question.session = SessionId(3),
+        |question| question.turn = TurnId(3),
+        |question| question.label = Label::CLEAN,
+        |question| question.policy_version = 0,
+        |question| question.reason = "it is fine".to_owned(),
+        |question| question.hash = "0".repeat(64),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut question = asked(&case, &rules);
+        change(&mut question);
+        assert!(redeem(&question, &Answer::Approved, &case.request(), &rules).is_err(), "{number}");
+    }
+}
+
+#[test]
+fn the_daemons_own_acts_have_the_least_grant() {
+    let workspace = WorkspaceName::new("work").expect("the name is valid");
+    for (act, expected) in [
+        (Act::Canary, (Sink::Compute, false)),
+        (Act::Snapshot, (Sink::Compute, true)),
+        (Act::Undo, (Sink::WorkspaceWrite, false)),
+        (Act::OwnerCommand, (Sink::WorkspaceWrite, false)),
+    ] {
+        let grant = decide_own(act, workspace.clone());
+        assert_eq!((grant.sink(), grant.is_read_only()), expected, "{act:?}");
+        assert_eq!((grant.session(), grant.workspace()), (None, &workspace));
+    }
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    proptest::sample::select(&LABELS[..])
+}
+
+/// JSON as a model may write it.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(".{0,3}", inner, 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn labels_form_a_lattice(a in label(), b in label(), c in label()) {
+        prop_assert_eq!(a.join(b), b.join(a));
+        prop_assert_eq!(a.join(b).join(c), a.join(b.join(c)));
+        prop_assert_eq!(a.join(a), a);
+        prop_assert!(a.join(b).covers(a) && a.join(b).covers(b));
+        prop_assert!(!(c.covers(a) && c.covers(b)) || c.covers(a.join(b)));
+        prop_assert_eq!(a.join(Label::CLEAN), a);
+        prop_assert_eq!(a.join(Label::UNKNOWN), Label::UNKNOWN);
+    }
+
+    #[test]
+    fn a_higher_label_is_never_judged_more_mildly(a in label(), b in label(), sink in 0usize..8, owners: bool) {
+        let asks = |label| (Case { owners, ..Case::new(SINKS[sink], label) }).verdict(ToolRule::Policy) == Verdict::Ask;
+        prop_assert!(!asks(a) || asks(a.join(b)));
+    }
+
+    #[test]
+    fn canonical_json_means_the_same_and_is_unique(value in value()) {
+        let text = canonical(&value);
+        prop_assert_eq!(&serde_json::from_str::<Value>(&text).expect("it is JSON"), &value);
+        prop_assert_eq!(canonical(&serde_json::from_str(&text).expect("it is JSON")), text);
+    }
+}
