@@ -27,7 +27,8 @@ pub fn steps(body: &Value) -> Vec<Step> {
     let empty = Vec::new();
     for message in body["messages"].as_array().unwrap_or(&empty) {
         for call in message["tool_calls"].as_array().unwrap_or(&empty) {
-            let input = serde_json::from_str(call["function"]["arguments"].as_str().unwrap_or("{}")).unwrap_or(json!({}));
+            let input =
+                serde_json::from_str(call["function"]["arguments"].as_str().unwrap_or("{}")).unwrap_or(json!({}));
             calls.push((text(&call["id"]), text(&call["function"]["name"]), input));
         }
         if message["role"] == "tool" {
@@ -72,13 +73,11 @@ const COMMIT: &str = "git commit -qam 'billing: tax is a percentage'";
 pub fn fixer(body: &Value) -> Next {
     let steps = steps(body);
     let mark = format!("echo step-{} >> .git/effects.log && ", steps.len());
-    let exec = |say: &str, command: String| Next::Call { say: say.into(), tool: "exec", input: json!({ "command": command }) };
+    let exec =
+        |say: &str, command: String| Next::Call { say: say.into(), tool: "exec", input: json!({ "command": command }) };
     let run_tests = || exec("Running the tests.", format!("{mark}{TEST_COMMAND}"));
-    let read = || Next::Call {
-        say: "Reading the program.".into(),
-        tool: "read",
-        input: json!({ "path": "billing.py" }),
-    };
+    let read =
+        || Next::Call { say: "Reading the program.".into(), tool: "read", input: json!({ "path": "billing.py" }) };
     let Some(last) = steps.last() else { return run_tests() };
     let command = last.input["command"].as_str().unwrap_or_default();
     if last.tool == "edit" || (last.tool == "exec" && last.result.contains("NOT repeated")) {
@@ -96,9 +95,9 @@ pub fn fixer(body: &Value) -> Next {
             tool: "edit",
             input: json!({ "path": "billing.py", "old": WRONG, "new": RIGHT }),
         },
-        "exec" if command.contains("git commit") || last.result.contains("tax is a percentage") => {
-            Next::Say("Fixed the tax calculation in billing.py: it divided by 10 instead of 100. All tests pass.".into())
-        }
+        "exec" if command.contains("git commit") || last.result.contains("tax is a percentage") => Next::Say(
+            "Fixed the tax calculation in billing.py: it divided by 10 instead of 100. All tests pass.".into(),
+        ),
         "exec" if command.contains("git log") => exec("Committing.", format!("{mark}{COMMIT}")),
         "exec" if last.result.contains("FAILED") => read(),
         "exec" if last.result.contains("OK") => exec("All green; committing.", format!("{mark}{COMMIT}")),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{
     model::{ModelServer, Reply, SeenRequest},
-    telegram::TelegramServer,
+    telegram::{Button, Settings, State, TelegramServer},
 };
 use tokio::runtime::Runtime;
 
@@ -38,14 +38,24 @@ impl Job {
 
     /// A scene with another model.
     pub fn with_brain(dialect: &str, brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(dialect, Settings::default(), |config| config, brain)
+    }
+
+    /// A scene with another model, another kind of Telegram and a changed configuration.
+    pub fn with(
+        dialect: &str,
+        settings: Settings,
+        configure: impl Fn(String) -> String,
+        brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (model, telegram) =
-            runtime.block_on(async { (ModelServer::start(brain).await, TelegramServer::start().await) });
+            runtime.block_on(async { (ModelServer::start(brain).await, TelegramServer::start_with(settings).await) });
         telegram.open_chat(OWNER);
         let home = Home::new();
         let repository = Repository::with_failing_tests(&home.beside("billing"));
         let base = if dialect == "anthropic" { model.base_url() } else { format!("{}/v1", model.base_url()) };
-        home.configure(&config(dialect, &base, &repository.path, Some(&telegram.base_url())));
+        home.configure(&configure(config(dialect, &base, &repository.path, Some(&telegram.base_url()))));
         for (name, value) in [("lab-key", KEY), ("telegram-token", telegram.token())] {
             let finished = run(&home.path(), &["secret", "set", name], value);
             assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -85,11 +95,34 @@ impl Chat {
     /// Waits for a message of the bot that holds `part`, and gives it whole.
     pub fn wait_for_answer(&self, part: &str, limit: Duration) -> String {
         let find = |texts: Vec<String>| texts.into_iter().find(|text| text.contains(part));
-        let seen = self.handle.block_on(self.server.wait_for(limit, |state| {
-            state.sent(OWNER).iter().any(|message| message.text().contains(part))
-        }));
+        let seen = self.handle.block_on(
+            self.server.wait_for(limit, |state| state.sent(OWNER).iter().any(|message| message.text().contains(part))),
+        );
         assert!(seen, "no message with {part:?} came; the chat has {:#?}", self.messages());
         find(self.messages()).unwrap_or_default()
+    }
+
+    /// Waits until the double's state is as wanted.
+    pub fn wait(&self, what: &str, limit: Duration, wanted: impl Fn(&State) -> bool) {
+        let seen = self.handle.block_on(self.server.wait_for(limit, wanted));
+        assert!(seen, "{what} did not happen; the chat has {:#?}", self.server.sent(OWNER));
+    }
+
+    /// Waits for a message with buttons in the owner's chat, and gives its number and them.
+    pub fn wait_for_buttons(&self, limit: Duration) -> (i64, Vec<Button>) {
+        self.wait("a message with buttons", limit, |state| !with_buttons(state).is_empty());
+        with_buttons(&self.server.state()).pop().unwrap()
+    }
+
+    /// Waits until no message in the owner's chat has buttons.
+    pub fn wait_for_no_buttons(&self, limit: Duration) {
+        self.wait("the end of all buttons", limit, |state| with_buttons(state).is_empty());
+    }
+
+    /// The owner presses the button with this label under that message. Gives the number of the press.
+    pub fn press(&self, (message, buttons): &(i64, Vec<Button>), label: &str) -> String {
+        let button = buttons.iter().find(|button| button.text == label);
+        self.server.push_callback(OWNER, *message, &button.unwrap_or_else(|| panic!("no {label}: {buttons:?}")).data)
     }
 
     /// Waits until the bot has said anything.
@@ -107,7 +140,11 @@ impl Chat {
     /// The calls that reach somebody, by name and body.
     pub fn outgoing(&self) -> Vec<String> {
         let calls = self.server.calls();
-        calls.iter().filter(|call| call.reaches_someone()).map(|call| format!("{} {}", call.method, call.body)).collect()
+        calls
+            .iter()
+            .filter(|call| call.reaches_someone())
+            .map(|call| format!("{} {}", call.method, call.body))
+            .collect()
     }
 
     /// Whether a draft or an edit showed this while the job ran.
@@ -116,4 +153,10 @@ impl Chat {
             (call.starts_with("sendMessageDraft") || call.starts_with("editMessageText")) && call.contains(part)
         })
     }
+}
+
+/// The bot's messages in the owner's chat that have buttons.
+fn with_buttons(state: &State) -> Vec<(i64, Vec<Button>)> {
+    let messages = state.sent(OWNER).into_iter().filter(|message| !message.buttons().is_empty());
+    messages.map(|message| (message.id, message.buttons().to_vec())).collect()
 }

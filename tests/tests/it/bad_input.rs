@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use harness::{Factotum, Home, home, job::{Job, WAIT}, process::run};
+use harness::{
+    Factotum, Home, home,
+    job::{Job, WAIT},
+    process::run,
+};
 
 /// Starting with this configuration fails, and the error says all of `expected`.
 fn refused(config: &str, expected: &[&str]) {

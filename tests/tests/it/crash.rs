@@ -1,12 +1,14 @@
 //! `kill -9` at every commit of the main job's journal, right before and right after, and between a messenger's
 //! acceptance and our record of it. After a restart the job ends as if nothing had happened.
 //!
-//! The points are counted in a run without a crash, then enumerated. The usual run takes every third; with
-//! `FACTOTUM_FULL=1` it takes them all.
+//! The points are counted in a run without a crash, then enumerated.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use harness::{Factotum, home, job::{Job, WAIT}};
+use harness::{
+    Factotum, home,
+    job::{Job, WAIT},
+};
 
 const ASK: &str = "fix the failing tests";
 /// The mark on a message that may stand in the chat twice.
@@ -68,20 +70,15 @@ fn finish(job: &Job, point: &str) {
     assert_eq!(log.code, Some(0), "{point}: {log:?}");
 }
 
-fn is_full() -> bool {
-    std::env::var_os("FACTOTUM_FULL").is_some()
-}
-
 /// One of four shares of the points, so that they run side by side.
 fn share(number: usize) {
     let commits = count_commits();
     assert!(commits > 10, "the job takes more than {commits} commits");
     let points = (1..=commits).flat_map(|at| [format!("before:{at}"), format!("after:{at}")]);
-    let step = if is_full() { 1 } else { 3 };
-    for point in points.step_by(step).skip(number).step_by(4) {
-        // The number of commits varies a little with timing: a point past the end is simply not reached.
-        crash_at(&point);
-    }
+    let points: Vec<String> = points.skip(number).step_by(4).collect();
+    let reached = points.iter().filter(|point| crash_at(point)).count();
+    // The number of commits varies a little with timing, so that a point near the end may not be reached.
+    assert!(reached * 10 >= points.len() * 8, "only {reached} of {} points were reached", points.len());
 }
 
 #[test]

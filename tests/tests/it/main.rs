@@ -1,8 +1,10 @@
 //! End-to-end tests: the real binary, the real sandbox, real HTTP to doubles of the model vendor and of Telegram.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start processes")]
 
+mod approvals;
 mod bad_input;
 mod crash;
 mod main_job;
 mod silence;
 mod stopping;
+mod telegram;

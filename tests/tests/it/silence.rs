@@ -30,22 +30,37 @@ fn updates() -> Vec<(&'static str, Value)> {
     };
     vec![
         ("a stranger", json!({ "message": private(STRANGER, json!({})) })),
-        ("a stranger with the owner's name", json!({ "message": private(STRANGER, json!({
-            "from": { "id": STRANGER, "is_bot": false, "first_name": "Owner", "username": "owner" } })) })),
+        (
+            "a stranger with the owner's name",
+            json!({ "message": private(STRANGER, json!({
+            "from": { "id": STRANGER, "is_bot": false, "first_name": "Owner", "username": "owner" } })) }),
+        ),
         ("a stranger's command", json!({ "message": private(STRANGER, json!({ "text": "/start" })) })),
         ("the owner in a group", json!({ "message": private(OWNER, json!({ "chat": group(1) })) })),
         ("a stranger in a group", json!({ "message": private(STRANGER, json!({ "chat": group(2) })) })),
         ("an edited message", json!({ "edited_message": private(OWNER, json!({ "edit_date": 1_700_000_001 })) })),
-        ("a forwarded message", json!({ "message": private(OWNER, json!({
-            "forward_origin": { "type": "hidden_user", "sender_user_name": "x", "date": 1 } })) })),
-        ("a bot", json!({ "message": private(OWNER, json!({
-            "from": { "id": OWNER, "is_bot": true, "first_name": "Bot" } })) })),
-        ("a channel post", json!({ "channel_post": { "message_id": 5, "date": 1, "text": "hi",
-            "chat": { "id": -7, "type": "channel", "title": "C" } } })),
+        (
+            "a forwarded message",
+            json!({ "message": private(OWNER, json!({
+            "forward_origin": { "type": "hidden_user", "sender_user_name": "x", "date": 1 } })) }),
+        ),
+        (
+            "a bot",
+            json!({ "message": private(OWNER, json!({
+            "from": { "id": OWNER, "is_bot": true, "first_name": "Bot" } })) }),
+        ),
+        (
+            "a channel post",
+            json!({ "channel_post": { "message_id": 5, "date": 1, "text": "hi",
+            "chat": { "id": -7, "type": "channel", "title": "C" } } }),
+        ),
         ("a callback of a stranger", callback(STRANGER, "y0123456789abcdef")),
         ("a callback with a nonce nobody gave", callback(OWNER, "yffffffffffffffffffffffffffffffff")),
-        ("a stranger's photo", json!({ "message": private(STRANGER, json!({
-            "text": null, "photo": [{ "file_id": "x", "file_unique_id": "y", "width": 1, "height": 1 }] })) })),
+        (
+            "a stranger's photo",
+            json!({ "message": private(STRANGER, json!({
+            "text": null, "photo": [{ "file_id": "x", "file_unique_id": "y", "width": 1, "height": 1 }] })) }),
+        ),
         ("an update of no known kind", json!({ "something_new": { "from": { "id": OWNER } } })),
     ]
 }
