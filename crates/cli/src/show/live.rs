@@ -1,6 +1,8 @@
 //! A turn as it happens, for a person who watches. It turns events into text and remembers what is on the screen
 //! already, so that streamed text is not shown twice.
 
+use std::collections::BTreeSet;
+
 use types::{Event, StopReason};
 
 /// What is on the screen.
@@ -12,6 +14,8 @@ pub struct Live {
     streamed: bool,
     /// The last whole answer that was shown.
     last: String,
+    /// Calls whose output was shown as it came.
+    watched: BTreeSet<String>,
 }
 
 impl Live {
@@ -24,9 +28,15 @@ impl Live {
             }
             Event::TextDelta { text } => {
                 self.streamed = true;
-                let text = daemon::terminal::neutral(text);
-                self.mid_line = if text.is_empty() { self.mid_line } else { !text.ends_with('\n') };
-                text
+                self.piece(text)
+            }
+            Event::ToolProgress { call, text } => {
+                self.watched.insert(call.clone());
+                self.piece(text)
+            }
+            Event::ToolFinished { call, tool, end, .. } if self.watched.remove(call) => {
+                let (call, tool, preview) = (call.clone(), tool.clone(), String::new());
+                self.line(daemon::terminal::event(&Event::ToolFinished { call, tool, end: *end, preview }))
             }
             Event::ModelRetry { .. } => {
                 self.streamed = false;
@@ -38,7 +48,8 @@ impl Live {
                 self.last.clear();
                 rest + &self.line(daemon::terminal::event(event))
             }
-            _ => self.line(daemon::terminal::event(event)),
+            // Everything else is shown as `terminal` shows it, which knows every kind.
+            other => self.line(daemon::terminal::event(other)),
         }
     }
 
@@ -54,6 +65,12 @@ impl Live {
         }
         let text = daemon::terminal::render(text);
         self.line((!text.trim().is_empty()).then_some(text))
+    }
+
+    fn piece(&mut self, text: &str) -> String {
+        let text = daemon::terminal::neutral(text);
+        self.mid_line = if text.is_empty() { self.mid_line } else { !text.ends_with('\n') };
+        text
     }
 
     fn line(&mut self, text: Option<String>) -> String {
@@ -111,6 +128,15 @@ mod tests {
         assert_eq!(whole, streamed);
         let other = shown(&[step, answered("Hello."), finished("Stopped at a limit.")]);
         assert!(other.contains("Hello.\nStopped at a limit.\n"), "{other}");
+    }
+
+    #[test]
+    fn output_is_shown_once() {
+        let progress = |text: &str| Event::ToolProgress { call: "c".to_owned(), text: text.to_owned() };
+        let (call, tool, preview) = ("c".to_owned(), "exec".to_owned(), "one\ntwo".to_owned());
+        let end = Event::ToolFinished { call, tool, end: types::ToolEnd::Ok, preview };
+        assert_eq!(shown(&[progress("one\nt"), progress("wo"), end.clone()]), "one\ntwo\n← exec done\n");
+        assert_eq!(shown(&[end]), "← exec done\n  one\n  two\n");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The program under test, with a home of its own.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
@@ -22,6 +22,19 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// A running daemon. Dropping it kills it.
+pub struct Up {
+    child: Child,
+    pub ready: String,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Program {
     pub fn new() -> Self {
         Self { directory: tempfile::Builder::new().prefix("factotum-cli-").tempdir().unwrap() }
@@ -38,17 +51,25 @@ impl Program {
         path
     }
 
+    /// Starts the daemon on a free port and waits for its readiness line.
+    pub fn up(&self) -> Up {
+        std::fs::create_dir_all(self.home()).unwrap();
+        std::fs::write(self.home().join("config.toml"), "[api]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+        let mut child = self.command(&["up"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        Up { child, ready }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factotum"));
+        command.args(arguments).env("FACTOTUM_HOME", self.home()).env_remove("FACTOTUM_LOG").stderr(Stdio::piped());
+        command
+    }
+
     /// Runs a verb with `input` on its standard input.
     pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_factotum"))
-            .args(arguments)
-            .env("FACTOTUM_HOME", self.home())
-            .env_remove("FACTOTUM_LOG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         // A verb that does not read its input closes the pipe early, which is no fault.
         let _ = child.stdin.take().unwrap().write_all(input);
         let output = child.wait_with_output().unwrap();

@@ -158,22 +158,26 @@ impl Talk {
             self.prompt();
             return Ok(());
         }
-        let command = match self.questions.read(line) {
-            Some((request, answer)) => Command::Answer { request, answer },
-            None => Command::Send {
-                text: line.to_owned(),
-                session: self.place.name(),
-                workspace: self.workspace.clone(),
-                when_busy: WhenBusy::Steer,
-                id: None,
-            },
+        if let Some((request, answer)) = self.questions.read(line) {
+            // What came of it is told by the events, as for everybody else who watches.
+            if let Err(failure) = self.client.command(&Command::Answer { request, answer }).await {
+                self.refused(&failure);
+            }
+            return Ok(());
+        }
+        let command = Command::Send {
+            text: line.to_owned(),
+            session: self.place.name(),
+            workspace: self.workspace.clone(),
+            when_busy: WhenBusy::Steer,
+            id: None,
         };
         match self.client.command(&command).await {
             Ok(CommandReply::Accepted { inbox, session, since, .. }) => {
-                self.waiting.push(Follow::new(inbox));
                 if self.place.go(session, since) {
-                    self.moved();
+                    self.forget_place();
                 }
+                self.waiting.push(Follow::new(inbox));
                 Ok(())
             }
             Ok(reply @ (CommandReply::Said { .. } | CommandReply::Done { .. })) => {
@@ -202,13 +206,14 @@ impl Talk {
     /// A slash command may have changed where messages go.
     async fn look_around(&mut self) -> Result<(), Failure> {
         if self.place.look().await? {
-            self.moved();
+            self.forget_place();
             self.arrive().await?;
         }
         Ok(())
     }
 
-    fn moved(&mut self) {
+    /// What was known of another session.
+    fn forget_place(&mut self) {
         self.questions = Questions::default();
         self.live = Live::default();
         self.running.clear();
