@@ -27,7 +27,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
         "run `sudo factotum setup --apparmor`, which writes an AppArmor profile for this program to \
-         /etc/apparmor.d/factotum and loads it",
+         /etc/apparmor.d/factotum and names the command that loads it",
     ),
 ];
 
