@@ -144,6 +144,14 @@ impl Home {
         self.path.join("api.token")
     }
 
+    /// Whether whoever may use `dir`, which must have no links in it, could reach the journal, the secrets or the
+    /// configuration of this home. Only the workspaces that we make ourselves lie in it and are apart from the rest.
+    pub fn is_reachable_from(&self, dir: &Path) -> bool {
+        let own = self.path.join("workspaces");
+        let is_own = dir != own && dir.starts_with(&own);
+        self.path.starts_with(dir) || (dir.starts_with(&self.path) && !is_own)
+    }
+
     /// The directory of a workspace that we make ourselves.
     pub fn workspace(&self, name: &str) -> PathBuf {
         self.path.join("workspaces").join(name)
@@ -186,6 +194,20 @@ mod tests {
         assert!(matches!(second, HomeError::Busy { pid: Some(pid), .. } if pid == std::process::id()), "{second}");
         drop(first);
         home.lock().unwrap();
+    }
+
+    #[test]
+    fn only_our_own_workspaces_in_it_are_apart_from_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(&directory.path().join("a/home")).unwrap();
+        let path = home.path().to_owned();
+        let parent = path.parent().unwrap();
+        for near in [parent.to_owned(), path.clone(), path.join("snapshots"), path.join("workspaces")] {
+            assert!(home.is_reachable_from(&near), "{}", near.display());
+        }
+        for apart in [parent.join("work"), parent.join("home-2"), home.workspace("main"), home.workspace("a/b")] {
+            assert!(!home.is_reachable_from(&apart), "{}", apart.display());
+        }
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
     }
     // A home without a vault has no secrets; opening one must not make files.
     if home.is_dir() {
+        let opened = Home::existing(home).map_err(|error| error.failure())?;
+        wiring::require_apart(&opened, &config).map_err(|error| error.failure())?;
         let vault = Vault::open(home).map_err(vault_failure)?;
         wiring::require_secrets(&config, &vault).map_err(|error| error.failure())?;
     }

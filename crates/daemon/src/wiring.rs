@@ -73,6 +73,16 @@ pub enum WiringError {
         /// Why.
         source: sandbox::SandboxError,
     },
+    /// Commands could reach the agent's own home.
+    #[error("{setting}: {} holds or lies in factotum's home {}, with the secrets and the journal", .path.display(), .home.display())]
+    Reachable {
+        /// The key in the configuration.
+        setting: String,
+        /// The directory that it names.
+        path: PathBuf,
+        /// The home.
+        home: PathBuf,
+    },
     /// A workspace's directory cannot be made.
     #[error("the workspace {path} cannot be made: {source}")]
     MakeWorkspace {
@@ -99,6 +109,7 @@ impl WiringError {
                 let change = format!("make the directory, or change [workspaces.{name}] in config.toml");
                 source.hint().map_or(change.clone(), |hint| format!("{change}; {hint}"))
             }
+            Self::Reachable { .. } => "name a directory apart from it, or move the home with --home".to_owned(),
             Self::MakeWorkspace { .. } | Self::Practice(_) => "look at the permissions and the free space".to_owned(),
         };
         Failure { kind: FailureKind::Config, error: self.to_string(), hint: Some(hint) }
@@ -113,6 +124,7 @@ pub(crate) fn live(core: &Core, config: Config) -> Result<Live, WiringError> {
 /// Builds what turns need, and opens the workspaces.
 pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError> {
     require_secrets(&config, &ground.vault)?;
+    require_apart(&ground.home, &config)?;
     let practising = config.model().is_none() && ground.provider.is_none();
     let (workspaces, default_workspace) = workspaces(ground, &config, practising)?;
     let (provider, model) = provider(ground, &config)?;
@@ -148,6 +160,19 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), Wiri
     for (name, wanted_by) in keys.chain(tokens) {
         if !vault.contains(&name)? {
             return Err(WiringError::MissingSecret { name, wanted_by });
+        }
+    }
+    Ok(())
+}
+
+/// Nothing that commands may see holds the home or lies in it, wherever the owner put it. A directory that does not exist
+/// is reported elsewhere.
+pub(crate) fn require_apart(home: &Home, config: &Config) -> Result<(), WiringError> {
+    let workspaces = config.workspaces.iter().map(|(name, one)| (format!("workspaces.{name}.path"), &one.path));
+    let mounts = config.sandbox.read_only.iter().map(|path| ("sandbox.read_only".to_owned(), path));
+    for (setting, path) in workspaces.chain(mounts) {
+        if path.canonicalize().is_ok_and(|dir| home.is_reachable_from(&dir)) {
+            return Err(WiringError::Reachable { setting, path: path.clone(), home: home.path().to_owned() });
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 use types::{Failure, FailureKind, WorkspaceName};
 
 use super::config_path;
-use crate::{Config, Home, failure::user};
+use crate::{Config, Home, failure::user, wiring};
 
 /// Adds a workspace to `config.toml` and keeps the file's comments. The directory must exist.
 pub fn workspace_add(home: &Path, name: &WorkspaceName, path: &Path) -> Result<(), Failure> {
@@ -103,7 +103,8 @@ fn change(home: &Path, edit: impl FnOnce(&mut DocumentMut) -> Result<bool, Failu
         return Ok(false);
     }
     let changed = document.to_string();
-    Config::parse(&changed, &path).map_err(|error| error.failure())?;
+    let config = Config::parse(&changed, &path).map_err(|error| error.failure())?;
+    wiring::require_apart(&home, &config).map_err(|error| error.failure())?;
     write(&path, &changed).map_err(|error| broken(&path, &error.to_string()))?;
     Ok(true)
 }
@@ -158,6 +159,27 @@ mod tests {
         let failure = config_set(home.path(), &[("budget.steps".to_owned(), "0".to_owned())]).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Config);
         assert_eq!(std::fs::read_to_string(config_path(home.path())).unwrap(), "[budget]\nsteps = 7\n");
+    }
+
+    #[test]
+    fn the_home_is_no_workspace_and_in_none() {
+        let outer = tempfile::tempdir().unwrap();
+        let home = outer.path().join("agent");
+        let link = outer.path().join("link");
+        std::fs::create_dir_all(home.join("snapshots")).unwrap();
+        std::os::unix::fs::symlink(&home, &link).unwrap();
+        for path in [outer.path(), &home, &home.join("snapshots"), &link] {
+            let failure = workspace_add(&home, &name("w"), path).unwrap_err();
+            assert!(failure.error.contains("home"), "{}: {}", path.display(), failure.error);
+        }
+        let mount = format!("[{:?}]", outer.path());
+        assert!(config_set(&home, &[("sandbox.read_only".to_owned(), mount)]).is_err());
+        assert!(!config_path(&home).exists());
+        let own = home.join("workspaces/main");
+        std::fs::create_dir_all(&own).unwrap();
+        workspace_add(&home, &name("w"), &own).unwrap();
+        std::fs::write(config_path(&home), format!("[workspaces.w]\npath = {:?}\n", outer.path())).unwrap();
+        assert!(super::super::config_check(&home).is_err());
     }
 
     #[test]
