@@ -28,6 +28,8 @@ use crate::wire::{Failure, FailureKind, MAX_PACKET, News, Order, Setup, encode, 
 
 use account::Account;
 
+pub(crate) use account::NOBODYS_ID;
+
 /// Where the workspace is seen inside.
 pub(crate) const WORKSPACE: &str = "/workspace";
 /// The home directory inside.

@@ -14,7 +14,7 @@ use crate::wire::{Failure, FailureKind, Setup};
 /// The id that commands see as their own.
 pub(super) const INNER_ID: u32 = 1000;
 /// What root becomes. Outside of the ranges that systems and container engines hand out.
-const NOBODYS_ID: u32 = 2_000_424_242;
+pub(crate) const NOBODYS_ID: u32 = 2_000_424_242;
 
 /// All namespaces but the user's.
 const NAMESPACES: i32 = libc::CLONE_NEWNS

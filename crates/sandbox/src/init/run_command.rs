@@ -14,7 +14,9 @@ use super::{HOME, WORKSPACE, enter_groups, kernel};
 use crate::wire::{Program, Run};
 
 /// What every command finds in its environment, before the owner's and its own additions.
-const ENVIRONMENT: [(&str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
+    // Wherever git looks for the system's configuration, ours is the one.
+    ("GIT_CONFIG_SYSTEM", "/etc/gitconfig"),
     ("HOME", HOME),
     ("LANG", "C.UTF-8"),
     ("LOGNAME", "agent"),

@@ -21,7 +21,8 @@ pub(super) const ALL: &[Attempt] = &[
     attempt("foreign-processes", "see processes that are not the sandbox's", |_| only_own_processes()),
     attempt("kill-outside", "send a signal to all that can be reached", |_| cannot_signal_outside()),
     attempt("ptrace", "trace a process", |_| {
-        is_refused(libc::SYS_ptrace, &[libc::PTRACE_ATTACH as usize, 1]) && is_refused(libc::SYS_ptrace, &[0, 0, 0, 0])
+        is_refused(libc::SYS_ptrace, &[libc::PTRACE_SEIZE as usize, 1, 0, 0])
+            && is_refused(libc::SYS_ptrace, &[0, 0, 0, 0])
     }),
     attempt("process-memory", "read and write the memory of another process", |_| {
         is_refused(libc::SYS_process_vm_readv, &[1, 0, 0, 0, 0, 0])

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Command, Exit, ExitStatus, SandboxError,
     cgroup::CommandGroups,
+    init::NOBODYS_ID,
     wire::{End, Order, Run},
 };
 
@@ -95,6 +96,9 @@ impl Inner {
         output: Output,
         cancel: &CancellationToken,
     ) -> Result<Exit, SandboxError> {
+        if self.ending.is_cancelled() || !self.link.is_open() {
+            return Err(SandboxError::Gone);
+        }
         let Ok(_place) = self.places.clone().try_acquire_owned() else {
             return Err(SandboxError::TooManyCommands(super::MAX_COMMANDS));
         };
@@ -127,6 +131,7 @@ impl Inner {
         let input = task.stdin.as_deref().map(sealed).transpose().map_err(failed)?;
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         rustix::io::ioctl_fionbio(&reading, true).map_err(|error| failed(error.into()))?;
+        give_to_commands(&writing);
         let pipe = Receiver::from_owned_fd(reading).map_err(failed)?;
         let program = match &task.work {
             Work::Script(_) => None,
@@ -249,6 +254,14 @@ async fn swallow(mut pipe: Receiver, ending: CancellationToken) {
             () = ending.cancelled() => return,
             read = pipe.read(&mut chunk) => if !matches!(read, Ok(1..)) { return },
         }
+    }
+}
+
+/// A command that opens its output again by name, as `/dev/stderr`, must be its owner. Only root can and must see to it.
+fn give_to_commands(pipe: &OwnedFd) {
+    if rustix::process::geteuid().is_root() {
+        // Root of a container keeps its id inside, and owns the pipe already.
+        _ = rustix::fs::fchown(pipe, Some(rustix::fs::Uid::from_raw(NOBODYS_ID)), None);
     }
 }
 
