@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -15,7 +15,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 use types::{Failure, FailureKind};
 
-use super::commands::Refused;
+use super::{commands::Refused, connections::Proof};
 use crate::{Home, HomeError, home::private_file};
 
 /// The bearer token of the TCP API, by its hash. Comparing hashes takes the same time wherever two tokens differ.
@@ -55,19 +55,34 @@ impl Token {
 }
 
 /// Refuses a request without the token, and one that a browser was tricked into sending: a name that was rebound to
-/// the loopback address shows in the Host header.
-pub(super) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
+/// the loopback address shows in the Host header, and another page's script in the Origin header.
+pub(super) async fn require(
+    State(token): State<Token>,
+    ConnectInfo(proof): ConnectInfo<Proof>,
+    request: Request,
+    next: Next,
+) -> Response {
     match refusal(token, request.headers()) {
         Some(refusal) => refusal,
-        None => next.run(request).await,
+        None => {
+            proof.accept();
+            next.run(request).await
+        }
     }
 }
 
 fn refusal(token: Token, headers: &HeaderMap) -> Option<Response> {
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if !header(header::HOST).is_some_and(is_local) {
+    let host = header(header::HOST).filter(|host| is_local(host));
+    let is_one = headers.get_all(header::HOST).iter().count() == 1;
+    let Some(host) = host.filter(|_| is_one) else {
         let hint = "call it by 127.0.0.1 or localhost";
         return Some(refuse(StatusCode::FORBIDDEN, "the request names another host", hint));
+    };
+    let is_ours = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origin == format!("http://{host}"));
+    if !headers.get_all(header::ORIGIN).iter().all(is_ours) {
+        let hint = "scripts of other pages may not use this API";
+        return Some(refuse(StatusCode::FORBIDDEN, "the request comes from another page", hint));
     }
     if !token.admits(header(header::AUTHORIZATION)) {
         let hint = "send `Authorization: Bearer TOKEN` with the content of api.token in the home directory";

@@ -3,6 +3,7 @@
 
 mod auth;
 mod commands;
+mod connections;
 mod events;
 mod reads;
 mod serve;

@@ -18,7 +18,13 @@ use axum::{
 };
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{auth, auth::Token, commands, events, reads};
+use super::{
+    auth,
+    auth::Token,
+    commands,
+    connections::{Bounded, MAX_CONNECTIONS, Proof, TO_PROVE},
+    events, reads,
+};
 use crate::core::Core;
 
 /// How long open requests may go on when the daemon stops.
@@ -87,9 +93,12 @@ pub(crate) async fn serve(core: Arc<Core>, listeners: Listeners, token: Token) {
             tracing::debug!(%error, "a connection keeps its delay");
         }
     });
+    let tcp = Bounded::new(tcp, MAX_CONNECTIONS, Some(TO_PROVE));
+    let unix = Bounded::new(listeners.unix, MAX_CONNECTIONS, None);
+    let guarded = guarded.into_make_service_with_connect_info::<Proof>();
     let closing = core.phases.closing.clone();
     let over_tcp = axum::serve(tcp, guarded).with_graceful_shutdown(closing.clone().cancelled_owned());
-    let over_unix = axum::serve(listeners.unix, open).with_graceful_shutdown(closing.clone().cancelled_owned());
+    let over_unix = axum::serve(unix, open).with_graceful_shutdown(closing.clone().cancelled_owned());
     let both = async { tokio::join!(over_tcp, over_unix) };
     tokio::select! {
         (tcp, unix) = both => {

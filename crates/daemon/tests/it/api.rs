@@ -105,8 +105,47 @@ async fn tcp_needs_the_token_and_a_local_name() {
     assert!(over_tcp(&scene, &get("127.0.0.1", "authorization: Bearer wrong\r\n")).await.starts_with("HTTP/1.1 401"));
     assert!(over_tcp(&scene, &get("evil.example", &bearer)).await.starts_with("HTTP/1.1 403"));
     assert!(over_tcp(&scene, &get("localhost", &bearer)).await.starts_with("HTTP/1.1 200"));
+    for origin in ["https://evil.example", "http://localhost:3000", "null", "http://localhost\r\norigin: http://evil"] {
+        let foreign = get("localhost", &format!("{bearer}origin: {origin}\r\n"));
+        assert!(over_tcp(&scene, &foreign).await.starts_with("HTTP/1.1 403"), "{origin}");
+    }
+    let own = get("localhost", &format!("{bearer}origin: http://localhost\r\n"));
+    assert!(over_tcp(&scene, &own).await.starts_with("HTTP/1.1 200"));
+    let two = get("localhost", &format!("{bearer}host: evil.example\r\n"));
+    assert!(!over_tcp(&scene, &two).await.starts_with("HTTP/1.1 200"));
     let unknown = format!("GET /v2 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}\r\n");
     assert!(over_tcp(&scene, unknown.as_bytes()).await.starts_with("HTTP/1.1 404"));
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn streams_and_connections_are_bounded_and_the_socket_still_answers() {
+    let scene = Scene::start().await;
+    let token = std::fs::read_to_string(scene.home.path().join("api.token")).unwrap();
+    let request = format!(
+        "GET /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        token.trim()
+    );
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(scene.daemon.addr()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        open.push(stream);
+    }
+    let refused = over_tcp(&scene, request.as_bytes()).await;
+    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("64 event streams"), "{refused}");
+    // Connections that say nothing: most of them wait outside.
+    for _ in 0..150 {
+        open.push(TcpStream::connect(scene.daemon.addr()).await.unwrap());
+    }
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(descriptors < 64 + 150 + 128 + 64, "{descriptors} descriptors are open, both sides counted");
+    assert!(scene.client().await.health().await.is_ok());
+    drop(open);
+    assert!(over_tcp(&scene, request.replace("events", "health").as_bytes()).await.starts_with("HTTP/1.1 200"));
     scene.daemon.stop().await;
 }
 
