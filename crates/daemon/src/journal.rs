@@ -14,11 +14,14 @@ use crate::{core::Core, requests::shown_cursor};
 const PLACE: &str = "journal-followed";
 /// Events read in one go.
 const BATCH: usize = 500;
+/// How long to wait before what could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
 /// What is older than this when it is met for the first time is history: a messenger that was added later must not be
 /// flooded with it.
 const FRESH: Duration = Duration::from_secs(3_600);
 
-/// Follows the journal until the daemon stops.
+/// Follows the journal until the daemon stops. What cannot be written, because the disk is full, is tried again: a
+/// question that nobody sees would be denied when its time is over.
 pub(crate) async fn follow(core: Arc<Core>) {
     if core.messengers.is_empty() {
         return;
@@ -26,41 +29,56 @@ pub(crate) async fn follow(core: Arc<Core>) {
     let stopping = core.phases.stopping.clone();
     let mut events = core.store.subscribe();
     // What happened before we listened, from the last place on.
-    let mut place = match catch_up(&core, None).await {
-        Ok(place) => place,
-        Err(error) => return tracing::error!(%error, "the journal cannot be followed; messengers show no requests"),
-    };
+    let mut place = None;
+    let mut behind = true;
     loop {
+        if behind {
+            let caught = catch_up(&core, &mut place).await;
+            behind = caught.is_err();
+            if let Err(error) = caught {
+                tracing::error!(%error, "requests and notices cannot be put on the messengers; trying again");
+                tokio::select! {
+                    () = stopping.cancelled() => break,
+                    () = tokio::time::sleep(PAUSE) => continue,
+                }
+            }
+        }
         let event = tokio::select! {
             () = stopping.cancelled() => break,
             event = events.recv() => event,
         };
-        let step = match event {
-            Ok(envelope) if envelope.seq.is_some_and(|seq| seq > place) => {
-                place = envelope.seq.unwrap_or(place);
-                handle(&core, &envelope).await
-            }
-            Ok(_) => Ok(()),
-            Err(RecvError::Lagged(_)) => catch_up(&core, Some(place)).await.map(|seq| place = seq),
+        match event {
+            Ok(envelope) if envelope.seq.is_some() && envelope.seq > place => match handle(&core, &envelope).await {
+                Ok(()) => place = envelope.seq,
+                Err(error) => {
+                    tracing::warn!(%error, "a request or notice could not be put on the messengers");
+                    behind = true;
+                }
+            },
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => behind = true,
             Err(RecvError::Closed) => break,
-        };
-        if let Err(error) = step {
-            tracing::error!(%error, "a request or notice could not be put on a messenger; the next start tries again");
         }
     }
 }
 
-/// Handles everything after the place, and returns the new place.
-async fn catch_up(core: &Arc<Core>, from: Option<Seq>) -> Result<Seq, StoreError> {
-    let stored = core.store.cursor(PLACE)?.and_then(|text| text.parse().ok()).map_or(Seq(0), Seq);
-    let mut place = from.unwrap_or(stored);
+/// Handles everything after the place, which moves with each event that was handled.
+async fn catch_up(core: &Arc<Core>, place: &mut Option<Seq>) -> Result<(), StoreError> {
+    let mut after = match *place {
+        Some(place) => place,
+        None => core.store.cursor(PLACE)?.and_then(|text| text.parse().ok()).map_or(Seq(0), Seq),
+    };
+    *place = Some(after);
     loop {
-        let batch = core.store.events_after(place, None, BATCH)?;
-        let Some(last) = batch.last().and_then(|envelope| envelope.seq) else { return Ok(place) };
+        let batch = core.store.events_after(after, None, BATCH)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
         for envelope in &batch {
             handle(core, envelope).await?;
+            after = envelope.seq.unwrap_or(after);
+            *place = Some(after);
         }
-        place = last;
     }
 }
 
@@ -150,8 +168,7 @@ fn chat_of(core: &Core, turn: TurnId) -> Result<Option<(ChannelId, String)>, Sto
 
 /// The owner's private chat on each messenger.
 fn owners(core: &Core) -> Vec<(ChannelId, String)> {
-    let chat = |(channel, messenger): (&ChannelId, &crate::core::Messenger)| {
-        Some((channel.clone(), messenger.owner()?.to_owned()))
-    };
+    let chat =
+        |(channel, messenger): (&ChannelId, &crate::core::Messenger)| Some((channel.clone(), messenger.owner()?));
     core.messengers.iter().filter_map(chat).collect()
 }

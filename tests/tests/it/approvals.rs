@@ -232,3 +232,32 @@ fn a_press_that_falls_between_two_runs_counts() {
     job.chat.wait_for_no_buttons(WAIT);
     assert_eq!(job.repository.effects(), ["ran"]);
 }
+
+/// Changes the database from outside, as a full disk would: nothing can be owed to a messenger while it is so.
+fn disturb(job: &Job, sql: &str) {
+    let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=10).executescript(sys.argv[2])";
+    let database = job.home.path().join("factotum.db");
+    let ended = std::process::Command::new("python3").args(["-c", script]).arg(database).arg(sql).status().unwrap();
+    assert!(ended.success());
+}
+
+#[test]
+fn a_question_that_could_not_be_put_is_put_later() {
+    let job = scene();
+    let daemon = Factotum::up(&job.home);
+    job.chat.wait_until_polling();
+    disturb(&job, "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END");
+    job.chat.say("clean up");
+    let start = std::time::Instant::now();
+    while open_approvals(&daemon).is_empty() {
+        assert!(start.elapsed() < WAIT, "nothing was asked");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(QUIET);
+    assert_eq!(job.chat.messages(), Vec::<String>::new());
+    disturb(&job, "DROP TRIGGER full");
+    let asked = job.chat.wait_for_buttons(Duration::from_secs(10));
+    job.chat.press(&asked, "Approve");
+    job.chat.wait_for_answer("The call ended", WAIT);
+    assert_eq!(job.repository.effects(), ["ran"]);
+}
