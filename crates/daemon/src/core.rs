@@ -82,14 +82,28 @@ impl Workspaces {
 /// A messenger and who may use it.
 pub(crate) struct Messenger {
     pub channel: Arc<dyn Channel>,
-    /// Numeric ids as text; the first is the owner.
-    pub allow: Vec<String>,
+    allow: RwLock<Arc<[String]>>,
 }
 
 impl Messenger {
+    /// A messenger that these may use: numeric ids as text, the first is the owner.
+    pub fn new(channel: Arc<dyn Channel>, allow: Vec<String>) -> Self {
+        Self { channel, allow: RwLock::new(allow.into()) }
+    }
+
+    /// Who may use it at present.
+    pub fn allow(&self) -> Arc<[String]> {
+        self.allow.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets others use it, from the next message on.
+    pub fn set_allow(&self, allow: Vec<String>) {
+        *self.allow.write().unwrap_or_else(PoisonError::into_inner) = allow.into();
+    }
+
     /// The owner's private chat. On every messenger of ours it has the owner's own id.
-    pub fn owner(&self) -> Option<&str> {
-        self.allow.first().map(String::as_str)
+    pub fn owner(&self) -> Option<String> {
+        self.allow().first().cloned()
     }
 }
 

@@ -90,7 +90,7 @@ fn admission(item: &Inbound, messenger: &Messenger) -> Admission {
         is_forward: item.forwarded,
         is_edit: item.edited,
     };
-    admit(&sender, &messenger.allow)
+    admit(&sender, &messenger.allow())
 }
 
 /// Fails only when nothing could be stored.

@@ -255,13 +255,13 @@ fn messengers(
 ) -> Result<BTreeMap<ChannelId, Messenger>, WiringError> {
     let mut all = BTreeMap::new();
     for (name, telegram) in &config.channels.telegram {
-        let allow = telegram.allow.iter().map(ToString::to_string).collect();
+        let allow = wiring::allowed(telegram);
         let channel = TelegramChannel::new(name, telegram.clone(), vault.clone())
             .map_err(|source| WiringError::Channel { channel: format!("telegram/{name}"), source })?;
-        all.insert(channel.id().clone(), Messenger { channel: Arc::new(channel), allow });
+        all.insert(channel.id().clone(), Messenger::new(Arc::new(channel), allow));
     }
     for (channel, allow) in given {
-        all.insert(channel.id().clone(), Messenger { channel, allow });
+        all.insert(channel.id().clone(), Messenger::new(channel, allow));
     }
     Ok(all)
 }

@@ -165,6 +165,11 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), Wiri
     Ok(())
 }
 
+/// Who may use a bot, as messengers name people.
+pub(crate) fn allowed(telegram: &channels::telegram::Config) -> Vec<String> {
+    telegram.allow.iter().map(ToString::to_string).collect()
+}
+
 /// Nothing that commands may see holds the home or lies in it, wherever the owner put it. A directory that does not exist
 /// is reported elsewhere.
 pub(crate) fn require_apart(home: &Home, config: &Config) -> Result<(), WiringError> {

@@ -276,3 +276,25 @@ fn an_update_that_comes_twice_is_taken_once() {
     assert_eq!(count(&job, "You said: first"), 1, "{:?}", job.chat.messages());
     assert_eq!(job.model.request_count(), 1);
 }
+
+#[test]
+fn whoever_is_taken_off_the_list_meets_silence_at_once() {
+    let job = Job::with_brain("anthropic", echo);
+    let daemon = Factotum::up(&job.home);
+    job.chat.say("first");
+    job.chat.wait_for_answer("You said: first", WAIT);
+    let path = job.home.path().join("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace(&format!("allow = [{OWNER}]"), "allow = [777]")).unwrap();
+    let other = job.home.beside("other");
+    std::fs::create_dir_all(&other).unwrap();
+    // Changing the workspaces makes the daemon read its configuration again.
+    let added = daemon.verb(&["workspace", "add", "other", &other.display().to_string()]);
+    assert_eq!(added.code, Some(0), "{added:?}");
+    let before = job.chat.outgoing().len();
+    job.chat.say("second");
+    job.chat.wait("reading it", WAIT, |state| state.pending().is_empty());
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(job.chat.outgoing().len(), before, "{:?}", job.chat.outgoing());
+    assert_eq!(job.model.request_count(), 1);
+}
