@@ -3,7 +3,9 @@
 
 use std::{
     fmt,
-    io::{Read, Write},
+    fs::Permissions,
+    io::{Read, Seek, Write},
+    os::unix::fs::PermissionsExt,
 };
 
 use axum::{
@@ -29,17 +31,23 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// Reads the home's token; makes one of 256 random bits when there is none.
+    /// Reads the home's token; makes one of 256 random bits when there is none, or when others could read the one there is.
     pub fn open(home: &Home) -> Result<Self, HomeError> {
         let failed = |source| HomeError::Open { path: home.token(), source };
         let mut file = private_file().open(home.token()).map_err(failed)?;
-        let mut text = String::new();
-        (&mut file).take(1_024).read_to_string(&mut text).map_err(failed)?;
-        if text.trim().len() < 32 {
+        let exposed = file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0;
+        if exposed {
+            tracing::warn!("other users could read the API's token; it is replaced");
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+        let mut bytes = Vec::new();
+        (&mut file).take(1_024).read_to_end(&mut bytes).map_err(failed)?;
+        let mut text = String::from_utf8(bytes).unwrap_or_default();
+        if exposed || text.trim().len() < 32 {
             let mut bytes = [0_u8; 32];
             getrandom::fill(&mut bytes).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
             text = hex::encode(bytes);
-            file.set_len(0).map_err(failed)?;
+            file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
             writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
         }
         Ok(Self::of(text.trim()))
@@ -122,6 +130,23 @@ mod tests {
             assert!(!token.admits(wrong), "{wrong:?}");
         }
         assert_eq!(format!("{token:?}"), "Token");
+    }
+
+    #[test]
+    fn a_token_that_is_broken_or_was_exposed_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let old = Token::open(&home).unwrap();
+        std::fs::set_permissions(home.token(), Permissions::from_mode(0o644)).unwrap();
+        let new = Token::open(&home).unwrap();
+        assert_ne!(old, new);
+        assert_eq!(std::fs::metadata(home.token()).unwrap().permissions().mode() & 0o777, 0o600);
+        for broken in [&b"short"[..], &[0xff; 100], &[0; 10]] {
+            std::fs::write(home.token(), broken).unwrap();
+            let token = Token::open(&home).unwrap();
+            assert_eq!(std::fs::read(home.token()).unwrap().len(), 65, "the old content was left in the file");
+            assert_eq!(token, Token::open(&home).unwrap());
+        }
     }
 
     #[test]
