@@ -19,23 +19,29 @@ pub fn idle(program: &Program, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A thousand turns in twenty sessions: memory must stay level once the caches are warm.
+/// A thousand turns, each in a session of its own, so that no conversation grows; then as many in twenty sessions, whose
+/// conversations do. The first must stay level; the second shows what longer contexts cost.
 pub fn thousand_turns(program: &Program, report: &mut Report) -> Result<()> {
     runtime()?.block_on(async {
         let model = model().await;
         let daemon = Daemon::start(program, &model.base_url())?;
         let api = Api::new(&daemon.address, &daemon.token()?)?;
-        let mut at = Vec::new();
-        for number in 1..=1000 {
-            api.turn(&format!("g-{}", number % 20), "hi").await?;
-            if number % 250 == 0 {
-                at.push(daemon.memory_mb()?);
+        for sessions in [1000, 20] {
+            let mut at = Vec::new();
+            for number in 1..=1000 {
+                api.turn(&format!("g{sessions}-{}", number % sessions), "hi").await?;
+                if number % 250 == 0 {
+                    at.push(daemon.memory_mb()?);
+                }
+            }
+            let figures: Vec<String> = at.iter().map(|mb| format!("{mb:.1}")).collect();
+            let growth = at.last().copied().unwrap_or(0.0) - at.first().copied().unwrap_or(0.0);
+            let note = format!("{sessions} sessions; MB at 250, 500, 750, 1000 turns: {}", figures.join(", "));
+            match sessions {
+                1000 => report.aimed("growth from turn 250 to 1000", growth, "MB", 1.0, note),
+                _ => report.plain("the same with growing conversations", growth, "MB", note),
             }
         }
-        let figures: Vec<String> = at.iter().map(|mb| format!("{mb:.1}")).collect();
-        let growth = at.last().copied().unwrap_or(0.0) - at.first().copied().unwrap_or(0.0);
-        let note = format!("MB at 250, 500, 750, 1000 turns: {}", figures.join(", "));
-        report.aimed("growth from turn 250 to 1000", growth, "MB", 1.0, note);
         Ok(())
     })
 }
