@@ -40,7 +40,7 @@ pub struct VerifiedLog {
     pub last_hash: String,
 }
 
-/// Checks `config.toml`, and that the secrets it names exist. Returns what a person should know.
+/// Checks `config.toml`, and that what it names exists and can be used. Returns what a person should know.
 pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
     let config = Config::load(&config_path(home)).map_err(|error| error.failure())?;
     let mut notes = Vec::new();
@@ -67,9 +67,8 @@ pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
     // A home without a vault has no secrets; opening one must not make files.
     if home.is_dir() {
         let opened = Home::existing(home).map_err(|error| error.failure())?;
-        wiring::require_apart(&opened, &config).map_err(|error| error.failure())?;
         let vault = Vault::open(home).map_err(vault_failure)?;
-        wiring::require_secrets(&config, &vault).map_err(|error| error.failure())?;
+        wiring::try_out(&opened, &config, &vault).map_err(|error| error.failure())?;
     }
     Ok(notes)
 }
@@ -180,5 +179,34 @@ fn vault_failure(error: VaultError) -> Failure {
         kind: FailureKind::Config,
         error: error.to_string(),
         hint: Some("look at the files `vault` and `vault.key` in the home directory".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// What would stop the start is found by the check, with something to do.
+    #[test]
+    fn the_check_tries_what_the_start_would() {
+        let provider = |rest: &str| format!("[agent]\nmodel = \"lab/m\"\n[providers.lab]\n{rest}\n");
+        let cases = [
+            provider("api = \"anthropic\"\nbase_url = \"http://user:pw@127.0.0.1:9\""),
+            provider("api = \"anthropic\"\nbase_url = \"nowhere\""),
+            provider("api = \"gemini\"\nbase_url = \"http://127.0.0.1:9\""),
+            "[channels.telegram.home]\ntoken = \"token\"\nallow = [5]\napi_base = \"file:///x\"\n".to_owned(),
+            "[workspaces.x]\npath = \"/etc\"\n".to_owned(),
+            "[workspaces.x]\npath = \"/\"\n".to_owned(),
+        ];
+        for text in cases {
+            let home = tempfile::tempdir().unwrap();
+            secret_set(home.path(), &SecretName::new("token").unwrap(), b"1:a".to_vec()).unwrap();
+            std::fs::write(config_path(home.path()), &text).unwrap();
+            let failure = config_check(home.path()).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Config, "{text}");
+            assert!(failure.hint.is_some(), "{text}");
+            assert!(!failure.error.contains("user:pw"), "{}", failure.error);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use channels::{Channel, TelegramChannel};
+use channels::Channel;
 use egress::Vault;
 use sandbox::{Pool, Snapshots};
 use store::{NewSession, Store, StoreError};
@@ -256,8 +256,7 @@ fn messengers(
     let mut all = BTreeMap::new();
     for (name, telegram) in &config.channels.telegram {
         let allow = wiring::allowed(telegram);
-        let channel = TelegramChannel::new(name, telegram.clone(), vault.clone())
-            .map_err(|source| WiringError::Channel { channel: format!("telegram/{name}"), source })?;
+        let channel = wiring::bot(name, telegram, vault)?;
         all.insert(channel.id().clone(), Messenger::new(Arc::new(channel), allow));
     }
     for (channel, allow) in given {

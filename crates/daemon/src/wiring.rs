@@ -9,6 +9,7 @@ use std::{
 };
 
 use agent::{BeforeWrite, Begun, Deps, Redaction, Settings, Toolbox};
+use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
 use providers::practice::PracticeModel;
@@ -63,7 +64,7 @@ pub enum WiringError {
         /// The channel.
         channel: String,
         /// Why.
-        source: channels::telegram::ConfigError,
+        source: telegram::ConfigError,
     },
     /// A workspace cannot be used.
     #[error("workspaces.{name}.path: {source}")]
@@ -165,8 +166,32 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), Wiri
     Ok(())
 }
 
+/// Builds what the configuration names and throws it away, so that whatever would stop the start is told before.
+pub(crate) fn try_out(home: &Home, config: &Config, vault: &Vault) -> Result<(), WiringError> {
+    require_apart(home, config)?;
+    for (name, workspace) in &config.workspaces {
+        let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
+        open_workspace(name, &workspace.path)?;
+    }
+    if let Some(model) = config.model()
+        && let Some(settings) = config.providers.get(model.provider)
+    {
+        providers::build(model.provider, settings, vault)?;
+    }
+    for (name, telegram) in &config.channels.telegram {
+        bot(name, telegram, vault)?;
+    }
+    require_secrets(config, vault)
+}
+
+/// One Telegram bot of the configuration.
+pub(crate) fn bot(name: &str, telegram: &telegram::Config, vault: &Vault) -> Result<TelegramChannel, WiringError> {
+    TelegramChannel::new(name, telegram.clone(), vault.clone())
+        .map_err(|source| WiringError::Channel { channel: format!("telegram/{name}"), source })
+}
+
 /// Who may use a bot, as messengers name people.
-pub(crate) fn allowed(telegram: &channels::telegram::Config) -> Vec<String> {
+pub(crate) fn allowed(telegram: &telegram::Config) -> Vec<String> {
     telegram.allow.iter().map(ToString::to_string).collect()
 }
 

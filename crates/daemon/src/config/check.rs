@@ -45,6 +45,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     workspaces(config)?;
     channels(config)?;
     numbers(config)?;
+    prices(config)?;
     sandbox(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
@@ -156,6 +157,20 @@ fn telegram_key(error: &telegram::ConfigError) -> (&'static str, &'static str) {
         telegram::ConfigError::PollTimeout { .. } => ("poll_timeout_s", "remove the line to use the default"),
         telegram::ConfigError::ApiBase { .. } => ("api_base", "remove the line to use Telegram's own server"),
     }
+}
+
+/// A price below zero would count as nothing, and money limits would not hold.
+fn prices(config: &Config) -> Result<(), Problem> {
+    for (name, provider) in &config.providers {
+        for (model, prices) in &provider.prices {
+            let all = [Some(prices.input), Some(prices.output), prices.cache_read, prices.cache_write];
+            if all.into_iter().flatten().any(|price| !price.is_finite() || price < 0.0) {
+                let message = "is not a price per million tokens";
+                return Err(problem(&["providers", name, "prices", model], message, "write dollars, such as 3.0"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn numbers(config: &Config) -> Result<(), Problem> {

@@ -51,6 +51,12 @@ fn mistakes() {
         ("an unknown workspace", "[agent]\nworkspace = \"x\"\n".to_owned()),
         ("an open API", "[api]\nlisten = \"0.0.0.0:7717\"\n".to_owned()),
         ("nobody allowed", "[channels.telegram.home]\ntoken = \"t\"\nallow = []\n".to_owned()),
+        (
+            "a negative price",
+            "[agent]\nmodel = \"a/m\"\n[providers.a]\napi = \"anthropic\"\nbase_url = \"http://127.0.0.1:9\"\n\
+             prices = { \"m\" = { input = -3.0, output = 15.0 } }\n"
+                .to_owned(),
+        ),
         ("negative money", "[budget]\ntask_usd = -1.0\n".to_owned()),
         ("no steps", "[budget]\nsteps = 0\n".to_owned()),
         ("a tool rule", "[tools]\nexec = \"never\"\n".to_owned()),
