@@ -240,4 +240,26 @@ mod tests {
         assert_eq!(count("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"), 5);
         assert_eq!(count("nothing"), 0);
     }
+
+    #[test]
+    fn quotas_of_version_2_are_written_as_the_kernel_reads_them() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let top = place.path().join("top");
+        let mut groups =
+            Groups { kind: QuotaKind::RlimitsOnly, entered: Vec::new(), parents: Vec::new(), made: Vec::new() };
+        let quota = Quota { pids: 10, memory_mb: 64, ..Quota::of(&crate::SandboxConfig::default()) };
+        groups.create_v2(&top, &quota)?;
+        let read = |file: &str| fs::read_to_string(top.join(file));
+        assert_eq!(read("memory.max")?, "67108864");
+        assert_eq!(read("pids.max")?, "11");
+        assert_eq!(read("cgroup.subtree_control")?, "+memory +pids");
+        assert_eq!((groups.kind(), groups.entered.as_slice()), (QuotaKind::V2, [top.join("init")].as_slice()));
+        fs::write(top.join("init/cgroup.procs"), "")?;
+        assert_eq!(groups.lists()?.len(), 1);
+        let command = groups.command(3)?;
+        assert_eq!(command.made, [top.join("run-3")]);
+        fs::write(top.join("run-3/memory.events"), "oom 1\noom_kill 1\n")?;
+        assert_eq!(command.killed_for_memory(), 1);
+        Ok(())
+    }
 }

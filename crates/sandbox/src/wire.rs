@@ -50,6 +50,10 @@ pub(crate) struct HostDirectory {
     pub device: u64,
     /// Its number there.
     pub inode: u64,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
 }
 
 /// What this program tells the sandbox.

@@ -51,3 +51,36 @@ pub(super) fn below(directory: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, process::Command};
+
+    use super::*;
+
+    /// On the real tree of version 2, whatever its controllers; only root can make a group there.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process of the host's to kill")]
+    #[expect(clippy::print_stderr, reason = "says why it is skipped")]
+    fn everything_in_a_group_is_killed() -> io::Result<()> {
+        let trees = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/pids"];
+        let mut tried = 0;
+        for tree in trees.map(Path::new).into_iter().filter(|tree| tree.join("cgroup.procs").exists()) {
+            let group = tree.join(format!("factotum.kill-test.{}", std::process::id()));
+            if fs::create_dir(&group).is_err() {
+                continue;
+            }
+            tried += 1;
+            let mut child = Command::new("sleep").arg("60").spawn()?;
+            fs::write(group.join("cgroup.procs"), child.id().to_string())?;
+            assert_eq!(members(&group), 1);
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait()?), Some(9));
+            assert_eq!(members(&group), 0);
+            fs::remove_dir(&group)?;
+        }
+        if tried == 0 {
+            eprintln!("skipped: no group can be made here");
+        }
+        Ok(())
+    }
+}

@@ -1,7 +1,7 @@
 //! Under whose id commands run. An ordinary user stays who they are, in a user namespace that knows nobody else. Root
 //! becomes an id that no account has, and the workspace is mounted with its owner shown as that id.
 
-use std::{fs, io, os::fd::OwnedFd, os::unix::fs::MetadataExt};
+use std::{fs, io, os::fd::OwnedFd};
 
 use rustix::{
     fs::{Gid, Uid},
@@ -75,11 +75,11 @@ impl Account {
                 Ids::Entered
             }
             Self::Root => {
-                let owner = fs::metadata(&setup.workspace.path).step("look at the workspace")?;
-                let workspace = ((owner.uid(), NOBODYS_ID), (owner.gid(), NOBODYS_ID));
+                let owner = &setup.workspace;
                 Ids::Later {
                     commands: user_namespace((INNER_ID, NOBODYS_ID), (INNER_ID, NOBODYS_ID)).map_err(refused)?,
-                    workspace: user_namespace(workspace.0, workspace.1).map_err(refused)?,
+                    // That the directory still has this owner is checked before it is mounted.
+                    workspace: user_namespace((owner.uid, NOBODYS_ID), (owner.gid, NOBODYS_ID)).map_err(refused)?,
                 }
             }
         };

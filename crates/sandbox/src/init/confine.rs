@@ -26,7 +26,8 @@ pub(super) fn give_up_rights(setup: &Setup) -> Result<(), Failure> {
 
 fn limits(setup: &Setup) -> rustix::io::Result<()> {
     let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::Core, both(0))?;
+    // Not 0: that would still hand the dying process to the host's handler of core files, where there is one.
+    setrlimit(Resource::Core, both(1))?;
     setrlimit(Resource::Nofile, both(OPEN_FILES))?;
     setrlimit(Resource::Fsize, both(setup.quota.disk_mb.saturating_mul(MIB)))?;
     setrlimit(Resource::Nproc, both(setup.quota.pids))?;

@@ -89,6 +89,12 @@ impl Detached {
         Ok(self)
     }
 
+    /// Who owns its root directory, user and group.
+    pub fn owner(&self) -> io::Result<(u32, u32)> {
+        let found = fstat(&self.0)?;
+        Ok((found.st_uid, found.st_gid))
+    }
+
     /// Shows the owner of the files as the user namespace `ids` says.
     pub fn with_ids(self, ids: &OwnedFd) -> io::Result<Self> {
         kernel::map_mount_ids(&self.0, ids)?;

@@ -12,7 +12,7 @@ use seccompiler::{
 
 use super::{
     Step,
-    syscalls::{FCHMODAT2, FIRST_UNKNOWN, FREE, FREE_NEW, FREE_OLD, UNKNOWN},
+    syscalls::{FCHMODAT2, FIRST_UNKNOWN, FREE, FREE_NEW, FREE_OLD, SETRLIMIT, UNKNOWN},
 };
 use crate::{spec::Profile, wire::Failure};
 
@@ -41,7 +41,7 @@ pub(super) fn confine(profile: Profile) -> Result<(), Failure> {
     let refusing = refusing(profile).step(step)?;
     // Of two refusals the one of the newer filter counts, so this order matters.
     apply_filter(&refusing).step(step)?;
-    apply_filter(&unknown()).step(step)
+    apply_filter(&answering()).step(step)
 }
 
 fn refusing(profile: Profile) -> Result<BpfProgram, Error> {
@@ -141,20 +141,58 @@ fn sockets(rules: &mut Rules, profile: Profile) -> Result<(), Error> {
 }
 
 /// Answers "no such call" for the calls in [`UNKNOWN`] and everything from [`FIRST_UNKNOWN`] on, which includes the
-/// alternative numbering of x86-64 for 32-bit pointers.
-fn unknown() -> BpfProgram {
-    let load_number = sock_filter { code: LOAD_WORD, jt: 0, jf: 0, k: 0 };
-    let answer = |k| sock_filter { code: RETURN, jt: 0, jf: 0, k };
-    let refused = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
-    let mut program =
-        vec![load_number, sock_filter { code: JUMP_IF_AT_LEAST, jt: 0, jf: 1, k: FIRST_UNKNOWN }, answer(refused)];
+/// alternative numbering of x86-64 for 32-bit pointers. Answers "done" to setting the limit of core files, and leaves it: the
+/// value 1 is the only one under which the kernel does not start the host's handler of core files, as the host's root.
+fn answering() -> BpfProgram {
+    let unknown = give(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs());
+    let mut program = vec![load(NUMBER), jump(JUMP_IF_AT_LEAST, FIRST_UNKNOWN, 0, 1), unknown.clone()];
     for number in UNKNOWN {
-        let k = u32::try_from(*number).expect("system calls have small numbers");
-        program.push(sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k });
-        program.push(answer(refused));
+        program.extend([jump(JUMP_IF_EQUAL, small(*number), 0, 1), unknown.clone()]);
     }
-    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    let (done, allowed) = (give(libc::SECCOMP_RET_ERRNO), give(libc::SECCOMP_RET_ALLOW));
+    // Each block ends with both answers and begins with a jump over it.
+    let set = [load(argument(0)), jump(JUMP_IF_EQUAL, libc::RLIMIT_CORE, 0, 1), done.clone(), allowed.clone()];
+    let set_or_get = [
+        load(argument(1)),
+        jump(JUMP_IF_EQUAL, libc::RLIMIT_CORE, 0, 5),
+        // Without a new value it only asks.
+        load(argument(2)),
+        jump(JUMP_IF_EQUAL, 0, 0, 2),
+        load(argument(2) + 4),
+        jump(JUMP_IF_EQUAL, 0, 1, 0),
+        done,
+        allowed.clone(),
+    ];
+    program.push(jump(JUMP_IF_EQUAL, small(SETRLIMIT), 0, 4));
+    program.extend(set);
+    program.push(jump(JUMP_IF_EQUAL, small(libc::SYS_prlimit64), 0, 8));
+    program.extend(set_or_get);
+    program.push(allowed);
     program
+}
+
+/// The offset of the call's number in what a filter sees.
+const NUMBER: u32 = 0;
+
+/// The offset of an argument's lower half; both supported machines put it first.
+const fn argument(index: u32) -> u32 {
+    16 + 8 * index
+}
+
+fn small(number: c_long) -> u32 {
+    u32::try_from(number).expect("system calls have small numbers")
+}
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: LOAD_WORD, jt: 0, jf: 0, k: offset }
+}
+
+fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
+fn give(k: u32) -> sock_filter {
+    sock_filter { code: RETURN, jt: 0, jf: 0, k }
 }
 
 const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;

@@ -59,6 +59,9 @@ fn relative(path: &str) -> &str {
 fn workspace(directory: &HostDirectory, ids: &Ids) -> Result<Detached, Failure> {
     let mount = Detached::of_checked(directory).step("open the workspace")?.writable().step("mount the workspace")?;
     let Some(map) = ids.workspace_map() else { return Ok(mount) };
+    if mount.owner().step("mount the workspace")? != (directory.uid, directory.gid) {
+        return Err(failed("mount the workspace", "it was given to another owner meanwhile"));
+    }
     mount.with_ids(map).map_err(|error| Failure {
         kind: FailureKind::IdMapping,
         step: "mount the workspace".to_owned(),

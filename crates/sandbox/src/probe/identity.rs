@@ -28,10 +28,21 @@ pub(super) const ALL: &[Attempt] = &[
     attempt("id-maps", "change the mapping of ids", |_| {
         ["uid_map", "gid_map", "setgroups"].iter().all(|name| fs::write(format!("/proc/self/{name}"), "0 0 1").is_err())
     }),
-    attempt("limits", "raise the limits", |_| {
+    attempt("core-files", "have the host's root handle a core file", |_| {
+        let wanted = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        // It may be said to be done.
+        _ = rustix::process::setrlimit(rustix::process::Resource::Core, wanted);
         let core = rustix::process::getrlimit(rustix::process::Resource::Core);
-        let more = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
-        core.maximum == Some(0) && rustix::process::setrlimit(rustix::process::Resource::Core, more).is_err()
+        (core.current, core.maximum) == (Some(1), Some(1))
+    }),
+    attempt("limits", "raise the limits", |_| {
+        let kinds =
+            [rustix::process::Resource::Nproc, rustix::process::Resource::Nofile, rustix::process::Resource::Fsize];
+        kinds.into_iter().all(|kind| {
+            let most = rustix::process::getrlimit(kind).maximum;
+            let more = rustix::process::Rlimit { current: most, maximum: most.map(|most| most + 1) };
+            most.is_some() && rustix::process::setrlimit(kind, more).is_err()
+        })
     }),
     attempt("control-groups", "change the control groups", |_| {
         !std::path::Path::new("/sys/fs/cgroup").exists()

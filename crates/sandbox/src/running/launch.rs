@@ -179,6 +179,6 @@ impl HostDirectory {
         if !found.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino(), uid: found.uid(), gid: found.gid() })
     }
 }

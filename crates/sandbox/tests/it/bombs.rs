@@ -23,6 +23,10 @@ inside! {
         a_memory_bomb_is_named
         open_files_are_limited
     }
+    without_groups {
+        a_fork_bomb_stays_inside
+        one_process_cannot_take_all_memory
+    }
 }
 
 fn all_processes() -> usize {
@@ -116,6 +120,14 @@ async fn one_endless_file_is_cut_off() -> Outcome {
 
 async fn open_files_are_limited() -> Outcome {
     let it = Place::new().await?;
-    assert_eq!(it.good("ulimit -Hn; ulimit -c").await?, "16384\n0\n");
+    assert_eq!(it.good("ulimit -Hn; ulimit -c 0; sh -c 'exit 0'").await?, "16384\n");
+    Ok(())
+}
+
+async fn one_process_cannot_take_all_memory() -> Outcome {
+    let it = Place::with(SandboxConfig { memory_mb: 64, ..SandboxConfig::default() }).await?;
+    assert_eq!(it.sandbox.quota_kind(), QuotaKind::RlimitsOnly);
+    let (exit, text) = it.sh("head -c 200M /dev/zero | tail -c 200M > /dev/null; exit ${PIPESTATUS[1]}").await?;
+    assert_ne!(exit.status, ExitStatus::Code(0), "{text}");
     Ok(())
 }

@@ -21,6 +21,7 @@ inside! {
         jobs_run_on_between_commands
         files_belong_to_the_owner_of_the_workspace
         commands_run_side_by_side
+        a_command_costs_little
     }
     as_somebody {
         a_command_writes_only_the_workspace
@@ -32,6 +33,9 @@ inside! {
         what_a_command_left_running_goes_on
         only_fitting_grants_are_taken
         the_proxys_socket_is_the_only_door
+    }
+    without_groups {
+        a_timeout_kills_what_can_be_found
     }
 }
 
@@ -117,7 +121,8 @@ async fn endings_are_told_apart() -> Outcome {
     };
     let ((exit, _), ()) =
         tokio::try_join!(async { it.run(Command::new(stubborn, Duration::from_secs(60)), &cancel).await }, async {
-            Ok(stop.await)
+            stop.await;
+            Ok(())
         })?;
     assert_eq!(exit.status, ExitStatus::Cancelled);
     assert!(exit.elapsed < Duration::from_secs(2), "{exit:?}");
@@ -233,6 +238,19 @@ async fn files_belong_to_the_owner_of_the_workspace() -> Outcome {
     Ok(())
 }
 
+async fn a_command_costs_little() -> Outcome {
+    let it = Place::new().await?;
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let (exit, _) = it.sh("true").await?;
+        times.push(exit.elapsed);
+    }
+    times.sort_unstable();
+    eprintln!("command: {times:?}");
+    assert!(times.first().is_some_and(|least| *least < Duration::from_millis(100)), "{times:?}");
+    Ok(())
+}
+
 async fn commands_run_side_by_side() -> Outcome {
     let it = Place::new().await?;
     let begun = std::time::Instant::now();
@@ -242,5 +260,16 @@ async fn commands_run_side_by_side() -> Outcome {
     let mut pids = vec![all.0.1, all.1.1, all.2.1, all.3.1];
     pids.dedup();
     assert_eq!(pids.len(), 4);
+    Ok(())
+}
+
+async fn a_timeout_kills_what_can_be_found() -> Outcome {
+    let it = Place::new().await?;
+    let stubborn =
+        Command::new("trap '' TERM HUP INT; setsid sh -c 'sleep 4714 & wait' & sleep 4714", Duration::from_millis(300));
+    let (exit, _) = it.run(stubborn, &CancellationToken::new()).await?;
+    assert_eq!(exit.status, ExitStatus::TimedOut);
+    assert!(exit.elapsed < Duration::from_secs(2), "{exit:?}");
+    assert!(soon(|| crate::support::processes_with("4714") == 0).await);
     Ok(())
 }

@@ -13,6 +13,7 @@ inside! {
     as_root {
         all_are_held
         all_are_held_in_the_strict_profile
+        mounts_within_mounts_are_bound_as_well
     }
     as_somebody {
         all_are_held
@@ -107,5 +108,29 @@ async fn the_list_notices_a_missing_sandbox() -> Outcome {
     let missed: Vec<&&str> = expected.iter().filter(|id| !noticed.contains(**id)).collect();
     // A kernel may lack what some rows need.
     assert!(missed.len() <= 3, "not noticed: {missed:?}; noticed: {noticed:?}");
+    Ok(())
+}
+
+/// What is mounted below a directory comes along, and is under the same rules.
+async fn mounts_within_mounts_are_bound_as_well() -> Outcome {
+    let outer = tempfile::tempdir()?;
+    let (tools, workspace) = (outer.path().join("tools"), outer.path().join("workspace"));
+    for path in [tools.join("inner"), workspace.join("inner")] {
+        fs::create_dir_all(&path)?;
+        let mounted = Host::new("mount").args(["-t", "tmpfs", "-o", "mode=0777", "none"]).arg(&path).status()?;
+        assert!(mounted.success());
+        fs::copy("/usr/bin/id", path.join("id"))?;
+        Host::new("chmod").arg("4755").arg(path.join("id")).status()?;
+        Host::new("mknod").arg("-m").arg("0666").arg(path.join("zero")).args(["c", "1", "5"]).status()?;
+    }
+    Host::new("chmod").arg("0755").arg(outer.path()).status()?;
+    let config = SandboxConfig { read_only: vec![tools.clone()], ..SandboxConfig::default() };
+    let it = crate::support::Place::at(outer, &workspace, config).await?;
+    let script = format!(
+        "for d in {}/inner inner; do $d/id -u; head -c 1 $d/zero >/dev/null || echo no device; echo x > $d/new || echo no; done",
+        tools.display()
+    );
+    let text = it.good(&format!("exec 2>/dev/null; {script}")).await?;
+    assert_eq!(text, "1000\nno device\nno\n1000\nno device\n");
     Ok(())
 }

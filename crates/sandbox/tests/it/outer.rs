@@ -13,6 +13,8 @@ use std::{
 pub enum As {
     Root,
     Ordinary,
+    /// An ordinary user to whom no control groups were handed over.
+    Bare,
 }
 
 /// Set in the environment of the inner run.
@@ -41,8 +43,9 @@ macro_rules! inside {
 mod accounts {
     pub const as_root: super::As = super::As::Root;
     pub const as_somebody: super::As = super::As::Ordinary;
+    pub const without_groups: super::As = super::As::Bare;
 }
-pub use accounts::{as_root, as_somebody};
+pub use accounts::{as_root, as_somebody, without_groups};
 
 /// Runs `test` inside; the outer call starts this program again with only the test `name`.
 pub fn run(account: As, name: &str, test: impl FnOnce() -> crate::support::Outcome) -> crate::support::Outcome {
@@ -56,7 +59,7 @@ pub fn run(account: As, name: &str, test: impl FnOnce() -> crate::support::Outco
     }
     // Names as the test program itself uses them have no crate in front.
     let name = name.split_once("::").map_or(name, |(_, rest)| rest);
-    let groups = if is_root { Groups::delegate() } else { Groups::default() };
+    let groups = if is_root && account != As::Bare { Groups::delegate() } else { Groups::default() };
     let mut command = wrapped(account, is_root, &groups);
     command.arg(std::env::current_exe()?).args(["--exact", name, "--nocapture", "--test-threads=1"]).env(MARK, "1");
     let status = command.status()?;
@@ -74,7 +77,7 @@ fn wrapped(account: As, is_root: bool, groups: &Groups) -> Command {
     let mut command = Command::new("sh");
     let enter = r#"for list in $LISTS; do echo $$ > $list/cgroup.procs; done; exec "$@""#;
     command.args(["-c", enter, "sh", "unshare"]).args(unshare).env("LISTS", groups.lists());
-    if account == As::Ordinary {
+    if account != As::Root {
         command.args(["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
     }
     command
