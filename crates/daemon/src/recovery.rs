@@ -15,7 +15,7 @@ use crate::{core::Core, deliver, present, sessions};
 pub(crate) async fn resume(core: &Arc<Core>) -> Result<(), StoreError> {
     for turn in core.store.unfinished_turns()? {
         tracing::info!(turn = %turn.id, "a turn that was interrupted goes on");
-        sessions::resume(core, turn.session, turn.id).await;
+        sessions::resume(core, turn.session).await;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! agent's part.
 
 mod control;
+mod stopped;
 mod supervisor;
 mod worker;
 
@@ -13,7 +14,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
-use types::{SessionId, TurnId, WhenBusy};
+use types::{InboxId, SessionId, TurnId, WhenBusy};
 
 use crate::core::Core;
 
@@ -32,9 +33,18 @@ pub(crate) enum Order {
     /// A message waits that takes the place of the running turn.
     Interrupt(SessionId),
     /// A turn that a restart interrupted goes on.
-    Resume(SessionId, TurnId),
-    /// Stop one session's turn, or all; answers how many ran.
-    Stop(Option<SessionId>, oneshot::Sender<usize>),
+    Resume(SessionId),
+    /// Stop one session's turn, or all.
+    Stop(Option<SessionId>, oneshot::Sender<Halted>),
+}
+
+/// What the supervisor did at a STOP.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halted {
+    /// How many turns were running.
+    turns: usize,
+    /// The last message that had come by then.
+    last: InboxId,
 }
 
 /// What STOP did.
@@ -100,23 +110,31 @@ pub(crate) async fn wake(core: &Core, session: SessionId, when_busy: WhenBusy) {
 }
 
 /// Lets an interrupted turn go on.
-pub(crate) async fn resume(core: &Core, session: SessionId, turn: TurnId) {
-    core.sessions.order(Order::Resume(session, turn)).await;
+pub(crate) async fn resume(core: &Core, session: SessionId) {
+    core.sessions.order(Order::Resume(session)).await;
 }
 
-/// STOP: cancels the turns and kills every process of their sandboxes. Messages that wait are not begun either.
+/// STOP: cancels the turns and kills every process of their sandboxes. Messages that wait are not begun either. When
+/// this returns, no restart undoes it.
 pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stopped {
     let (answer, turns) = oneshot::channel();
     core.sessions.order(Order::Stop(session, answer)).await;
-    let turns = turns.await.unwrap_or(0);
+    let halted = turns.await.unwrap_or(Halted { turns: 0, last: InboxId(0) });
     let kill = async {
         match session {
             Some(session) => core.pool.stop_session(session).await,
             None => core.pool.stop_all().await,
         }
     };
-    if tokio::time::timeout(STOP_PATIENCE, kill).await.is_err() {
+    let (killed, remembered) = tokio::join!(
+        tokio::time::timeout(STOP_PATIENCE, kill),
+        tokio::time::timeout(STOP_PATIENCE, stopped::remember(core, session, halted.last)),
+    );
+    if killed.is_err() {
         tracing::error!("the sandboxes did not die within two seconds of STOP");
     }
-    Stopped { turns }
+    if !matches!(remembered, Ok(Ok(()))) {
+        tracing::error!("STOP is in force, but could not be stored: a restart in this moment would undo it");
+    }
+    Stopped { turns: halted.turns }
 }

@@ -8,9 +8,9 @@ use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
 };
-use types::{SessionId, TurnId};
+use types::{InboxId, SessionId, TurnId};
 
-use super::{Order, control::Control, worker};
+use super::{Halted, Order, control::Control, worker};
 use crate::core::Core;
 
 /// Turns that may run at the same time; more wait.
@@ -52,7 +52,7 @@ impl Supervisor {
     fn take(&mut self, order: Order) {
         match order {
             Order::Wake(session) => self.start(session, worker::Task::Messages),
-            Order::Resume(session, turn) => self.start(session, worker::Task::Resume(turn)),
+            Order::Resume(session) => self.start(session, worker::Task::Messages),
             Order::Interrupt(session) => {
                 if let Some(slot) = self.slots.get(&session) {
                     slot.control.interrupt();
@@ -60,10 +60,14 @@ impl Supervisor {
                 self.start(session, worker::Task::Messages);
             }
             Order::Stop(session, answer) => {
+                let last = self.core.store.last_inbox().unwrap_or_else(|error| {
+                    tracing::error!(%error, "the inbox cannot be read; STOP ends what runs, but not what waits");
+                    InboxId(0)
+                });
                 let slots = self.slots.iter().filter(|(id, _)| session.is_none_or(|session| session == **id));
-                let stopped = slots.filter(|(_, slot)| slot.control.stop()).count();
+                let turns = slots.filter(|(_, slot)| slot.control.stop(last)).count();
                 // Whoever asked may have gone; the turns are stopped all the same.
-                let _ = answer.send(stopped);
+                let _ = answer.send(Halted { turns, last });
             }
         }
     }

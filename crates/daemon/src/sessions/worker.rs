@@ -19,11 +19,10 @@ const MAX_BATCH: usize = 32;
 const RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRIES: u32 = 720;
 
-/// With what a worker begins. It goes on with the messages that wait.
+/// With what a worker begins. It goes on with the open turn, if there is one, and with the messages that wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Task {
     Messages,
-    Resume(TurnId),
     /// The code of this turn panicked.
     Panicked(TurnId),
 }
@@ -43,8 +42,8 @@ pub(super) async fn work(
         let Err(error) = worker.run(task).await else { return };
         tracing::error!(%session, %error, "the session stands still; trying again");
         tokio::time::sleep(RETRY).await;
-        // What was done is durable, so it goes on from there: with the open turn, or with the messages that wait.
-        task = worker.open_turn().map_or(Task::Messages, Task::Resume);
+        // What was done is durable, so it goes on from there.
+        task = Task::Messages;
     }
     tracing::error!(%session, "the session is given up until the next message or the next start");
 }
@@ -59,20 +58,22 @@ impl Worker {
     async fn run(&self, task: Task) -> Result<(), StoreError> {
         match task {
             Task::Messages => {}
-            Task::Resume(turn) => {
-                let events = self.core.store.subscribe();
-                self.turn(&self.core.live(), turn, events).await?;
-            }
             Task::Panicked(turn) => self.panicked(turn).await?,
         }
+        self.take_up().await?;
         loop {
             let waiting = self.core.store.waiting_inbox(self.session)?;
-            let batch = next_batch(waiting);
-            let Some(first) = batch.first() else { return Ok(()) };
-            if self.control.take_stopped() {
-                self.put_aside(&batch).await?;
+            if let Some(last) = self.control.take_stopped()
+                && waiting.first().is_some_and(|row| row.id <= last)
+            {
+                let aside = next_batch(waiting.into_iter().filter(|row| row.id <= last).collect());
+                // There may be more of them than one batch.
+                self.control.stop(last);
+                self.put_aside(&aside).await?;
                 continue;
             }
+            let batch = next_batch(waiting);
+            let Some(first) = batch.first() else { return Ok(()) };
             let events = self.core.store.subscribe();
             let live = self.core.live();
             if let Some(refusal) = self.unattended_refusal(first).await {
@@ -96,9 +97,35 @@ impl Worker {
         }
     }
 
+    /// Takes up what an earlier worker left: a turn that has not ended, an answer that could not be handed to the
+    /// outbox. A STOP that was said before reaches both the turn and the messages that wait.
+    async fn take_up(&self) -> Result<(), StoreError> {
+        let reach = super::stopped::reach(&self.core.store, self.session)?;
+        let open = self.core.store.unfinished_turns()?;
+        for turn in open.into_iter().filter(|turn| turn.session == self.session) {
+            if turn.inbox.first().is_some_and(|first| *first <= reach) {
+                self.control.stop(reach);
+            }
+            let events = self.core.store.subscribe();
+            self.turn(&self.core.live(), turn.id, events).await?;
+        }
+        for turn in self.core.store.undelivered_turns()? {
+            if turn.session == self.session {
+                deliver::turn(&self.core, turn.id).await?;
+            }
+        }
+        self.control.stop(reach);
+        Ok(())
+    }
+
     /// Runs a turn that has begun, shows its progress and sees to its answer.
     async fn turn(&self, live: &Live, turn: TurnId, events: broadcast::Receiver<Envelope>) -> Result<(), StoreError> {
         let cancel = self.control.begin();
+        let waiting = self.core.store.waiting_inbox(self.session)?;
+        if waiting.iter().any(|row| row.when_busy == WhenBusy::Interrupt) {
+            // It came while the turn began, or before a restart.
+            cancel.cancel();
+        }
         self.core.sessions.set_running(self.session, Some(turn));
         present::watch(&self.core, turn, events);
         agent::run_turn(&live.deps, turn, cancel).await;
@@ -110,12 +137,6 @@ impl Worker {
             return Err(StoreError::Conflict(format!("turn {turn} could not be ended")));
         }
         deliver::turn(&self.core, turn).await
-    }
-
-    /// The turn of this session that has begun and not ended.
-    fn open_turn(&self) -> Option<TurnId> {
-        let open = self.core.store.unfinished_turns().ok()?;
-        open.into_iter().find(|turn| turn.session == self.session).map(|turn| turn.id)
     }
 
     /// STOP was said while these waited: they are kept, answered and not begun.

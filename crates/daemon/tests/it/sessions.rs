@@ -1,11 +1,15 @@
 //! One turn at a time, and how a running one is changed.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use crate::scene::{FakeModel, Scene};
+use daemon::SystemClock;
+use store::{NewInbox, NewTurn, Store};
+use types::{Origin, TurnEnd, WhenBusy};
+
+use crate::scene::{FakeModel, OWNER, Scene};
 
 async fn hanging() -> Scene {
     let model = FakeModel::echo();
@@ -73,5 +77,69 @@ async fn a_guest_has_a_session_of_their_own() {
     let guest = sessions.iter().find(|session| session.key.as_deref() == Some("fake/home:7")).unwrap();
     assert_eq!(guest.label, types::Label::UNKNOWN);
     assert!(!guest.current);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_said_after_a_stop_is_begun() {
+    let scene = hanging().await;
+    scene.channel.say("2", "/stop").await;
+    // The model does not listen, so the turn takes a while to end.
+    scene.model.hangs.store(false, Ordering::SeqCst);
+    scene.channel.say("3", "/queue do this instead").await;
+    scene.channel.wait_for("Stopped.").await;
+    scene.channel.wait_for("do this instead").await;
+    assert!(!scene.channel.texts().iter().any(|text| text.contains("before I began")), "{:?}", scene.channel.texts());
+    scene.daemon.stop().await;
+}
+
+/// A turn in the main session that answers a message of the owner, as a worker that could not go on leaves it.
+async fn left_behind(scene: &Scene, text: &'static str, end: Option<TurnEnd>) {
+    let store = Store::open(scene.home.path(), Arc::new(SystemClock::new())).unwrap();
+    let session = store.session_by_key("main").unwrap().unwrap().id;
+    let (channel, reply_to) = (types::ChannelId::new("fake", "home"), Some(OWNER.to_owned()));
+    let leave = move |tx: &mut store::Tx<'_>| {
+        let inbox = tx.receive(NewInbox {
+            channel: channel.clone(),
+            remote_id: "left".to_owned(),
+            session,
+            text: text.to_owned(),
+            reply_to: reply_to.clone(),
+            when_busy: WhenBusy::Steer,
+            origin: Origin::Owner,
+        })?;
+        let turn = tx.begin_turn(NewTurn {
+            session,
+            origin: Origin::Owner,
+            model: "fake".to_owned(),
+            inbox: vec![inbox.id],
+            reply_channel: channel,
+            reply_to,
+        })?;
+        match end {
+            Some(end) => tx.finish_turn(turn, end, text.to_owned()).map(|_| ()),
+            None => Ok(()),
+        }
+    };
+    store.transact(leave).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_could_not_be_handed_over_is_handed_over_with_the_next_message() {
+    let scene = Scene::start().await;
+    left_behind(&scene, "the answer that stayed behind", Some(TurnEnd::Done)).await;
+    scene.channel.say("1", "hello").await;
+    scene.channel.wait_for("the answer that stayed behind").await;
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_turn_that_was_given_up_goes_on_before_another_begins() {
+    let scene = Scene::start().await;
+    left_behind(&scene, "left", None).await;
+    scene.channel.say("1", "/queue hello").await;
+    scene.channel.wait_for("hello").await;
+    assert_eq!(scene.model.asked().len(), 2, "{:?}", scene.model.asked());
     scene.daemon.stop().await;
 }

@@ -11,6 +11,12 @@ impl Store {
         self.read(|connection| waiting_inbox(connection, session))
     }
 
+    /// The number of the message that came last, of any session; 0 when there is none. Later ones have greater numbers.
+    pub fn last_inbox(&self) -> Result<InboxId, StoreError> {
+        let last = self.read(|connection| codec::value(connection, "SELECT max(id) FROM inbox", []))?;
+        Ok(InboxId(last.flatten().unwrap_or(0)))
+    }
+
     /// The sessions that have such messages.
     pub fn sessions_with_waiting_inbox(&self) -> Result<Vec<SessionId>, StoreError> {
         let sql = "SELECT DISTINCT session FROM inbox WHERE turn IS NULL AND session IS NOT NULL ORDER BY session";
