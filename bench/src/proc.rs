@@ -52,8 +52,11 @@ impl Daemon {
         std::fs::create_dir_all(&home)?;
         std::fs::create_dir_all(&workspace)?;
         std::fs::write(home.join("config.toml"), config(model, &workspace))?;
-        let mut secret =
-            program.command(&home, &["secret", "set", "lab-key"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut secret = program
+            .command(&home, &["secret", "set", "lab-key"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
         secret.stdin.take().context("no standard input")?.write_all(b"lab-key-0123456789abcdef\n")?;
         ensure!(secret.wait()?.success(), "the secret could not be set");
         let start = Instant::now();

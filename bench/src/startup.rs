@@ -1,9 +1,6 @@
 //! What a person feels before the first message: size, `--version`, readiness, the first sandbox.
 
-use std::{
-    process::Stdio,
-    time::Instant,
-};
+use std::{process::Stdio, time::Instant};
 
 use anyhow::{Result, ensure};
 

@@ -29,7 +29,13 @@ pub fn prompt(program: &Program, report: &mut Report) -> Result<()> {
         let requests = model.requests();
         ensure!(requests.len() == 1, "expected one request, saw {}", requests.len());
         let characters = requests[0].body.to_string().chars().count();
-        report.aimed("prompt for `hi`", characters as f64 / 4.0, "tokens", 2500.0, "characters of the whole request / 4");
+        report.aimed(
+            "prompt for `hi`",
+            characters as f64 / 4.0,
+            "tokens",
+            2500.0,
+            "characters of the whole request / 4",
+        );
         Ok(())
     })
 }
@@ -110,7 +116,13 @@ pub fn concurrent(program: &Program, report: &mut Report) -> Result<()> {
         }
         // The first round opens the connections.
         let mut samples: Vec<f64> = rounds.iter().skip(1).map(Duration::as_secs_f64).map(|s| s * 1e3).collect();
-        report.aimed("50 turns in 50 sessions at once", percentile(&mut samples, 0.5), "ms", 100.0, "median of 5 rounds");
+        report.aimed(
+            "50 turns in 50 sessions at once",
+            percentile(&mut samples, 0.5),
+            "ms",
+            100.0,
+            "median of 5 rounds",
+        );
         Ok(())
     })
 }

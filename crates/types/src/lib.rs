@@ -19,9 +19,7 @@ pub use ids::{
     WorkspaceName,
 };
 pub use label::{Confidentiality, Integrity, Label};
-pub use model::{
-    ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason,
-};
+pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
 pub use money::{MicroUsd, Prices, Usage};
 pub use time::{Clock, Timestamp};
 pub use tool::{

@@ -127,9 +127,19 @@ impl ProviderErrorKind {
     /// Whether the same request may succeed a little later.
     pub fn is_transient(self) -> bool {
         match self {
-            Self::RateLimited | Self::Overloaded | Self::Server | Self::Timeout | Self::Network | Self::Truncated
+            Self::RateLimited
+            | Self::Overloaded
+            | Self::Server
+            | Self::Timeout
+            | Self::Network
+            | Self::Truncated
             | Self::Malformed => true,
-            Self::Auth | Self::Quota | Self::ContextOverflow | Self::TooLarge | Self::BadRequest | Self::NotFound
+            Self::Auth
+            | Self::Quota
+            | Self::ContextOverflow
+            | Self::TooLarge
+            | Self::BadRequest
+            | Self::NotFound
             | Self::Cancelled => false,
         }
     }
