@@ -3,6 +3,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::print_stderr,
     missing_docs,
     reason = "a test harness starts processes, and a failed set-up must stop the test"
 )]
