@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use store::{Author, MessageKind, NewCall, NewMessage, StoreError, Tx};
 use types::{
-    Block, Event, Label, Message, ModelReply, ProviderError, ProviderErrorKind, Role, SessionId, StopReason, ToolCall,
-    TurnEnd, TurnId, Usage,
+    Block, Event, Label, Message, MicroUsd, ModelReply, ProviderError, ProviderErrorKind, Role, SessionId, StopReason,
+    ToolCall, TurnEnd, TurnId, Usage,
 };
 
 use crate::{
-    ask::Asked,
+    ask::{Asked, Bill},
     cap::cap,
     estimate::block_bytes,
     mask, outcome,
@@ -49,6 +49,7 @@ enum Kind {
 struct Stored {
     step: u32,
     usage: Usage,
+    cost: Option<MicroUsd>,
     reply: ModelReply,
     label: Label,
     progress: Progress,
@@ -60,9 +61,10 @@ struct Stored {
 
 /// Stores what came of a model call and says how the turn goes on.
 pub(crate) async fn store(run: &Run<'_>, state: &State, open: OpenStep, asked: Asked) -> Result<Flow, StoreError> {
+    let bill = asked.bill(run.deps.settings.prices.as_ref(), open);
     match asked.outcome {
-        Ok(reply) => answered(run, state, open, reply, asked.wasted).await,
-        Err(error) => failed(run, state, open, error, asked.wasted, asked.said).await,
+        Ok(reply) => answered(run, state, open, reply, bill).await,
+        Err(error) => failed(run, state, open, error, bill, asked.said).await,
     }
 }
 
@@ -71,11 +73,10 @@ async fn answered(
     state: &State,
     open: OpenStep,
     reply: ModelReply,
-    wasted: Usage,
+    (usage, cost): Bill,
 ) -> Result<Flow, StoreError> {
     let mut progress = Progress { open: None, compacted: false, ..state.progress.clone() };
     progress.calibration.learn(open.bytes, reply.usage.context());
-    let usage = reply.usage.plus(wasted);
     let reply = bounded(reply);
     let kind = kind(&reply);
     let mut reply = ModelReply { blocks: kept(kind, mask::blocks(&run.redactor(), reply.blocks)), ..reply };
@@ -100,7 +101,7 @@ async fn answered(
     progress.continued += u32::from(matches!(kind, Kind::Cut | Kind::Full));
     progress.paused += u32::from(kind == Kind::Paused);
     progress.empty += u32::from(kind == Kind::Empty);
-    let stored = Stored { step: open.step, usage, reply, label: run.label()?, progress, note, end: end.clone() };
+    let stored = Stored { step: open.step, usage, cost, reply, label: run.label()?, progress, note, end: end.clone() };
     write(run, stored).await?;
     Ok(end.map_or(flow, |(end, _)| Flow::Ended(end)))
 }
@@ -172,9 +173,8 @@ fn final_text(run: &Run<'_>, state: &State, reply: &ModelReply) -> String {
 
 async fn write(run: &Run<'_>, stored: Stored) -> Result<(), StoreError> {
     let (session, turn) = (run.session, run.turn.id);
-    let cost = run.deps.settings.prices.map(|prices| prices.cost(&stored.usage));
     run.commit(move |tx: &mut Tx<'_>| {
-        let Stored { step, usage, reply, label, progress, note, end } = stored;
+        let Stored { step, usage, cost, reply, label, progress, note, end } = stored;
         tx.settle(turn, step, usage, cost)?;
         let message = Message { role: Role::Assistant, blocks: reply.blocks };
         let calls: Vec<ToolCall> = message.tool_uses().collect();
@@ -225,7 +225,7 @@ async fn failed(
     state: &State,
     open: OpenStep,
     error: ProviderError,
-    wasted: Usage,
+    (usage, cost): Bill,
     said: String,
 ) -> Result<Flow, StoreError> {
     let too_long = matches!(error.kind, ProviderErrorKind::ContextOverflow | ProviderErrorKind::TooLarge);
@@ -238,15 +238,9 @@ async fn failed(
         progress.compacted = false;
     }
     let (session, turn) = (run.session, run.turn.id);
-    let cost = run.deps.settings.prices.map(|prices| prices.cost(&wasted));
-    let may_be_billed = may_be_billed(error.kind);
     let label = run.label()?;
     run.commit(move |tx: &mut Tx<'_>| {
-        if may_be_billed {
-            tx.settle_unknown(turn, open.step)?;
-        } else {
-            tx.settle(turn, open.step, wasted, cost)?;
-        }
+        tx.settle(turn, open.step, usage, cost)?;
         if stopped && !said.trim().is_empty() {
             // What was said was seen; the model should know it said so.
             tx.append_message(NewMessage {
@@ -263,24 +257,4 @@ async fn failed(
         return Ok(Flow::Again);
     }
     Ok(Flow::Close(TurnEnd::Failed { error: outcome::provider_failed(&run.redactor(), &error) }))
-}
-
-/// Whether the vendor may count an answer that never reached us whole. Then the reservation stays spent.
-pub(crate) fn may_be_billed(kind: ProviderErrorKind) -> bool {
-    match kind {
-        ProviderErrorKind::Timeout
-        | ProviderErrorKind::Truncated
-        | ProviderErrorKind::Malformed
-        | ProviderErrorKind::Cancelled => true,
-        ProviderErrorKind::RateLimited
-        | ProviderErrorKind::Overloaded
-        | ProviderErrorKind::Server
-        | ProviderErrorKind::Network
-        | ProviderErrorKind::Auth
-        | ProviderErrorKind::Quota
-        | ProviderErrorKind::ContextOverflow
-        | ProviderErrorKind::TooLarge
-        | ProviderErrorKind::BadRequest
-        | ProviderErrorKind::NotFound => false,
-    }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use types::{Event, ModelEvent, ModelReply, ModelRequest, ProviderError, ProviderErrorKind, Usage};
+use types::{Event, MicroUsd, ModelEvent, ModelReply, ModelRequest, Prices, ProviderError, ProviderErrorKind, Usage};
 
-use crate::{mask::Pieces, run::Run};
+use crate::{mask::Pieces, run::Run, step::OpenStep};
 
 /// How long a provider has to end its stream after a stop.
 const STOP_GRACE: Duration = Duration::from_millis(1_000);
@@ -23,6 +23,8 @@ pub(crate) struct Asked {
     pub outcome: Result<ModelReply, ProviderError>,
     /// What failed attempts had used; the vendor may bill it.
     pub wasted: Usage,
+    /// How many attempts failed without telling what they had used, though the vendor may bill them.
+    pub unknown: u64,
     /// The text that had come when the call ended without an answer.
     pub said: String,
 }
@@ -56,8 +58,45 @@ pub(crate) async fn ask(run: &Run<'_>, request: ModelRequest, audience: Audience
             }
         }
     };
-    let (said, wasted) = listener.finish();
-    Asked { outcome, wasted, said }
+    let (said, wasted, mut unknown) = listener.finish();
+    if let Err(error) = &outcome {
+        // What had begun to answer counts, whatever ended it.
+        unknown += u64::from(may_be_billed(error.kind) || !said.is_empty());
+    }
+    Asked { outcome, wasted, unknown, said }
+}
+
+/// What a model call used and what it cost; no cost when the prices are not known.
+pub(crate) type Bill = (Usage, Option<MicroUsd>);
+
+impl Asked {
+    /// What the call used as far as the vendor told, and what it costs: attempts that told nothing count in full.
+    pub(crate) fn bill(&self, prices: Option<&Prices>, open: OpenStep) -> Bill {
+        let answered = self.outcome.as_ref().map_or(Usage::default(), |reply| reply.usage);
+        let usage = answered.plus(self.wasted);
+        let unknown = MicroUsd(open.reserved.0.saturating_mul(self.unknown));
+        (usage, prices.map(|prices| prices.cost(&usage).plus(unknown)))
+    }
+}
+
+/// Whether the vendor may count an answer that never reached us whole.
+fn may_be_billed(kind: ProviderErrorKind) -> bool {
+    match kind {
+        ProviderErrorKind::Timeout
+        | ProviderErrorKind::Truncated
+        | ProviderErrorKind::Malformed
+        | ProviderErrorKind::Cancelled => true,
+        ProviderErrorKind::RateLimited
+        | ProviderErrorKind::Overloaded
+        | ProviderErrorKind::Server
+        | ProviderErrorKind::Network
+        | ProviderErrorKind::Auth
+        | ProviderErrorKind::Quota
+        | ProviderErrorKind::ContextOverflow
+        | ProviderErrorKind::TooLarge
+        | ProviderErrorKind::BadRequest
+        | ProviderErrorKind::NotFound => false,
+    }
 }
 
 /// Publishes what comes and adds up what was wasted.
@@ -68,12 +107,21 @@ struct Listener<'a> {
     thinking: Pieces,
     said: String,
     wasted: Usage,
+    unknown: u64,
 }
 
 impl<'a> Listener<'a> {
     fn new(run: &'a Run<'a>, audience: Audience) -> Self {
         let pieces = || Pieces::new(run.redactor());
-        Self { run, audience, text: pieces(), thinking: pieces(), said: String::new(), wasted: Usage::default() }
+        Self {
+            run,
+            audience,
+            text: pieces(),
+            thinking: pieces(),
+            said: String::new(),
+            wasted: Usage::default(),
+            unknown: 0,
+        }
     }
 
     fn hear(&mut self, event: ModelEvent) {
@@ -89,6 +137,8 @@ impl<'a> Listener<'a> {
             ModelEvent::ToolUseStarted { .. } => {}
             ModelEvent::Restarted { attempt, wait, error, wasted } => {
                 self.wasted = self.wasted.plus(wasted);
+                let told = wasted != Usage::default();
+                self.unknown += u64::from(!told && (may_be_billed(error.kind) || !self.said.is_empty()));
                 self.text.clear();
                 self.thinking.clear();
                 self.said.clear();
@@ -116,11 +166,11 @@ impl<'a> Listener<'a> {
         }
     }
 
-    fn finish(mut self) -> (String, Usage) {
+    fn finish(mut self) -> (String, Usage, u64) {
         let rest = self.text.finish();
         self.say(rest);
         let rest = self.thinking.finish();
         self.show(Event::ThinkingDelta { text: rest });
-        (self.said, self.wasted)
+        (self.said, self.wasted, self.unknown)
     }
 }

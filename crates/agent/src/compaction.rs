@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use store::{Author, MessageKind, NewMessage, StoreError, StoredMessage, Tx};
-use types::{Block, Event, Message, ModelRequest, ProviderErrorKind, Role, TurnEnd, Usage};
+use types::{Block, Event, Message, ModelRequest, ProviderErrorKind, Role, TurnEnd};
 
 use crate::{
-    answer::may_be_billed,
-    ask::{Asked, Audience, ask},
+    ask::{Asked, Audience, Bill, ask},
     cap::{cap, line},
     constraints, context,
     estimate::{block_bytes, request_bytes},
@@ -153,15 +152,12 @@ async fn store(
     step: OpenStep,
     asked: Asked,
 ) -> Result<Flow, StoreError> {
-    let (usage, unknown, failure) = match &asked.outcome {
-        Ok(reply) => (reply.usage.plus(asked.wasted), false, None),
-        Err(error) => (asked.wasted, may_be_billed(error.kind), Some(error)),
-    };
-    if let Some(error) = failure
+    let bill = asked.bill(run.deps.settings.prices.as_ref(), step);
+    if let Err(error) = &asked.outcome
         && is_hopeless(error.kind)
     {
         let error = outcome::provider_failed(&run.redactor(), error);
-        settle(run, state, step, usage).await?;
+        settle(run, state, step, bill).await?;
         return Ok(Flow::Close(TurnEnd::Failed { error }));
     }
     let summary = match &asked.outcome {
@@ -169,16 +165,8 @@ async fn store(
         Err(_) => None,
     };
     let summary = summary.unwrap_or_else(|| Summary { text: without_model(state, older), constraints: Vec::new() });
-    write(run, state, kept, step, Spending { usage, unknown }, summary).await?;
+    write(run, state, kept, step, bill, summary).await?;
     Ok(Flow::Again)
-}
-
-/// What a model call used.
-#[derive(Clone, Copy)]
-struct Spending {
-    usage: Usage,
-    /// The vendor may have billed more than it told: the reservation stays spent.
-    unknown: bool,
 }
 
 fn reply_text(blocks: &[Block]) -> String {
@@ -205,8 +193,7 @@ fn is_hopeless(kind: ProviderErrorKind) -> bool {
     }
 }
 
-async fn settle(run: &Run<'_>, state: &State, step: OpenStep, usage: Usage) -> Result<(), StoreError> {
-    let cost = run.deps.settings.prices.map(|prices| prices.cost(&usage));
+async fn settle(run: &Run<'_>, state: &State, step: OpenStep, (usage, cost): Bill) -> Result<(), StoreError> {
     let progress = Progress { open: None, ..state.progress.clone() };
     let (session, turn) = (run.session, run.turn.id);
     run.commit(move |tx: &mut Tx<'_>| {
@@ -253,7 +240,7 @@ async fn write(
     state: &State,
     kept: &[StoredMessage],
     step: OpenStep,
-    spending: Spending,
+    (usage, cost): Bill,
     summary: Summary,
 ) -> Result<(), StoreError> {
     let message = NewMessage {
@@ -273,15 +260,10 @@ async fn write(
     let event = compacted(run, state, kept, &message, &summary);
     let room = constraints::MAX_CONSTRAINTS.saturating_sub(state.constraints.len());
     let constraints: Vec<String> = summary.constraints.into_iter().take(room).collect();
-    let cost = run.deps.settings.prices.map(|prices| prices.cost(&spending.usage));
     let progress = Progress { open: None, compacted: true, must_compact: false, ..state.progress.clone() };
     let (session, turn, keep_from) = (run.session, run.turn.id, kept.first().map(|row| row.id));
     run.commit(move |tx: &mut Tx<'_>| {
-        if spending.unknown {
-            tx.settle_unknown(turn, step.step)?;
-        } else {
-            tx.settle(turn, step.step, spending.usage, cost)?;
-        }
+        tx.settle(turn, step.step, usage, cost)?;
         for constraint in constraints {
             tx.add_constraint(session, constraint)?;
         }

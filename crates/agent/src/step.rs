@@ -24,6 +24,8 @@ pub(crate) struct OpenStep {
     pub max_output: u32,
     /// The size of the request in bytes, as it was estimated.
     pub bytes: u64,
+    /// The most that one attempt can cost: what is set aside.
+    pub reserved: MicroUsd,
 }
 
 /// What came of trying to begin a model call.
@@ -87,7 +89,7 @@ impl Opening {
         tx.record(Some(turn.session), Some(turn.id), Event::StepStarted { step })?;
         self.progress.open = Some(step);
         self.progress.save(tx, turn.session)?;
-        Ok(Opened::Ask(OpenStep { step, max_output, bytes: self.bytes }))
+        Ok(Opened::Ask(OpenStep { step, max_output, bytes: self.bytes, reserved: amount }))
     }
 
     /// How long the answer may be and what is reserved for it; or the limit that forbids even a short one.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use policy::budget::Limits;
 use serde_json::json;
-use types::{MicroUsd, Origin, TurnEnd};
+use types::{
+    Block, MicroUsd, ModelEvent, ModelReply, Origin, ProviderError, ProviderErrorKind, StopReason, TurnEnd, Usage,
+};
 
 use crate::{
     model::{Reply, Script, USAGE},
@@ -106,4 +108,47 @@ async fn a_model_without_a_price_does_not_run_unattended_under_a_budget_in_money
     let end = world.run(turn).await;
     assert!(limit(&end).contains("no known price"), "{end:?}");
     assert_eq!(world.say("hello").await, TurnEnd::Done);
+}
+
+#[tokio::test]
+async fn attempts_that_timed_out_count_in_full() {
+    let timed_out = |attempt| ModelEvent::Restarted {
+        attempt,
+        wait: Duration::ZERO,
+        error: ProviderError::new(ProviderErrorKind::Timeout, "no answer"),
+        wasted: Usage::default(),
+    };
+    let reply = ModelReply { blocks: vec![Block::text("Hi.")], stop: StopReason::EndTurn, usage: USAGE };
+    let mut world =
+        World::new(vec![Reply::Events(vec![timed_out(2), timed_out(3), ModelEvent::Finished(reply)])]).await;
+    let turn = world.begin("hello").await;
+    let reserved = world.reserved(turn).0;
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!(world.spent(turn).settled.0, 2 * reserved + USAGE.input + 10 * USAGE.output);
+}
+
+#[tokio::test]
+async fn a_failure_after_the_answer_had_begun_counts_in_full() {
+    let overloaded = ModelEvent::Failed(ProviderError::new(ProviderErrorKind::Overloaded, "busy"));
+    let begun = ModelEvent::TextDelta("I was about to say".to_owned());
+    let mut world = World::new(vec![Reply::Events(vec![begun, overloaded])]).await;
+    let turn = world.begin("hello").await;
+    let reserved = world.reserved(turn);
+    assert!(matches!(world.run(turn).await, TurnEnd::Failed { .. }));
+    assert_eq!(world.spent(turn).settled, reserved);
+}
+
+#[tokio::test]
+async fn a_summary_that_timed_out_counts_in_full() {
+    let mut world = World::new(vec![
+        Reply::Say("One."),
+        Reply::Fail(ProviderErrorKind::ContextOverflow),
+        Reply::Fail(ProviderErrorKind::Timeout),
+    ])
+    .await;
+    world.say("first").await;
+    let turn = world.begin("second").await;
+    assert!(matches!(world.run(turn).await, TurnEnd::Failed { .. }));
+    // 1,000 tokens of output at ten millionths of a dollar each, and some input.
+    assert!(world.spent(turn).settled > MicroUsd(10_000), "{:?}", world.spent(turn));
 }
