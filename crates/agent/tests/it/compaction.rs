@@ -31,9 +31,9 @@ async fn a_long_conversation_is_summarised_and_the_owners_rules_stay() {
         world.say(&format!("message {messages}: {}", "lorem ipsum ".repeat(60))).await;
     }
     let constraints = world.deps.store.constraints(world.session).unwrap();
-    assert_eq!(constraints, ["Never touch the migrations.", "be kind to the parser"]);
+    assert_eq!(constraints, ["Never touch the migrations.", "And be kind to the parser please."]);
     let request = world.last_request();
-    for line in ["They wanted things.", "- Never touch the migrations.", "- be kind to the parser"] {
+    for line in ["They wanted things.", "- Never touch the migrations.", "- And be kind to the parser please."] {
         assert!(request.contains(line), "{line}: {request}");
     }
     assert!(!request.contains("evil.example") && !request.contains("OWNER RULES"), "{request}");
