@@ -8,7 +8,7 @@ use policy::{
     budget::{self, Limits},
 };
 use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
-use types::{Block, Event, Label, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
+use types::{Block, Event, Label, Level, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
 
 use crate::{Deps, constraints, estimate::block_bytes, limits, progress::Progress};
 
@@ -172,9 +172,7 @@ impl Intake {
             Origin::SubAgent | Origin::Program => (Author::System, Label::UNKNOWN),
         };
         if row.origin == Origin::Owner {
-            for sentence in constraints::extract(&text).into_iter().take(self.room) {
-                tx.add_constraint(row.session, sentence)?;
-            }
+            self.keep_constraints(tx, turn, row.session, &text)?;
         }
         let block = Block::Text { text };
         let bytes = block_bytes(&block);
@@ -188,5 +186,32 @@ impl Intake {
             kind: MessageKind::Normal,
         })?;
         Ok(bytes)
+    }
+
+    /// Keeps what the owner forbids or requires. What there is no room for is told: it must not get lost in silence.
+    fn keep_constraints(
+        &self,
+        tx: &mut Tx<'_>,
+        turn: TurnId,
+        session: types::SessionId,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let (mut kept, mut left) = (0, 0);
+        for sentence in constraints::extract(text) {
+            if kept >= self.room {
+                left += 1;
+            } else if tx.add_constraint(session, sentence)? {
+                kept += 1;
+            }
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "This session keeps {} standing instructions and has no room for {left} more of your last message. It hears \
+             them now, but may forget them once the conversation has been shortened; /new begins a fresh session.",
+            constraints::MAX_CONSTRAINTS
+        );
+        tx.record(Some(session), Some(turn), Event::Notice { level: Level::Warning, text }).map(|_| ())
     }
 }

@@ -119,3 +119,21 @@ async fn a_summary_is_paid_from_the_budget() {
     let end = world.say("second").await;
     assert!(matches!(&end, TurnEnd::Limit { limit } if limit.contains("1 steps")), "{end:?}");
 }
+
+#[tokio::test]
+async fn an_instruction_that_there_is_no_room_for_is_told() {
+    let mut world = World::with(Script::brain(|_| Reply::Say("Noted."))).await;
+    let notices = |world: &World| {
+        let is_told = |event: &Event| matches!(event, Event::Notice { text, .. } if text.contains("no room"));
+        world.events().iter().filter(|event| is_told(event)).count()
+    };
+    for message in 0..5 {
+        let text: String = (0..20).map(|number| format!("Never do {message}-{number}. ")).collect();
+        world.say(&text).await;
+    }
+    assert_eq!(notices(&world), 0);
+    world.say("Never push to main.").await;
+    assert_eq!(notices(&world), 1);
+    world.say("Thanks!").await;
+    assert_eq!(notices(&world), 1);
+}
