@@ -40,6 +40,8 @@ const CHUNK: usize = 32 * 1024;
 const SILENCE: Duration = Duration::from_millis(50);
 /// How long what was in the pipe at the end may take to be passed on.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// In place of a time that no clock can count to.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a killed command may take to end.
 const KILLED: Duration = Duration::from_secs(2);
 
@@ -103,9 +105,9 @@ impl Inner {
             return Err(SandboxError::TooManyCommands(super::MAX_COMMANDS));
         };
         let begun = Instant::now();
-        let time = task.timeout;
+        let deadline = begun.checked_add(task.timeout).unwrap_or_else(|| begun + LONGEST);
         let mut running = self.begin(task, output).await?;
-        let result = running.follow(begun + time, cancel).await;
+        let result = running.follow(deadline, cancel).await;
         self.link.forget(running.id);
         let (end, killed) = result?;
         let left_running = running.last_words().await;

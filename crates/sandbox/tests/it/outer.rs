@@ -117,15 +117,20 @@ impl Drop for Groups {
     fn drop(&mut self) {
         for place in &self.0 {
             for _ in 0..100 {
-                let inner = fs::read_dir(place).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-                for entry in inner {
-                    _ = fs::remove_dir(entry.path());
-                }
-                if fs::remove_dir(place).is_ok() {
+                if remove(place) {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
         }
     }
+}
+
+/// Removes a group with all below it, if they are empty.
+fn remove(place: &Path) -> bool {
+    let inner = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
+    for group in inner.filter(|path| path.is_dir()) {
+        remove(&group);
+    }
+    fs::remove_dir(place).is_ok()
 }
