@@ -11,13 +11,18 @@ use std::{
 
 use channels::{ChannelErrorKind, RemoteId};
 use store::{DeliveryBody, OutboxRow, OutboxState, StoreError};
-use tokio::{task::JoinSet, time::Instant};
-use types::{ChannelId, OutboxId, Timestamp};
+use tokio::{
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
+use types::{ChannelId, OutboxId};
 
 use crate::{core::Core, requests};
 
-/// How many rows are looked at in one go.
+/// How many chats are looked at in one go.
 const LOOK: usize = 1_000;
+/// How long to wait before the outbox is read again after that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// After so many attempts (about three days) a message is given up.
@@ -51,27 +56,36 @@ struct Tried {
 
 struct Pump {
     core: Arc<Core>,
-    sends: JoinSet<(Target, OutboxId, Outcome)>,
-    busy: HashSet<Target>,
+    sends: JoinSet<Outcome>,
+    /// What is being sent, by the task that sends it.
+    busy: HashMap<task::Id, (Target, OutboxId)>,
     waiting: HashMap<Target, Instant>,
-    /// Rows that this process has tried. One that is in `Sending` and not in here is from before a restart.
+    /// Rows that this process has tried.
     tried: HashMap<OutboxId, Tried>,
+    /// The outbox could not be read; then it is read again.
+    unread: Option<Instant>,
 }
 
 /// Sends until the daemon has flushed.
 pub(crate) async fn pump(core: Arc<Core>) {
     let flushing = core.phases.flushing.clone();
     let mut wake = core.store.outbox_wake();
-    let mut pump =
-        Pump { core, sends: JoinSet::new(), busy: HashSet::new(), waiting: HashMap::new(), tried: HashMap::new() };
+    let mut pump = Pump {
+        core,
+        sends: JoinSet::new(),
+        busy: HashMap::new(),
+        waiting: HashMap::new(),
+        tried: HashMap::new(),
+        unread: None,
+    };
     loop {
         wake.mark_unchanged();
         pump.begin_due();
-        let next = pump.waiting.values().min().copied();
+        let next = pump.waiting.values().copied().chain(pump.unread).min();
         tokio::select! {
             () = flushing.cancelled() => break,
             changed = wake.changed() => if changed.is_err() { break },
-            Some(sent) = pump.sends.join_next() => pump.ended(sent),
+            Some(sent) = pump.sends.join_next_with_id() => pump.ended(sent),
             () = sleep_until(next) => pump.release(),
         }
     }
@@ -88,45 +102,46 @@ async fn sleep_until(at: Option<Instant>) {
 impl Pump {
     /// Starts one send for every chat that is neither busy nor waiting: the oldest row of each.
     fn begin_due(&mut self) {
-        // All unsent rows are asked for, whatever time their next attempt was set to: the waiting times are kept here,
-        // by chat, so that a later message does not overtake an earlier one.
-        let rows = match self.core.store.due_outbox(Timestamp(i64::MAX), LOOK) {
+        // They are asked for whatever time their next attempt was set to: the waiting times are kept here, by chat, so
+        // that a later message does not overtake an earlier one.
+        self.unread = None;
+        let rows = match self.core.store.first_of_each_chat(LOOK) {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::error!(%error, "the outbox cannot be read");
+                tracing::error!(%error, "the outbox cannot be read; trying again");
+                self.unread = Some(Instant::now() + LOOK_AGAIN);
                 return;
             }
         };
+        let busy: HashSet<Target> = self.busy.values().map(|(target, _)| target.clone()).collect();
         for row in rows {
             let target = (row.channel.clone(), row.target.clone());
-            if self.busy.contains(&target) || self.waiting.contains_key(&target) {
+            if busy.contains(&target) || self.waiting.contains_key(&target) {
                 continue;
             }
-            let from_before = matches!(row.state, OutboxState::Sending) && !self.tried.contains_key(&row.id);
-            let tried = self.tried.entry(row.id).or_insert(Tried { times: 0, doubtful: from_before });
+            let id = row.id;
+            let tried = self.tried.entry(id).or_default();
             tried.times = tried.times.saturating_add(1);
+            // An attempt before this one, perhaps before a restart, has no outcome on record.
+            tried.doubtful |= row.state == OutboxState::Sending;
             let tried = *tried;
-            self.busy.insert(target.clone());
             let core = self.core.clone();
-            self.sends.spawn(async move {
-                let id = row.id;
-                let outcome = attempt(&core, row, tried).await.unwrap_or_else(|error| {
+            let send = self.sends.spawn(async move {
+                attempt(&core, row, tried).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "the outbox cannot be written");
                     Outcome::Later { wait: Duration::from_secs(5), doubtful: tried.doubtful }
-                });
-                (target, id, outcome)
+                })
             });
+            self.busy.insert(send.id(), (target, id));
         }
     }
 
-    fn ended(&mut self, sent: Result<(Target, OutboxId, Outcome), tokio::task::JoinError>) {
-        let Ok((target, id, outcome)) = sent else {
-            // Which chat it was is not known; all are free again rather than one blocked for ever.
-            tracing::error!("the code that sends a message panicked");
-            self.busy.clear();
-            return;
-        };
-        self.busy.remove(&target);
+    fn ended(&mut self, sent: Result<(task::Id, Outcome), JoinError>) {
+        let (task, outcome) = sent.unwrap_or_else(|error| {
+            tracing::error!("the code that sends a message panicked; it is tried again later");
+            (error.id(), Outcome::Later { wait: MAX_WAIT, doubtful: true })
+        });
+        let Some((target, id)) = self.busy.remove(&task) else { return };
         match outcome {
             Outcome::Settled => {
                 self.tried.remove(&id);
@@ -151,7 +166,7 @@ impl Pump {
         loop {
             self.begin_due();
             tokio::select! {
-                sent = self.sends.join_next() => match sent {
+                sent = self.sends.join_next_with_id() => match sent {
                     Some(sent) => self.ended(sent),
                     None => return,
                 },

@@ -26,6 +26,16 @@ impl Store {
         self.read(|connection| codec::all(connection, &sql, (now.0, codec::limit(limit)), map))
     }
 
+    /// The oldest unsettled delivery of each chat, at most `limit`, whether it is due or not: a chat whose messenger is
+    /// away does not hide the others.
+    pub fn first_of_each_chat(&self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox
+             WHERE id IN (SELECT min(id) FROM outbox WHERE state < 2 GROUP BY channel, target) ORDER BY id LIMIT ?1"
+        );
+        self.read(|connection| codec::all(connection, &sql, [codec::limit(limit)], map))
+    }
+
     /// When the next unsettled delivery is due.
     pub fn next_outbox_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT min(next_at) FROM outbox WHERE state < 2";

@@ -107,3 +107,21 @@ async fn what_was_being_sent_before_a_restart_is_a_possible_repeat() -> TestResu
     assert_eq!(last_delivered(&store)?, Some(true));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_backlog_in_one_chat_does_not_hide_another() -> TestResult {
+    let (store, _) = store()?;
+    let made = store.transact(|tx| {
+        for number in 0..1_200 {
+            tx.deliver(new_delivery(&number.to_string()))?;
+        }
+        tx.deliver(NewDelivery { target: "43".to_owned(), ..new_delivery("other") })
+    });
+    let other = made.await?.ok_or("it was not made")?;
+    let first = store.first_of_each_chat(1_000)?;
+    let places: Vec<OutboxId> = first.iter().map(|row| row.id).collect();
+    assert_eq!(places, [OutboxId(1), other]);
+    store.transact(|tx| tx.outbox_sent(OutboxId(1), "r")).await?;
+    assert_eq!(store.first_of_each_chat(1)?[0].id, OutboxId(2));
+    Ok(())
+}
