@@ -14,12 +14,13 @@ const MARK_ROOM: usize = 128;
 /// The most pieces that one answer may have; more is a file, not a message.
 const MAX_PIECES: usize = 40;
 
-/// Makes the deliveries of a turn that has ended. May be called again: each piece has a key of its own.
+/// Makes the deliveries of a turn that has ended, to every chat from which it was begun or steered. May be called again:
+/// each piece has a key of its own.
 pub(crate) async fn turn(core: &Arc<Core>, id: TurnId) -> Result<(), StoreError> {
     let Some(turn) = core.store.turn(id)? else { return Ok(()) };
     let TurnState::Ended(end) = &turn.state else { return Ok(()) };
-    let Some(target) = turn.reply_to.clone() else { return Ok(()) };
-    if turn.reply_channel == ChannelId::api() {
+    let chats = core.store.chats(&turn)?;
+    if chats.is_empty() {
         return Ok(());
     }
     let mut text = in_words(end, &turn.text);
@@ -29,18 +30,23 @@ pub(crate) async fn turn(core: &Arc<Core>, id: TurnId) -> Result<(), StoreError>
         text.push_str("\n\n");
         text.push_str(&change);
     }
-    let pieces = pieces(core, &turn.reply_channel, &text);
-    let (session, channel) = (turn.session, turn.reply_channel.clone());
-    let record = move |tx: &mut store::Tx<'_>| {
-        for (number, markdown) in pieces.into_iter().enumerate() {
-            tx.deliver(NewDelivery {
-                session: Some(session),
+    let mut deliveries = Vec::new();
+    for (place, (channel, target)) in chats.into_iter().enumerate() {
+        let chat = if place == 0 { String::new() } else { format!(":{channel}:{target}") };
+        for (number, markdown) in pieces(core, &channel, &text).into_iter().enumerate() {
+            deliveries.push(NewDelivery {
+                session: Some(turn.session),
                 turn: Some(id),
                 channel: channel.clone(),
                 target: target.clone(),
                 body: DeliveryBody::Text { markdown },
-                key: format!("turn:{id}:piece:{number}"),
-            })?;
+                key: format!("turn:{id}{chat}:piece:{number}"),
+            });
+        }
+    }
+    let record = move |tx: &mut store::Tx<'_>| {
+        for delivery in deliveries {
+            tx.deliver(delivery)?;
         }
         tx.mark_turn_delivered(id)
     };

@@ -7,7 +7,7 @@ use std::{
 
 use daemon::SystemClock;
 use store::{NewInbox, NewTurn, Store};
-use types::{Origin, TurnEnd, WhenBusy};
+use types::{ChannelId, Origin, TurnEnd, WhenBusy};
 
 use crate::scene::{FakeModel, OWNER, Scene};
 
@@ -95,9 +95,18 @@ async fn what_is_said_after_a_stop_is_begun() {
 
 /// A turn in the main session that answers a message of the owner, as a worker that could not go on leaves it.
 async fn left_behind(scene: &Scene, text: &'static str, end: Option<TurnEnd>) {
+    let chat = (ChannelId::new("fake", "home"), Some(OWNER.to_owned()));
+    left_behind_in(scene, chat, text, end).await;
+}
+
+async fn left_behind_in(
+    scene: &Scene,
+    (channel, reply_to): (ChannelId, Option<String>),
+    text: &'static str,
+    end: Option<TurnEnd>,
+) {
     let store = Store::open(scene.home.path(), Arc::new(SystemClock::new())).unwrap();
     let session = store.session_by_key("main").unwrap().unwrap().id;
-    let (channel, reply_to) = (types::ChannelId::new("fake", "home"), Some(OWNER.to_owned()));
     let leave = move |tx: &mut store::Tx<'_>| {
         let inbox = tx.receive(NewInbox {
             channel: channel.clone(),
@@ -141,5 +150,15 @@ async fn a_turn_that_was_given_up_goes_on_before_another_begins() {
     scene.channel.say("1", "/queue hello").await;
     scene.channel.wait_for("hello").await;
     assert_eq!(scene.model.asked().len(), 2, "{:?}", scene.model.asked());
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_steers_a_task_from_elsewhere_is_answered_where_it_came_from() {
+    let scene = Scene::start().await;
+    left_behind_in(&scene, (ChannelId::api(), None), "begun by a program", None).await;
+    scene.channel.say("1", "steered from the chat").await;
+    scene.channel.wait_for("steered from the chat").await;
+    assert_eq!(scene.model.asked().len(), 1, "{:?}", scene.model.asked());
     scene.daemon.stop().await;
 }

@@ -28,6 +28,23 @@ impl Store {
         self.select_turns("WHERE undelivered = 1 ORDER BY id")
     }
 
+    /// The chats that wait for the answer of a turn: its own first, then those of the messages that steered it. Clients of
+    /// the API are not among them.
+    pub fn chats(&self, turn: &Turn) -> Result<Vec<(ChannelId, String)>, StoreError> {
+        let sql = "SELECT channel, reply_to FROM inbox WHERE turn = ?1 AND reply_to IS NOT NULL ORDER BY id";
+        let map = |row: &Row<'_>| Ok((ChannelId::from_stored(row.get(0)?), row.get(1)?));
+        let own = turn.reply_to.clone().map(|target| (turn.reply_channel.clone(), target));
+        let steering: Vec<(ChannelId, String)> =
+            self.read(|connection| codec::all(connection, sql, [turn.id.0], map))?;
+        let mut chats: Vec<(ChannelId, String)> = Vec::new();
+        for chat in own.into_iter().chain(steering) {
+            if chat.0 != ChannelId::api() && !chats.contains(&chat) {
+                chats.push(chat);
+            }
+        }
+        Ok(chats)
+    }
+
     /// The turns of a session, latest first, at most `limit`.
     pub fn turns(&self, session: SessionId, limit: usize) -> Result<Vec<Turn>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 ORDER BY id DESC LIMIT ?2");

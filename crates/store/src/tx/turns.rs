@@ -33,12 +33,14 @@ impl Tx<'_> {
     }
 
     /// Ends a turn and records what it came to. Model calls that are still open count as spent. The answer waits to be
-    /// delivered if there is a chat to deliver it to. False when the turn had ended before; nothing happens then.
+    /// delivered if there is a chat to deliver it to: the turn's own, or that of a message that steered it. False when the turn had ended before; nothing happens then.
     pub fn finish_turn(&mut self, turn: TurnId, end: TurnEnd, text: String) -> Result<bool, StoreError> {
         codec::bounded("final text", &text, MAX_TEXT)?;
         let session = self.session_of_turn(turn)?;
         let sql = "UPDATE turns SET ended_at = ?2, end = ?3, text = ?4,
-                   undelivered = (reply_to IS NOT NULL AND reply_channel <> ?5) WHERE id = ?1 AND ended_at IS NULL";
+                   undelivered = (reply_to IS NOT NULL AND reply_channel <> ?5) OR EXISTS (
+                       SELECT 1 FROM inbox WHERE inbox.turn = ?1 AND inbox.reply_to IS NOT NULL AND channel <> ?5
+                   ) WHERE id = ?1 AND ended_at IS NULL";
         let encoded = codec::encode("end of a turn", &end)?;
         if self.run(sql, (turn.0, self.now.0, encoded, &text, ChannelId::api().as_str()))? == 0 {
             return Ok(false);
