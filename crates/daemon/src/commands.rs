@@ -53,10 +53,10 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             Ok(CommandReply::Done { text: stopped_text(stopped) })
         }
         Command::Answer { request, answer } => {
-            answer::answer(core, request, answer, ChannelId::api()).await.map(|text| CommandReply::Done { text })
+            answer::answer(core, request, answer, ChannelId::api(), None).await.map(|text| CommandReply::Done { text })
         }
         Command::Undo { workspace, snapshot } => {
-            undo::undo(core, workspace, snapshot).await.map(|text| CommandReply::Done { text })
+            undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }
         Command::Reload => reload::reload(core).map(|text| CommandReply::Done { text }),
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use channels::{Delivered, Inbound, InboundKind, Outbound, ReceiveEnd};
+use channels::{Delivered, Inbound, InboundKind, Outbound, ReceiveEnd, RemoteId};
 use policy::admit::{Admission, Sender, admit};
 use store::{DeliveryBody, NewDelivery, StoreError};
 use tokio::sync::mpsc;
@@ -101,11 +101,14 @@ async fn handle(core: &Arc<Core>, id: &ChannelId, admission: Admission, item: In
         Admission::Allowed => false,
     };
     match &item.kind {
-        InboundKind::Button { nonce, callback_id, .. } if owner => {
+        InboundKind::Button { nonce, callback_id, message } if owner => {
             let text = pressed(core, id, nonce).await?;
             remember(core, id, &item.remote_id).await?;
             if let Some(text) = text {
-                acknowledge(core, id, item.chat.clone(), callback_id.clone(), text);
+                let text = text.chars().take(190).collect();
+                let answer = Outbound::AnswerButton { callback_id: callback_id.clone(), text };
+                let leftover = message.as_ref().and_then(|message| leftover(core, id, nonce, message));
+                signal(core, id, item.chat.clone(), [Some(answer), leftover]);
             }
             Ok(())
         }
@@ -183,10 +186,7 @@ async fn remember(core: &Arc<Core>, id: &ChannelId, remote_id: &str) -> Result<(
 /// A press of a button by the owner. Returns what to show for it: nothing for a button that we never made.
 async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<Option<String>, Failure> {
     let Some(press) = requests::press(data) else { return Ok(None) };
-    let nonce = match press {
-        Press::Approve(nonce) | Press::Deny(nonce) | Press::Option(nonce, _) => nonce,
-    };
-    let Some(request) = core.store.request_by_nonce(nonce).map_err(crate::failure::stored)? else {
+    let Some(request) = core.store.request_by_nonce(press.nonce()).map_err(crate::failure::stored)? else {
         return Ok(None);
     };
     let answer = match (press, &request.ask) {
@@ -198,22 +198,37 @@ async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<Option<
         },
         (Press::Option(..), Ask::Approval(_)) => return Ok(None),
     };
-    match answer::answer(core, request.id, answer, id.clone()).await {
+    match answer::answer(core, request.id, answer, id.clone(), None).await {
         Ok(text) => Ok(Some(text)),
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
         Err(failure) => Ok(Some(failure.error)),
     }
 }
 
-/// Ends the waiting of a pressed button: a sign only, so a failure is not worth another attempt.
-fn acknowledge(core: &Arc<Core>, id: &ChannelId, chat: String, callback_id: String, text: String) {
+/// Takes the buttons away from a message that shows a settled request and that we know nothing of: a crash fell between
+/// its sending and our record, so that it was sent a second time.
+fn leftover(core: &Core, id: &ChannelId, data: &str, message: &RemoteId) -> Option<Outbound> {
+    let request = core.store.request_by_nonce(requests::press(data)?.nonce()).ok()??;
+    let settled = requests::settled_text(&request, request.answer.as_ref()?);
+    let shown = core.store.cursor(&requests::shown_cursor(request.id, id)).ok()?;
+    if shown.as_ref() == Some(&message.0) {
+        // The outbox sees to that one.
+        return None;
+    }
+    let limits = core.messengers.get(id)?.channel.limits();
+    let markdown = channels::split(&settled, limits).into_iter().next().unwrap_or_default();
+    Some(Outbound::Edit { remote_id: message.clone(), markdown })
+}
+
+/// What follows a pressed button: signs only, so a failure is not worth another attempt.
+fn signal(core: &Arc<Core>, id: &ChannelId, chat: String, signs: [Option<Outbound>; 2]) {
     let (core, id) = (core.clone(), id.clone());
     core.tasks.clone().spawn(async move {
         let Some(messenger) = core.messengers.get(&id) else { return };
-        let text = text.chars().take(190).collect();
-        let outbound = Outbound::AnswerButton { callback_id, text };
-        if let Err(error) = messenger.channel.send(&chat, outbound, core.phases.stopping.clone()).await {
-            tracing::debug!(%error, "a button could not be acknowledged");
+        for sign in signs.into_iter().flatten() {
+            if let Err(error) = messenger.channel.send(&chat, sign, core.phases.stopping.clone()).await {
+                tracing::debug!(%error, "a button could not be acknowledged");
+            }
         }
     });
 }

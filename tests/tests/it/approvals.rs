@@ -261,3 +261,48 @@ fn a_question_that_could_not_be_put_is_put_later() {
     job.chat.wait_for_answer("The call ended", WAIT);
     assert_eq!(job.repository.effects(), ["ran"]);
 }
+
+#[test]
+fn a_question_that_was_sent_twice_closes_in_both_places() {
+    let job = scene();
+    let mut daemon = Factotum::up_with(&job.home, &[("FACTOTUM_CRASH_AT", "point:outbox-sent:1")]).unwrap();
+    job.chat.say("clean up");
+    let first = job.chat.wait_for_buttons(WAIT);
+    assert!(daemon.wait_end(WAIT), "the crash did not come");
+    let _daemon = Factotum::up(&job.home);
+    job.chat.wait_for_answer("possibly sent twice", WAIT);
+    let second = job.chat.wait_for_buttons(WAIT);
+    assert_ne!(first.0, second.0);
+    job.chat.press(&second, "Approve");
+    job.chat.wait_for_answer("The call ended", WAIT);
+    job.chat.press(&first, "Approve");
+    job.chat.wait_for_no_buttons(WAIT);
+    assert_eq!(job.repository.effects(), ["ran"]);
+}
+
+#[test]
+fn an_answer_in_words_counts_once_even_if_it_comes_again() {
+    let job = Job::with_brain("anthropic", |request| match request.last_tool_results().pop() {
+        Some(result) => Reply::say(format!("I was told: {}", result.content)),
+        None if request.last_user_text().starts_with("paint") => {
+            Reply::call("ask", json!({ "question": "which colour?" }))
+        }
+        None => Reply::say(format!("A new message: {}", request.last_user_text())),
+    });
+    let _daemon = Factotum::up(&job.home);
+    job.chat.say("paint");
+    job.chat.wait_for_answer("which colour?", WAIT);
+    std::thread::sleep(QUIET);
+    // The answer can be stored, but not that we owe a word for it: Telegram gives the message again.
+    disturb(&job, "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END");
+    job.chat.say("violet");
+    std::thread::sleep(Duration::from_secs(3));
+    disturb(&job, "DROP TRIGGER full");
+    job.chat.wait_for_answer("I was told:", WAIT);
+    job.chat.wait("reading it", WAIT, |state| state.pending().is_empty());
+    std::thread::sleep(QUIET);
+    let new = job.chat.messages().into_iter().filter(|text| text.contains("A new message")).collect::<Vec<_>>();
+    assert_eq!(new, Vec::<String>::new(), "the answer was taken for a message as well");
+    let last = job.model.requests().pop().unwrap();
+    assert!(!last.user_texts().iter().any(|text| text.contains("violet")), "{:?}", last.user_texts());
+}

@@ -12,12 +12,14 @@ use crate::{
 /// The most bytes of an answer in words.
 const MAX_WORDS: usize = 64 << 10;
 
-/// Settles a request. Returns what to say to whoever answered.
+/// Settles a request. Returns what to say to whoever answered. `said_in` is the messenger's number of the message that
+/// answers: it is remembered in the same write, so that the message counts once even if it comes again.
 pub(crate) async fn answer(
     core: &Arc<Core>,
     id: RequestId,
     answer: Answer,
     channel: ChannelId,
+    said_in: Option<String>,
 ) -> Result<String, Failure> {
     let request = core.store.request(id).map_err(stored)?;
     let request =
@@ -31,7 +33,14 @@ pub(crate) async fn answer(
     }
     let text = outcome(&answer);
     let recorded = answer.clone();
-    let first = core.store.transact(move |tx| tx.answer(id, recorded, Some(channel))).await.map_err(stored)?;
+    let record = move |tx: &mut store::Tx<'_>| {
+        let first = tx.answer(id, recorded, Some(channel.clone()))?;
+        if let Some(said_in) = said_in.filter(|_| first) {
+            tx.note_silenced(&channel, said_in)?;
+        }
+        Ok(first)
+    };
+    let first = core.store.transact(record).await.map_err(stored)?;
     if first {
         return Ok(format!("request {id}: {text}"));
     }

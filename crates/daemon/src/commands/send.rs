@@ -48,6 +48,13 @@ pub(crate) struct Incoming {
     pub origin: Origin,
 }
 
+impl Incoming {
+    /// The messenger's number of the message; none at the API, where nothing comes again by itself.
+    pub fn on_messenger(&self) -> Option<String> {
+        (self.channel != ChannelId::api()).then(|| self.remote_id.clone())
+    }
+}
+
 /// Takes a message or a slash command.
 pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<CommandReply, Failure> {
     fits(&incoming.text)?;
@@ -72,8 +79,9 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
         && incoming.origin == Origin::Owner
         && let Some(question) = open_question(core, session)?
     {
+        let said_in = incoming.on_messenger();
         let words = Answer::Text { text: incoming.text };
-        return answer::answer(core, question.id, words, incoming.channel)
+        return answer::answer(core, question.id, words, incoming.channel, said_in)
             .await
             .map(|text| CommandReply::Done { text });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store::NewSession;
-use types::{Answer, CommandReply, Failure, Origin, SessionId, WorkspaceName};
+use types::{Answer, CommandReply, Failure, Origin, RequestId, SessionId, WorkspaceName};
 
 use super::{
     answer,
@@ -33,9 +33,12 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
         Slash::Resume(session) => resume(core, session).await?,
         Slash::Stop => stopped_text(sessions::stop(core, None).await),
         Slash::Status => status::in_words(core)?,
-        Slash::Undo => undo::undo(core, None, None).await?,
-        Slash::Approve(request) => answer::answer(core, request, Answer::Approved, incoming.channel.clone()).await?,
-        Slash::Deny(request) => answer::answer(core, request, Answer::Denied, incoming.channel.clone()).await?,
+        Slash::Undo => {
+            let said_in = incoming.on_messenger().map(|number| (incoming.channel.clone(), number));
+            undo::undo(core, None, None, said_in).await?
+        }
+        Slash::Approve(request) => answered(core, incoming, request, Answer::Approved).await?,
+        Slash::Deny(request) => answered(core, incoming, request, Answer::Denied).await?,
         Slash::Workspace(name) => change_workspace(core, name).await?,
         Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
         Slash::Cost => status::cost_in_words(core)?,
@@ -44,6 +47,15 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
         }
     };
     Ok(CommandReply::Said { text })
+}
+
+async fn answered(
+    core: &Arc<Core>,
+    incoming: &Incoming,
+    request: RequestId,
+    answer: Answer,
+) -> Result<String, Failure> {
+    answer::answer(core, request, answer, incoming.channel.clone(), incoming.on_messenger()).await
 }
 
 async fn new_session(

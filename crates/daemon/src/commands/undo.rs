@@ -8,7 +8,7 @@ use store::{
     SnapshotRow,
     audit::{AuditEntry, AuditKind},
 };
-use types::{Event, Failure, SnapshotId, WorkspaceName};
+use types::{ChannelId, Event, Failure, SnapshotId, WorkspaceName};
 
 use crate::{
     core::Core,
@@ -18,11 +18,13 @@ use crate::{
 /// The latest sessions, whose sandboxes may live; older ones were reaped.
 const SESSIONS: usize = 1_000;
 
-/// Restores a snapshot. The present state is saved first, so that an undo can be undone by its number.
+/// Restores a snapshot. The present state is saved first, so that an undo can be undone by its number. `said_in` is the
+/// message that asks for it: it is remembered in the same write, since a second undo would go further back.
 pub(crate) async fn undo(
     core: &Arc<Core>,
     workspace: Option<WorkspaceName>,
     snapshot: Option<SnapshotId>,
+    said_in: Option<(ChannelId, String)>,
 ) -> Result<String, Failure> {
     let name = match workspace {
         Some(name) => name,
@@ -44,6 +46,9 @@ pub(crate) async fn undo(
         let saved = tx.add_snapshot(&name, None, before)?;
         tx.set_cursor(cursor(&name), Place { at: id, saved }.write())?;
         tx.record(None, None, event)?;
+        if let Some((channel, number)) = said_in {
+            tx.note_silenced(&channel, number)?;
+        }
         Ok((saved, name))
     };
     let (saved, name) = core.store.transact(record).await.map_err(stored)?;

@@ -22,6 +22,15 @@ pub(crate) enum Press<'a> {
     Option(&'a str, usize),
 }
 
+impl<'a> Press<'a> {
+    /// What names the request.
+    pub fn nonce(&self) -> &'a str {
+        match self {
+            Self::Approve(nonce) | Self::Deny(nonce) | Self::Option(nonce, _) => nonce,
+        }
+    }
+}
+
 /// Reads a button's data: one letter and the request's nonce.
 pub(crate) fn press(data: &str) -> Option<Press<'_>> {
     let first = data.chars().next()?;
