@@ -63,15 +63,12 @@ pub fn ask_secret(question: &str) -> Result<Vec<u8>, Failure> {
     secret
 }
 
-/// Reads standard input whole, at most `limit` bytes.
-pub fn read_all(limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
+/// Reads standard input whole, at most `limit` bytes; `hint` says what to do with more.
+pub fn read_all(limit: u64, what: &str, hint: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > limit {
-        return Err(user(
-            format!("{what} is larger than {} KiB", limit >> 10),
-            "give a smaller one, or put it into a file of the workspace and name the file",
-        ));
+        return Err(user(format!("{what} is larger than {} KiB", limit >> 10), hint));
     }
     Ok(bytes)
 }

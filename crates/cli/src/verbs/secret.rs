@@ -73,7 +73,7 @@ fn read(name: &SecretName) -> Result<Vec<u8>, Stop> {
     let value = if Input::is_terminal() {
         prompt::ask_secret(&format!("value of {name}"))?
     } else {
-        prompt::read_all(MAX_SECRET, "the secret")?
+        prompt::read_all(MAX_SECRET, "the secret", "is this the right file? keys and tokens are short")?
     };
     if value.iter().all(u8::is_ascii_whitespace) {
         return Err(user("the secret is empty", format!("pipe its value into `factotum secret set {name}`")).into());

@@ -89,7 +89,8 @@ impl Send {
 }
 
 fn read_text() -> Result<String, Failure> {
-    let bytes = prompt::read_all(MAX_TEXT, "the message")?;
+    let hint = "give a smaller one, or put it into a file of the workspace and name the file";
+    let bytes = prompt::read_all(MAX_TEXT, "the message", hint)?;
     String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         user(format!("the message is not valid UTF-8 at byte {place}"), "convert it, for example with `iconv`")
