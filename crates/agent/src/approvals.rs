@@ -17,10 +17,18 @@ pub(crate) enum Asked {
 /// Asks, and waits until there is an answer, the time is over or the turn is stopped.
 pub(crate) async fn ask(run: &Run<'_>, call: &ToolCall, question: Question) -> Result<Asked, StoreError> {
     let request = match known(run, call)? {
-        Some(request) => request,
-        None => put(run, call, question).await?,
+        // Approved before a restart, and the restart took longer than the approval holds.
+        Some(request) if request.answer == Some(Answer::Approved) && has_passed(run, &request) => {
+            return Ok(Asked::Refused(Outcome::denied(
+                "it was approved, but the approval's time was over before it could run; ask again",
+            )));
+        }
+        Some(request) => wait(run, request).await?,
+        None => {
+            let request = put(run, call, question).await?;
+            wait(run, request).await?
+        }
     };
-    let request = wait(run, request).await?;
     let refusal = match &request.answer {
         None => return Ok(Asked::Refused(Outcome::not_run())),
         Some(Answer::Approved) => return Ok(Asked::Approved(Box::new(request))),
@@ -38,6 +46,10 @@ fn known(run: &Run<'_>, call: &ToolCall) -> Result<Option<OwnerRequest>, StoreEr
         Ask::Approval(_) => true,
         Ask::Question { .. } => false,
     }))
+}
+
+fn has_passed(run: &Run<'_>, request: &OwnerRequest) -> bool {
+    run.deps.clock.now() >= request.expires_at
 }
 
 async fn put(run: &Run<'_>, call: &ToolCall, question: Question) -> Result<OwnerRequest, StoreError> {

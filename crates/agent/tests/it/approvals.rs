@@ -141,3 +141,14 @@ async fn a_question_survives_a_restart_and_is_not_put_again() {
     let asked = world.events().iter().filter(|event| matches!(event, Event::OwnerAsked { .. })).count();
     assert_eq!(asked, 1);
 }
+
+#[tokio::test]
+async fn an_approval_does_not_outlive_its_time_over_a_restart() {
+    let (world, turn) = dead_while_waiting().await;
+    let id = world.deps.store.open_requests().unwrap()[0].id;
+    assert!(world.answer(id, Answer::Approved).await);
+    world.clock.forward(Duration::from_secs(61));
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
+    assert_eq!(world.runs(), Vec::<String>::new());
+}
