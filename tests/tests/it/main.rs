@@ -4,7 +4,9 @@
 mod approvals;
 mod bad_input;
 mod crash;
+mod full_disk;
 mod main_job;
+mod practice;
 mod silence;
 mod stopping;
 mod telegram;
