@@ -6,6 +6,11 @@ use std::{
     sync::OnceLock,
 };
 
+use crate::{
+    init,
+    probe::{self, PROBE},
+};
+
 /// The first argument of a program that is to become a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
 
@@ -40,5 +45,15 @@ impl Launcher {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
+/// sandbox, it never returns.
+pub fn maybe_run_init() {
+    match std::env::args_os().nth(1) {
+        Some(verb) if verb == INIT => init::run(),
+        Some(verb) if verb == PROBE => probe::run(),
+        Some(_) | None => {}
     }
 }

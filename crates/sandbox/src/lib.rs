@@ -24,7 +24,7 @@ pub use canary::{CanaryReport, Outcome, QuotaKind, Row, canary};
 pub use command::{Command, Exit, ExitStatus, JobId, JobInfo, JobOutput, JobState};
 pub use error::SandboxError;
 pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
-pub use launcher::Launcher;
+pub use launcher::{Launcher, maybe_run_init};
 pub use pool::Pool;
 pub use remedy::apparmor_profile;
 pub use running::Sandbox;
@@ -32,13 +32,3 @@ pub use snapshot::{Change, ChangeKind, DiffStat, Pruned, Restored, SnapshotConfi
 pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
 pub use workspace::Workspace;
-
-/// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
-/// sandbox, it never returns.
-pub fn maybe_run_init() {
-    match std::env::args_os().nth(1) {
-        Some(verb) if verb == launcher::INIT => init::run(),
-        Some(verb) if verb == probe::PROBE => probe::run(),
-        Some(_) | None => {}
-    }
-}

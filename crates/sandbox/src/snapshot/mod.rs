@@ -9,6 +9,7 @@ mod manifest;
 mod objects;
 mod prune;
 mod registry;
+mod remove;
 mod restore;
 mod scan;
 mod take;

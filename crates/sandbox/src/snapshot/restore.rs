@@ -2,7 +2,12 @@
 //! missing or different is made, then modes are set. Every step looks at what is there, so an interrupted restore is
 //! completed by running it again. Times are not put back: build tools would take old files for unchanged ones.
 
-use std::{fs::File, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use policy::Grant;
 use rustix::{
@@ -17,6 +22,7 @@ use super::{
     SnapshotConfig, SnapshotError, Snapshots,
     manifest::{Manifest, Saved, Seen},
     objects::hash_all,
+    remove::remove_new,
     scan::{Excluded, Present, Scan, scan, set_mode},
     take::{has_saved_content, read_link},
 };
@@ -25,6 +31,8 @@ use crate::{
     files::{FileError, Kind, Links, Need, Root, errno_of, require, shown, temporary_name},
 };
 
+/// The bits that run a file as its owner or group.
+const SET_ID_BITS: u32 = 0o6000;
 /// No more problems than this are told.
 const MAX_PROBLEMS: usize = 20;
 
@@ -49,12 +57,17 @@ impl Snapshots {
         let manifest = self.load(&workspace.name, id)?;
         self.require_objects(id, &manifest)?;
         let root = Root::open(workspace.dir())?;
-        // What was saved is bounded already, and what was added since must not keep it from being removed.
-        let bounds = SnapshotConfig { max_mb: u64::MAX >> 20, max_files: usize::MAX, ..self.config.clone() };
-        let present = scan(&root, &Excluded(&manifest.exclude), &bounds)?;
         let mut work = Work { snapshots: self, root: &root, manifest: &manifest, done: Restored::default() };
-        work.open_closed_directories(&present)?;
-        work.remove_new(&present)?;
+        let excluded = Excluded(&manifest.exclude);
+        let opened = work.remove_new(&excluded)?;
+        // What is left is bounded by what was saved; a file that grew must not keep it from being put back.
+        let bounds = SnapshotConfig { max_mb: u64::MAX >> 20, max_files: usize::MAX, ..self.config.clone() };
+        let mut present = scan(&root, &excluded, &bounds)?;
+        for (path, mode) in opened {
+            if let Some(there) = present.get_mut(&path) {
+                there.mode = mode;
+            }
+        }
         work.make_saved(&present)?;
         work.settle_directories(&present)?;
         let directory = root.open_directory(Path::new(""), Links::Never)?;
@@ -91,40 +104,14 @@ impl Work<'_> {
         }
     }
 
-    /// A directory without write permission would keep us from changing what is in it.
-    fn open_closed_directories(&self, present: &Scan) -> Result<(), FileError> {
-        for (path, there) in present {
-            if there.kind == Kind::Directory && there.mode & 0o700 != 0o700 {
-                let handle = self.root.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Links::Never)?;
-                set_mode(&handle, there.mode | 0o700).map_err(|errno| FileError::from_errno(errno, path))?;
-            }
+    /// Removes what the snapshot does not have. Gives the modes of directories that were closed to us before.
+    fn remove_new(&mut self, excluded: &Excluded<'_>) -> Result<BTreeMap<PathBuf, u32>, FileError> {
+        let removed = remove_new(self.root, self.manifest, excluded)?;
+        self.done.removed += removed.number;
+        for (path, errno) in &removed.problems {
+            self.problem(path, &format!("it could not be removed: {errno}"));
         }
-        Ok(())
-    }
-
-    /// Removes what the snapshot does not have, what is in a directory before the directory.
-    fn remove_new(&mut self, present: &Scan) -> Result<(), FileError> {
-        for (path, there) in present.iter().rev() {
-            let is_new = match self.manifest.entries.get(path) {
-                None => true,
-                // A directory stands where something else belongs.
-                Some(Saved::Directory { .. } | Saved::Special) => false,
-                Some(Saved::File { .. } | Saved::Link { .. }) => there.kind == Kind::Directory,
-            };
-            if !is_new {
-                continue;
-            }
-            let (parent, name) = self.parent(path)?;
-            let flags = if there.kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-            match unlinkat(&parent, name, flags) {
-                Ok(()) => self.done.removed += 1,
-                Err(Errno::NOENT) => {}
-                // It holds an excluded directory, which is to be left alone.
-                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-                Err(errno) => return Err(FileError::from_errno(errno, path)),
-            }
-        }
-        Ok(())
+        Ok(removed.modes)
     }
 
     /// Makes what is missing or different, each directory before what is in it.
@@ -149,7 +136,14 @@ impl Work<'_> {
                     if same {
                         self.done.adjusted += u64::from(self.adjust(path, *mode, *owner)?);
                     } else {
-                        self.make_file(path, *mode, *owner, hash, *seen)?;
+                        // Set-id bits belong to the very file that somebody gave them to, never to a new one.
+                        self.make_file(path, *mode & !SET_ID_BITS, *owner, hash, *seen)?;
+                        if *mode & SET_ID_BITS != 0 {
+                            self.problem(
+                                path,
+                                "its set-id bits were not given back; set them by hand if you want them",
+                            );
+                        }
                     }
                 }
             }
@@ -177,7 +171,13 @@ impl Work<'_> {
         }
         let (parent, name) = self.parent(path)?;
         let temporary = temporary_name();
-        symlinkat(target, &parent, &temporary).map_err(|errno| FileError::from_errno(errno, path))?;
+        let failed = |errno| FileError::from_errno(errno, path);
+        symlinkat(target, &parent, &temporary).map_err(failed)?;
+        if let Some((uid, gid)) = self.root.new_owner() {
+            // Commands cannot even remove what belongs to somebody whom their namespace does not know.
+            rustix::fs::chownat(&parent, &temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(failed)?;
+        }
         self.put_in_place(&parent, &temporary, name, path)
     }
 

@@ -57,7 +57,7 @@ pub(super) type Scan = BTreeMap<PathBuf, Present>;
 pub(super) struct Excluded<'a>(pub &'a [String]);
 
 impl Excluded<'_> {
-    fn covers(&self, path: &Path) -> bool {
+    pub(super) fn covers(&self, path: &Path) -> bool {
         let whole = path.as_os_str().as_bytes();
         let name = path.file_name().unwrap_or_default().as_bytes();
         self.0
@@ -67,6 +67,9 @@ impl Excluded<'_> {
     }
 }
 
+/// The names of a workspace may need so many bytes of memory.
+const MAX_NAMES: usize = 128 << 20;
+
 /// Lists the workspace, or says what makes it too large to save.
 pub(super) fn scan(root: &Root, excluded: &Excluded<'_>, bounds: &SnapshotConfig) -> Result<Scan, SnapshotError> {
     let mut found = Scan::new();
@@ -75,7 +78,7 @@ pub(super) fn scan(root: &Root, excluded: &Excluded<'_>, bounds: &SnapshotConfig
         PathBuf::new(),
         Present::of(&fstat(&top).map_err(|errno| FileError::from_errno(errno, Path::new("")))?),
     );
-    let mut bytes = 0_u64;
+    let (mut bytes, mut names) = (0_u64, 0_usize);
     let mut waiting = vec![PathBuf::new()];
     while let Some(directory) = waiting.pop() {
         for (path, present) in entries(root, &directory)? {
@@ -88,8 +91,9 @@ pub(super) fn scan(root: &Root, excluded: &Excluded<'_>, bounds: &SnapshotConfig
             if present.kind == Kind::File {
                 bytes = bytes.saturating_add(present.seen.size);
             }
+            names += path.as_os_str().len();
             found.insert(path, present);
-            if bytes > bounds.max_mb.saturating_mul(1 << 20) || found.len() > bounds.max_files {
+            if names > MAX_NAMES || bytes > bounds.max_mb.saturating_mul(1 << 20) || found.len() > bounds.max_files {
                 return Err(too_large(&found, bounds));
             }
         }

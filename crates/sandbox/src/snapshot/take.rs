@@ -104,6 +104,8 @@ impl Snapshots {
                     Err(error) => return Err(error.into()),
                 };
                 let stamp = Seen::of(&stat);
+                // Of the file that was opened: another one may have stood there when the list was made.
+                let (mode, owner) = (stat.st_mode & 0o7777, (stat.st_uid, stat.st_gid));
                 let (hash, size) = self.objects.put(&mut file, stamp.size)?;
                 Ok(Some(Saved::File { mode, owner, hash, seen: Seen { size, ..stamp } }))
             }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use policy::{Act, Grant, decide_own};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mkdirat, mknodat, open, openat, renameat_with, symlinkat};
 use tempfile::TempDir;
 use types::WorkspaceName;
 
@@ -182,6 +182,65 @@ fn directories_closed_to_their_owner_are_saved_and_emptied() {
     fixture.mode("shut", 0o700);
     fixture.mode("shut/secret", 0o600);
     assert_eq!(fs::read(fixture.path("shut/secret")).expect("it is there"), b"one");
+}
+
+#[test]
+fn neither_depth_nor_strange_names_keep_a_workspace_from_being_put_back() {
+    let fixture = Fixture::new();
+    fixture.write("kept", "kept");
+    fixture.mode("", 0o755);
+    let id = fixture.take();
+    let before = picture(fixture.workspace.dir());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut deep = open(fixture.path(""), flags, Mode::empty()).expect("it is ours");
+    // Much longer than any path may be.
+    for level in 0..300 {
+        let name = format!("{level:0>200}");
+        mkdirat(&deep, &name, Mode::from_raw_mode(0o700)).expect("it is ours");
+        deep = openat(&deep, &name, flags, Mode::empty()).expect("it is ours");
+        if level % 50 == 7 {
+            mknodat(&deep, "pipe", FileType::Fifo, Mode::from_raw_mode(0o000), 0).expect("it is ours");
+            symlinkat("/", &deep, "root").expect("it is ours");
+            mkdirat(&deep, "closed", Mode::from_raw_mode(0o000)).expect("it is ours");
+        }
+    }
+    fixture.write("new/one\n\u{1b}[2J", "x");
+    fs::write(fixture.path("new").join(OsStr::from_bytes(b"\xff\xfe")), "x").expect("it is ours");
+    fixture.write("new/target/left alone", "x");
+    let done = fixture.restore(&id);
+    assert_eq!(done.problems, Vec::<String>::new());
+    assert!(fixture.path("new/target/left alone").exists() && !fixture.path("new/target/../one\n").exists());
+    fs::remove_dir_all(fixture.path("new")).expect("it is ours");
+    assert_eq!(picture(fixture.workspace.dir()), before);
+}
+
+#[test]
+fn set_id_bits_are_not_given_to_new_files() {
+    let fixture = Fixture::new();
+    fixture.write("tool", "program");
+    fixture.mode("tool", 0o4755);
+    let id = fixture.take();
+    assert_eq!(fixture.restore(&id), Restored::default());
+    assert_eq!(fs::metadata(fixture.path("tool")).expect("it is there").mode() & 0o7777, 0o4755);
+    fs::remove_file(fixture.path("tool")).expect("it is ours");
+    let done = fixture.restore(&id);
+    assert_eq!(fs::metadata(fixture.path("tool")).expect("it is there").mode() & 0o7777, 0o755);
+    assert!(done.problems.first().is_some_and(|problem| problem.contains("set-id")), "{done:?}");
+}
+
+#[test]
+fn links_are_put_back_with_the_owner_of_the_workspace() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    symlink("anywhere", fixture.path("link")).expect("links can be made");
+    std::os::unix::fs::chown(fixture.workspace.dir(), Some(1234), Some(4321)).expect("root may");
+    let id = fixture.take();
+    fs::remove_file(fixture.path("link")).expect("it is ours");
+    fixture.restore(&id);
+    let found = fs::symlink_metadata(fixture.path("link")).expect("it is there");
+    assert_eq!((found.uid(), found.gid()), (1234, 4321));
 }
 
 #[test]
