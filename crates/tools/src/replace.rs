@@ -6,6 +6,8 @@ use regex::bytes::{NoExpand, Regex, RegexBuilder};
 const MAX_LINES: usize = 20_000;
 /// Lines are compared and shown up to here.
 const MAX_LINE: usize = 200;
+/// A larger result is refused: many replacements by a long text would need more memory than there is.
+const MAX_RESULT: usize = 16 << 20;
 
 /// Which occurrences are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +31,12 @@ pub(crate) fn replace(text: &[u8], old: &str, new: &str, which: Occurrences) -> 
     let Ok(pattern) = literal(old) else {
         return Err("`old` is too long to be searched for; use a shorter part".to_owned());
     };
-    let lines: Vec<usize> = pattern.find_iter(text).map(|found| line_at(text, found.start())).collect();
+    let lines = lines_of(text, &pattern);
     match (lines.len(), which) {
         (0, _) => Err(not_found(text, old)),
+        (number, Occurrences::All) if number.saturating_mul(new.len()) > MAX_RESULT => {
+            Err(format!("`old` is there {number} times, so the file would have more than {MAX_RESULT} bytes; use exec"))
+        }
         (1, _) | (_, Occurrences::All) => {
             Ok(Replaced { text: pattern.replace_all(text, NoExpand(new.as_bytes())).into_owned(), lines })
         }
@@ -51,8 +56,15 @@ fn literal(old: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(&regex::escape(old)).size_limit(64 << 20).build()
 }
 
-fn line_at(text: &[u8], position: usize) -> usize {
-    text[..position].iter().filter(|byte| **byte == b'\n').count() + 1
+/// The lines, from 1, at which the pattern is found. Each byte is counted once, however many there are.
+fn lines_of(text: &[u8], pattern: &Regex) -> Vec<usize> {
+    let (mut at, mut line) = (0, 1);
+    let line_of = |found: regex::bytes::Match<'_>| {
+        line += text[at..found.start()].iter().filter(|byte| **byte == b'\n').count();
+        at = found.start();
+        line
+    };
+    pattern.find_iter(text).map(line_of).collect()
 }
 
 /// Says why `old` is not in the text, as helpfully as can be done at once.
@@ -173,6 +185,15 @@ mod tests {
         assert!(refused("zebra").contains("nor anything like it"));
         let lines = replace(b"a\r\nb\r\n", "a\nb", "x", Occurrences::One).unwrap_err();
         assert!(lines.contains("CRLF"), "{lines}");
+    }
+
+    #[test]
+    fn very_many_occurrences_take_neither_time_nor_memory() {
+        let text = b"a\n".repeat(1 << 19);
+        let replaced = replace(&text, "a", "b", Occurrences::All).unwrap();
+        assert_eq!((replaced.lines.len(), replaced.lines.last()), (1 << 19, Some(&(1 << 19))));
+        let refused = replace(&text, "a", &"x".repeat(1000), Occurrences::All).unwrap_err();
+        assert!(refused.contains("524288 times") && refused.contains("use exec"), "{refused}");
     }
 
     proptest::proptest! {
