@@ -123,7 +123,7 @@ pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stoppe
     let kill = async {
         match session {
             Some(session) => core.pool.stop_session(session).await,
-            None => core.pool.stop_all().await,
+            None => core.pool.stop_sessions().await,
         }
     };
     let (killed, remembered) = tokio::join!(

@@ -94,6 +94,17 @@ impl Pool {
         }
     }
 
+    /// Ends the sandboxes of all sessions. A session that goes on gets another one.
+    pub async fn stop_sessions(&self) {
+        // The slots stay: each has a task that watches it.
+        let slots: Vec<Arc<Slot>> = self.shared.slots().values().cloned().collect();
+        let mut stopping = tokio::task::JoinSet::new();
+        for slot in slots {
+            stopping.spawn(async move { slot.stop().await });
+        }
+        stopping.join_all().await;
+    }
+
     /// Ends all sandboxes and takes no more.
     pub async fn stop_all(&self) {
         self.shared.ending.cancel();

@@ -74,6 +74,11 @@ async fn a_session_keeps_its_sandbox() -> Outcome {
     assert!(pool.get(SessionId(1), &two).await?.is_alive());
     let of_home = Workspace::open(name()?, &home)?;
     assert!(matches!(pool.get(SessionId(3), &of_home).await, Err(SandboxError::Workspace { .. })));
+    // A stop ends what runs and not the pool.
+    let before = pool.get(SessionId(1), &one).await?;
+    pool.stop_sessions().await;
+    assert!(!before.is_alive());
+    assert!(pool.get(SessionId(1), &one).await?.is_alive());
     pool.stop_all().await;
     assert!(soon(|| processes_with("sandbox-init") == 0).await);
     assert!(matches!(pool.get(SessionId(1), &one).await, Err(SandboxError::Gone)));
