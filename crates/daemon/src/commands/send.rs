@@ -61,6 +61,8 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
     if incoming.text.trim().is_empty() {
         return Err(user("the message is empty", "write something"));
     }
+    // Masked before anything of it is kept: the journal, the session's title and every client would show it.
+    incoming.text = (core.live().deps.redactor)().redact(&incoming.text).into_owned();
     match slash::parse(&incoming.text) {
         None => {}
         Some(Err(failure)) => return Err(failure),

@@ -46,3 +46,24 @@ async fn a_message_that_is_too_long_is_refused_politely_and_only_to_the_owner() 
     assert_eq!(scene.model.asked(), Vec::<String>::new());
     scene.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_known_secret_in_a_message_is_masked_before_it_is_kept() {
+    let scene = Scene::start().await;
+    let vault = egress::Vault::open(scene.home.path()).unwrap();
+    let name = types::SecretName::new("mail").unwrap();
+    vault.set(&name, egress::SecretValue::new("correct-horse-battery").unwrap()).unwrap();
+    scene.channel.say("1", "/new with correct-horse-battery").await;
+    scene.channel.say("2", "log in with correct-horse-battery please").await;
+    let answer = scene.channel.wait_for("log in with").await;
+    assert!(answer.contains("[secret mail]"), "{answer}");
+    let client = scene.client().await;
+    let sessions = format!("{:?}", client.sessions().await.unwrap());
+    assert!(sessions.contains("[secret mail]"), "{sessions}");
+    let home = scene.home;
+    scene.daemon.stop().await;
+    for name in ["factotum.db", "audit.log"] {
+        let bytes = std::fs::read(home.path().join(name)).unwrap();
+        assert!(!bytes.windows(21).any(|window| window == b"correct-horse-battery"), "{name}");
+    }
+}
