@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::{Act, decide_own};
-use sandbox::Workspace;
+use sandbox::{SnapshotError, Snapshots, Workspace};
 use store::{
     SnapshotRow,
     audit::{AuditEntry, AuditKind},
@@ -40,11 +40,16 @@ pub(crate) async fn undo(
     let (id, target) = (chosen.id, chosen.manifest.clone());
     intend(core, &name, id).await?;
     still(core, &name).await?;
+    let latest = rows.iter().map(|row| row.id).max().unwrap_or(id);
     let (before, restored) = restore(core, workspace, target).await?;
+    let not_saved = before.as_ref().err().cloned();
     let event = Event::SnapshotRestored { snapshot: id, workspace: name.clone() };
     let record = move |tx: &mut store::Tx<'_>| {
-        let saved = tx.add_snapshot(&name, None, before)?;
-        tx.set_cursor(cursor(&name), Place { at: id, saved }.write())?;
+        let saved = match before {
+            Ok(manifest) => Some(tx.add_snapshot(&name, None, manifest)?),
+            Err(_) => None,
+        };
+        tx.set_cursor(cursor(&name), Place { at: id, saved: saved.unwrap_or(latest) }.write())?;
         tx.record(None, None, event)?;
         if let Some((channel, number)) = said_in {
             tx.note_silenced(&channel, number)?;
@@ -52,7 +57,10 @@ pub(crate) async fn undo(
         Ok((saved, name))
     };
     let (saved, name) = core.store.transact(record).await.map_err(stored)?;
-    let back = format!("`factotum undo --snapshot {saved}` takes this back");
+    let back = match (saved, not_saved) {
+        (Some(saved), _) => format!("`factotum undo --snapshot {saved}` takes this back"),
+        (None, why) => format!("what was there could not be saved before: {}", why.unwrap_or_default()),
+    };
     Ok(format!("workspace {name} is back at snapshot {id}: {restored}; {back}"))
 }
 
@@ -125,20 +133,34 @@ fn choose(rows: &[SnapshotRow], named: Option<SnapshotId>, place: Option<Place>)
     }
 }
 
-/// Saves the present state, then restores the other one. Returns the saved one's manifest and what was done, in words.
-async fn restore(core: &Core, workspace: Workspace, target: String) -> Result<(String, String), Failure> {
+/// The manifest of the state before an undo, or why it could not be saved; and what the undo did, in words.
+type PutBack = (Result<String, String>, String);
+
+async fn restore(core: &Core, workspace: Workspace, target: String) -> Result<PutBack, Failure> {
     let snapshots = core.snapshots.clone();
-    let work = move || {
-        let grant = decide_own(Act::Undo, workspace.name.clone());
-        let before = snapshots.take(&grant, &workspace)?;
-        let done = snapshots.restore(&grant, &workspace, &target)?;
-        Ok::<_, sandbox::SnapshotError>((before, in_words(&done)))
-    };
+    let work = move || put_back(&snapshots, &workspace, &target);
     let hint = "the workspace may be partly restored; run it again once the cause is mended";
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| internal("the undo broke off"))?
         .map_err(|error| user(format!("the undo failed: {error}"), hint))
+}
+
+/// Saves the present state, then restores the other one. A state that cannot be saved, because it is too large, too deep or
+/// the disk is full, is just what an undo is needed for, so it does not stand in the way.
+fn put_back(snapshots: &Snapshots, workspace: &Workspace, target: &str) -> Result<PutBack, SnapshotError> {
+    let grant = decide_own(Act::Undo, workspace.name.clone());
+    let before = match snapshots.take(&grant, workspace) {
+        Ok(manifest) => Ok(manifest),
+        Err(error @ (SnapshotError::TooLarge { .. } | SnapshotError::Workspace(_) | SnapshotError::Store { .. })) => {
+            Err(error.to_string())
+        }
+        Err(error @ (SnapshotError::Busy | SnapshotError::Unknown { .. } | SnapshotError::Damaged { .. })) => {
+            return Err(error);
+        }
+    };
+    let done = snapshots.restore(&grant, workspace, target)?;
+    Ok((before, in_words(&done)))
 }
 
 fn in_words(done: &sandbox::Restored) -> String {
@@ -165,6 +187,25 @@ mod tests {
             manifest: String::new(),
             at: types::Timestamp(0),
         }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_saved_is_undone_all_the_same() {
+        let place = tempfile::tempdir().expect("the machine has a temporary directory");
+        let inside = place.path().join("work");
+        std::fs::create_dir(&inside).expect("it is ours");
+        let config = sandbox::SnapshotConfig { max_files: 5, ..sandbox::SnapshotConfig::default() };
+        let snapshots = Snapshots::open(&place.path().join("home"), config).expect("it can be made");
+        let workspace = Workspace::open(WorkspaceName::new("w").expect("a valid name"), &inside).expect("a directory");
+        let grant = decide_own(Act::Snapshot, workspace.name.clone());
+        let target = snapshots.take(&grant, &workspace).expect("it is empty");
+        for number in 0..9 {
+            std::fs::write(inside.join(number.to_string()), "x").expect("it is ours");
+        }
+        let (before, words) = put_back(&snapshots, &workspace, &target).expect("it can be put back");
+        assert!(before.is_err_and(|why| why.contains("larger than")));
+        assert_eq!(words, "0 written, 9 removed");
+        assert_eq!(std::fs::read_dir(&inside).expect("it is there").count(), 0);
     }
 
     #[test]
