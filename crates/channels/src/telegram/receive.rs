@@ -90,6 +90,9 @@ pub(super) async fn run(
     }
 }
 
+/// Stands for the bot's number where the server does not tell it.
+const NAMELESS: i64 = 0;
+
 struct Receiver<'a> {
     channel: &'a TelegramChannel,
     to: &'a mpsc::Sender<Delivered<Inbound>>,
@@ -133,29 +136,36 @@ impl<'a> Receiver<'a> {
     async fn identify(&mut self) -> Result<(i64, Lease), ReceiveEnd> {
         loop {
             self.channel.liveness.beat(CALL_TIMEOUT);
-            let answer = self.channel.api.call("getMe", &json!({}), CALL_TIMEOUT, self.cancel).await;
-            let error = match answer {
-                Ok(me) => match me.get("id").and_then(Value::as_i64) {
-                    Some(bot) => {
-                        let name = me.get("username").and_then(Value::as_str).unwrap_or_default();
-                        self.channel.status.account(crate::format::neutral(name).chars().take(64).collect());
-                        match Lease::take(self.channel.api.base(), bot) {
-                            Some(lease) => return Ok((bot, lease)),
-                            None => {
-                                let error = "another channel of this agent receives for the same bot; remove one";
-                                self.pause(Polling::Conflict, error.to_owned(), self.conflict_wait()).await?;
-                                continue;
-                            }
-                        }
+            match self.bot().await {
+                Ok(bot) => {
+                    if let Some(lease) = Lease::take(self.channel.api.base(), bot) {
+                        return Ok((bot, lease));
                     }
-                    None => CallError::Malformed,
-                },
+                    let error = "another channel of this agent receives for the same bot; remove one";
+                    self.pause(Polling::Conflict, error.to_owned(), self.conflict_wait()).await?;
+                }
                 // The server's word for a token that cannot be one.
                 Err(CallError::Refused { code: 404, .. }) => return Err(unauthorized()),
-                Err(error) => error,
-            };
-            self.setback(error).await?;
+                Err(error) => self.setback(error).await?,
+            }
         }
+    }
+
+    /// The bot's number. A server other than Telegram's own may lack the method that tells it and yet give updates.
+    async fn bot(&self) -> Result<i64, CallError> {
+        let me = match self.channel.api.call("getMe", &json!({}), CALL_TIMEOUT, self.cancel).await {
+            Ok(me) => me,
+            Err(CallError::Refused { code: 404, .. }) => {
+                // Without an offset nothing is confirmed, so nothing is lost by this.
+                let body = json!({ "timeout": 0, "limit": 1 });
+                self.channel.api.call("getUpdates", &body, CALL_TIMEOUT, self.cancel).await?;
+                return Ok(NAMELESS);
+            }
+            Err(error) => return Err(error),
+        };
+        let name = me.get("username").and_then(Value::as_str).unwrap_or_default();
+        self.channel.status.account(crate::format::neutral(name).chars().take(64).collect());
+        me.get("id").and_then(Value::as_i64).ok_or(CallError::Malformed)
     }
 
     async fn poll(&mut self) -> Result<Vec<Value>, CallError> {

@@ -28,6 +28,17 @@ async fn what_arrives_is_handed_over_in_order() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_tell_who_we_are_will_do() -> Outcome {
+    let server = TelegramServer::start().await;
+    server.fault("getMe", Fault::status(404, "Not Found"));
+    server.push_text(OWNER, "hello");
+    let (channel, _home) = channel(&server)?;
+    let mut receiving = Receiving::start(&channel);
+    assert_eq!(receiving.next_text().await?, "hello");
+    receiving.stop().await
+}
+
+#[tokio::test]
 async fn nothing_is_confirmed_before_it_is_durable() -> Outcome {
     let server = TelegramServer::start().await;
     let (channel, _home) = channel(&server)?;
