@@ -23,6 +23,10 @@ const UNENTERED: [&str; 2] = [".git", "node_modules"];
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Lines longer than this are cut in hits.
 const MAX_LINE: usize = 300;
+/// Lines are searched up to here: one look at a line cannot be interrupted, and expressions exist that are slow.
+const MAX_SEARCHED: usize = 64 << 10;
+/// After so many bytes the clock is looked at; for each line it would cost more than the search.
+const BETWEEN_LOOKS: usize = 64 << 10;
 
 /// How far a look may go.
 #[derive(Clone, Debug)]
@@ -108,7 +112,8 @@ pub struct Hits {
     pub hits: Vec<Hit>,
     /// How many text files were searched.
     pub searched: usize,
-    /// How many wanted files were passed over: binary, too large or unreadable.
+    /// How many wanted files were passed over, wholly or in part: binary, too large, unreadable, or with a line of more
+    /// than 64 KiB.
     pub passed_over: usize,
     /// Set when not everything was searched.
     pub stop: Option<Stop>,
@@ -275,13 +280,18 @@ fn search_file(root: &Root, inner: &Path, path: PathBuf, search: &Search<'_>, wa
         return;
     }
     let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    hits.passed_over += usize::from(body.split(|byte| *byte == b'\n').any(|line| line.len() > MAX_SEARCHED));
+    let mut since = 0;
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        // Looking at the clock for each line would cost more than the search.
-        if index % 4096 == 4095 && !walk.may_go_on() {
-            return;
+        since += line.len() + 1;
+        if since > BETWEEN_LOOKS {
+            since = 0;
+            if !walk.may_go_on() {
+                return;
+            }
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !(search.is_hit)(line) {
+        if !(search.is_hit)(&line[..line.len().min(MAX_SEARCHED)]) {
             continue;
         }
         if hits.hits.len() >= search.max_hits {

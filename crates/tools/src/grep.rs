@@ -99,6 +99,12 @@ fn render(hits: &Hits) -> String {
     }
     if hits.hits.is_empty() {
         out.push_str(&format!("[no match in {} files]", hits.searched));
+        if hits.passed_over > 0 {
+            let number = hits.passed_over;
+            out.push_str(&format!(
+                "\n[{number} not searched whole: binary, too large, unreadable or with very long lines]"
+            ));
+        }
     }
     let stop = match hits.stop {
         Some(Stop::Hits) => Some("there are more matches"),

@@ -287,6 +287,20 @@ fn a_listing_is_in_order_and_leaves_generated_directories_closed() {
 }
 
 #[test]
+fn only_the_beginning_of_a_very_long_line_is_looked_at() {
+    let fixture = Fixture::new();
+    let longest = std::cell::Cell::new(0);
+    fixture.write("long", &"x".repeat(1 << 19)).expect("it can be written");
+    let is_hit = |line: &[u8]| {
+        longest.set(longest.get().max(line.len()));
+        false
+    };
+    let search = Search { is_hit: &is_hit, ..search(Path::new("")) };
+    let found = fixture.files.grep(&reading(), &search, &limits()).expect("it can be searched");
+    assert_eq!((longest.get(), found.searched, found.passed_over), (64 << 10, 1, 1));
+}
+
+#[test]
 fn a_search_finds_lines_and_stops_at_its_limits() {
     let fixture = Fixture::new();
     fixture.write("a.txt", "inside\nno\r\nbeside\r\n").expect("it can be written");
