@@ -179,6 +179,11 @@ impl CommandGroups {
         !self.made.is_empty()
     }
 
+    /// Whether anything of the command still runs.
+    pub fn are_populated(&self) -> bool {
+        self.made.iter().any(|directory| !kill::pids(directory).is_empty())
+    }
+
     /// Kills everything in the groups and waits until they are empty, for at most a second.
     pub async fn kill(&self) {
         for directory in &self.made {

@@ -32,7 +32,7 @@ pub(super) fn members(directory: &Path) -> usize {
 }
 
 /// The members of a group and of those beneath it.
-fn pids(directory: &Path) -> Vec<i32> {
+pub(super) fn pids(directory: &Path) -> Vec<i32> {
     let all = below(directory).into_iter().chain([directory.to_owned()]);
     let texts = all.filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok());
     // Zero stands for a process that cannot be seen from here.

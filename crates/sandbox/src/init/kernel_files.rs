@@ -28,7 +28,7 @@ const HIDDEN_FILES: [&str; 12] = [
 /// Directories that become empty.
 const HIDDEN_DIRECTORIES: [&str; 5] = ["acpi", "asound", "driver", "dynamic_debug", "scsi"];
 /// Directories that can only be read.
-const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "tty"];
+const READ_ONLY: [&str; 6] = ["bus", "fs", "irq", "pressure", "sys", "tty"];
 
 pub(super) fn place(root: &OwnedFd) -> Result<(), Failure> {
     let attributes =

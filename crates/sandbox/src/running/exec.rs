@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::pin,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use tokio::{
     io::AsyncReadExt,
     net::unix::pipe::Receiver,
     sync::oneshot,
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +85,7 @@ struct Running<'a> {
     ended: oneshot::Receiver<Outcome>,
     pipe: Receiver,
     output: Output,
+    guard: Option<Guard>,
     output_bytes: u64,
     /// Read, and not passed on yet.
     pending: Option<Vec<u8>>,
@@ -93,7 +95,7 @@ struct Running<'a> {
 impl Inner {
     /// Runs a command to its end.
     pub(super) async fn run(
-        &self,
+        self: &Arc<Self>,
         task: Task,
         output: Output,
         cancel: &CancellationToken,
@@ -119,8 +121,14 @@ impl Inner {
             (None, End::Signal(signal)) => ExitStatus::Signal(signal),
         };
         let exit = Exit { status, elapsed: begun.elapsed(), output_bytes: running.output_bytes, left_running };
+        let Running { id, groups, pipe, guard, .. } = running;
         if left_running {
-            self.tasks.spawn(swallow(running.pipe, self.ending.clone()));
+            self.tasks.spawn(swallow(pipe, self.ending.clone()));
+        }
+        if let Some(guard) = guard
+            && (groups.are_populated() || !groups.exist())
+        {
+            self.tasks.spawn(linger(self.clone(), id, groups, guard));
         }
         Ok(exit)
     }
@@ -148,12 +156,24 @@ impl Inner {
             env: task.env,
             has_input: input.is_some(),
         };
+        let guard = Guard::new(&self.directory, self.quota);
         let ended = self.link.expect(id)?;
         if let Err(error) = self.link.order(&Order::Run(run), &fds).await {
             self.link.forget(id);
             return Err(error);
         }
-        Ok(Running { inner: self, id, groups, ended, pipe, output, output_bytes: 0, pending: None, is_closed: false })
+        Ok(Running {
+            inner: self,
+            id,
+            groups,
+            ended,
+            pipe,
+            output,
+            guard,
+            output_bytes: 0,
+            pending: None,
+            is_closed: false,
+        })
     }
 }
 
@@ -164,7 +184,7 @@ impl Running<'_> {
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Result<(End, Option<ExitStatus>), SandboxError> {
-        let guard = Guard::new(&self.inner.directory, self.inner.quota);
+        let guard = self.guard;
         let mut look = interval_at(Instant::now() + disk::EVERY, disk::EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut too_late = pin!(sleep_until(deadline));
@@ -256,6 +276,29 @@ async fn swallow(mut pipe: Receiver, ending: CancellationToken) {
             () = ending.cancelled() => return,
             read = pipe.read(&mut chunk) => if !matches!(read, Ok(1..)) { return },
         }
+    }
+}
+
+/// Keeps watching the disk for what a command left running, until that has ended too. Where there are no groups nobody can
+/// tell whether something was left, so the watch lasts until the next command brings its own, and ends the whole sandbox.
+async fn linger(inner: Arc<Inner>, id: u64, groups: CommandGroups, guard: Guard) {
+    let is_over = || if groups.exist() { !groups.are_populated() } else { inner.next.load(Ordering::Relaxed) > id + 1 };
+    while !is_over() {
+        tokio::select! {
+            () = inner.ending.cancelled() => return,
+            () = sleep(disk::EVERY) => {}
+        }
+        if !guard.is_full(&inner.directory) {
+            continue;
+        }
+        tracing::warn!("what a command left running used too much of the disk and is killed");
+        if groups.exist() {
+            groups.kill().await;
+        } else {
+            inner.ending.cancel();
+            inner.process.end_now();
+        }
+        return;
     }
 }
 

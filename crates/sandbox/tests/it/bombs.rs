@@ -17,6 +17,7 @@ inside! {
         memory_in_files_counts
         a_disk_that_fills_is_noticed
         one_endless_file_is_cut_off
+        what_a_command_leaves_running_cannot_fill_the_disk
     }
     as_somebody {
         a_fork_bomb_stays_inside
@@ -26,6 +27,7 @@ inside! {
     without_groups {
         a_fork_bomb_stays_inside
         one_process_cannot_take_all_memory
+        what_a_command_leaves_running_cannot_fill_the_disk
     }
 }
 
@@ -107,6 +109,22 @@ async fn a_disk_that_fills_is_noticed() -> Outcome {
     let (exit, _) = floor.sh("head -c 290M /dev/zero > big; sleep 5").await?;
     assert_eq!(exit.status, ExitStatus::DiskFull);
     floor.good("rm big; echo x > small").await?;
+    Ok(())
+}
+
+async fn what_a_command_leaves_running_cannot_fill_the_disk() -> Outcome {
+    let config = SandboxConfig { disk_mb: 40, ..SandboxConfig::default() };
+    // Mounting takes root; on a shared disk others may use up the quota sooner.
+    let it =
+        if rustix::process::geteuid().is_root() { on_a_small_disk(config).await? } else { Place::with(config).await? };
+    let writer = "for i in $(seq 1 200); do head -c 1M /dev/zero > f$i; sleep 0.02; done; touch finished";
+    it.good(&format!("(setsid sh -c '{writer}') > /dev/null 2>&1 < /dev/null & exit 0")).await?;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let used = fs::read_dir(it.workspace.dir())?.count();
+    assert!((1..150).contains(&used), "{used} MB were written");
+    assert!(!it.workspace.dir().join("finished").exists());
+    // Without groups nobody can tell what was left running, so the sandbox had to end.
+    assert_eq!(it.sandbox.is_alive(), it.sandbox.quota_kind() != QuotaKind::RlimitsOnly);
     Ok(())
 }
 
