@@ -89,14 +89,25 @@ pub fn config_path(home: &Path) -> PathBuf {
 }
 
 /// Stores a secret. `value` loses one trailing line break, since it usually comes from a pipe. The home is made when it
-/// is missing.
+/// is missing, but not for a value that is refused.
 pub fn secret_set(home: &Path, name: &SecretName, value: Vec<u8>) -> Result<(), Failure> {
+    let value = secret_value(value)?;
     let home = Home::open(home).map_err(|error| error.failure())?;
+    Vault::open(home.path()).and_then(|vault| vault.set(name, value)).map_err(vault_failure)
+}
+
+/// One line of text. A key or token never holds a control character; one that does came from the wrong file, and no
+/// header could carry it. The error says where, and nothing of the value.
+fn secret_value(value: Vec<u8>) -> Result<SecretValue, Failure> {
     let hint = "give the secret as text on standard input";
     let text = String::from_utf8(value).map_err(|_| user("the secret is not valid UTF-8", hint))?;
     let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    let value = SecretValue::new(text).map_err(|error| user(error.to_string(), hint))?;
-    Vault::open(home.path()).and_then(|vault| vault.set(name, value)).map_err(vault_failure)
+    if let Some(place) = text.find(char::is_control) {
+        let what = if text[place..].starts_with(['\n', '\r']) { "a line break" } else { "a control character" };
+        let hint = "give the one line of the key or token, without colours, tabs or further lines";
+        return Err(user(format!("the secret holds {what} at byte {place}"), hint));
+    }
+    SecretValue::new(text).map_err(|error| user(error.to_string(), hint))
 }
 
 /// The names of the stored secrets, sorted.
@@ -186,6 +197,23 @@ fn vault_failure(error: VaultError) -> Failure {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_one_line_of_text() {
+        let home = tempfile::tempdir().unwrap();
+        let name = SecretName::new("key").unwrap();
+        let long = vec![b'x'; (64 << 10) + 1];
+        let cases: [&[u8]; 8] = [b"", b"\n", b"a\0b", b"a\nb\n", b"a\n\n", b"a\tb", b"\x1b[31mred", b"caf\xe9"];
+        for bad in cases.into_iter().chain([long.as_slice()]) {
+            let failure = secret_set(home.path(), &name, bad.to_vec()).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::User, "{failure:?}");
+            assert!(failure.hint.is_some() && !failure.error.contains("red"), "{failure:?}");
+        }
+        assert!(secret_list(home.path()).unwrap().is_empty(), "a refused secret was stored");
+        for good in [&b"key"[..], b"key\n", b"key\r\n", "k\u{e9}y".as_bytes()] {
+            secret_set(home.path(), &name, good.to_vec()).unwrap();
+        }
+    }
 
     /// What would stop the start is found by the check, with something to do.
     #[test]
