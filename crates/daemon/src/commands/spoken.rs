@@ -28,7 +28,7 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
     }
     let text = match slash {
         Slash::Help => HELP.to_owned(),
-        Slash::New { title } => new_session(core, title, incoming.workspace.clone()).await?,
+        Slash::New { title } => new_session(core, incoming, title).await?,
         Slash::Sessions => list_sessions(core)?,
         Slash::Resume(session) => resume(core, session).await?,
         Slash::Stop => stopped_text(sessions::stop(core, None).await),
@@ -58,11 +58,9 @@ async fn answered(
     answer::answer(core, request, answer, incoming.channel.clone(), incoming.on_messenger()).await
 }
 
-async fn new_session(
-    core: &Arc<Core>,
-    title: Option<String>,
-    workspace: Option<WorkspaceName>,
-) -> Result<String, Failure> {
+/// The message is remembered in the write that makes the session: one that comes again must not make another.
+async fn new_session(core: &Arc<Core>, incoming: &Incoming, title: Option<String>) -> Result<String, Failure> {
+    let workspace = incoming.workspace.clone();
     if let Some(name) = &workspace {
         core.workspace(name)?;
     }
@@ -72,11 +70,15 @@ async fn new_session(
     let workspace = workspace.or(configured).unwrap_or_else(|| core.live().default_workspace.clone());
     let title = send::title(&title.unwrap_or_else(|| "untitled".to_owned()));
     let shown = format!("in workspace {workspace}");
+    let said_in = incoming.on_messenger().map(|number| (incoming.channel.clone(), number));
     let id = core
         .store
         .transact(move |tx| {
             let id = tx.create_session(NewSession { key: None, title, workspace })?;
             tx.set_cursor(CURRENT_SESSION, id.to_string())?;
+            if let Some((channel, number)) = said_in {
+                tx.note_silenced(&channel, number)?;
+            }
             Ok(id)
         })
         .await

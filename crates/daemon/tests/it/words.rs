@@ -1,6 +1,6 @@
 //! Slash commands and refusals in a chat.
 
-use crate::scene::{GUEST, Scene, message};
+use crate::scene::{GUEST, OWNER, Scene, message};
 
 #[tokio::test]
 async fn commands_are_answered_and_carried_out_once() {
@@ -32,6 +32,19 @@ async fn commands_are_answered_and_carried_out_once() {
         scene.channel.wait_for(part).await;
     }
     assert_eq!(scene.model.asked(), Vec::<String>::new());
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_session_is_made_once_even_if_its_answer_cannot_be_kept() {
+    let scene = Scene::start().await;
+    let mut item = message("1", OWNER, "/new building");
+    // An address that the outbox refuses stands for a crash or a full disk between the two writes.
+    item.chat = "x".repeat(1 << 20);
+    assert!(!scene.channel.receive(item.clone()).await, "it was confirmed though its answer is not kept");
+    assert!(scene.channel.receive(item).await, "it comes again for ever");
+    let client = scene.client().await;
+    assert_eq!(client.sessions().await.unwrap().len(), 2);
     scene.daemon.stop().await;
 }
 
