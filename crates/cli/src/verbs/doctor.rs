@@ -35,7 +35,7 @@ impl Doctor {
                 return figure(context, check);
             }
             if only.is_none() {
-                checks.extend(running(context).await?);
+                checks = each_once(checks, running(context).await?);
             }
             context.output.fact(&checks, |checks| in_words(checks))?;
             verdict(&checks)
@@ -70,6 +70,26 @@ async fn running(context: &Context) -> Result<Vec<Check>, Stop> {
     }
 }
 
+/// What both looked at is told once: as the daemon saw it, whose sandbox and disk are the ones that count, unless we saw
+/// something graver. It made its self-test when it started, or is still at it.
+fn each_once(mut ours: Vec<Check>, mut daemons: Vec<Check>) -> Vec<Check> {
+    daemons.retain(|check| {
+        ours.iter().all(|other| other.name != check.name || gravity(check.state) >= gravity(other.state))
+    });
+    ours.retain(|check| daemons.iter().all(|other| other.name != check.name));
+    ours.extend(daemons);
+    ours
+}
+
+fn gravity(state: CheckState) -> u8 {
+    match state {
+        CheckState::Skipped => 0,
+        CheckState::Ok => 1,
+        CheckState::Warning => 2,
+        CheckState::Bad => 3,
+    }
+}
+
 fn in_words(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let mark = match check.state {
@@ -97,6 +117,22 @@ fn verdict(checks: &[Check]) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_of_both_is_shown_once() {
+        use CheckState::{Bad, Ok, Skipped};
+        let check = |(name, state): (&str, CheckState), detail: &str| Check {
+            name: name.to_owned(),
+            state,
+            detail: detail.to_owned(),
+            hint: None,
+        };
+        let ours = [("home", Ok), ("disk", Ok), ("sandbox", Ok), ("log", Bad), ("clock", Ok)];
+        let daemons = [("daemon", Ok), ("sandbox", Skipped), ("disk", Ok), ("log", Ok), ("clock", Bad)];
+        let checks = each_once(ours.map(|it| check(it, "ours")).to_vec(), daemons.map(|it| check(it, "its")).to_vec());
+        let shown: Vec<String> = checks.iter().map(|check| format!("{} {}", check.name, check.detail)).collect();
+        assert_eq!(shown, ["home ours", "sandbox ours", "log ours", "daemon its", "disk its", "clock its"]);
+    }
 
     #[test]
     fn only_a_fault_fails() {
