@@ -1,7 +1,8 @@
 //! Why a verb ends early, and how a person or a program is told.
 
-use std::{io, process::ExitCode};
+use std::{ffi::OsString, io, process::ExitCode};
 
+use clap::error::ErrorKind;
 use types::{Failure, FailureKind};
 
 /// Why a verb ended early.
@@ -50,6 +51,35 @@ fn in_words(failure: &Failure, json: bool) -> String {
         text.push_str(&format!("\nhint: {}", daemon::terminal::neutral(hint)));
     }
     text
+}
+
+/// Whether `--json` stands anywhere in a command line that could not be read. What follows `--` is no option.
+pub fn json_is_wanted(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// Ends a call that could not be read, or that only asks for help.
+pub fn misused(error: &clap::Error, json: bool) -> ExitCode {
+    if !json || !error.use_stderr() {
+        // Nobody is left to tell when printing fails.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    Stop::Failed(as_failure(error)).report(json)
+}
+
+/// What clap found, without its usage lines: the first paragraph says what is wrong, and a tip, if there is one, what to
+/// do.
+fn as_failure(error: &clap::Error) -> Failure {
+    let hint = "add --help to see what can be given";
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return user("the command is not complete", hint);
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let wrong: Vec<&str> = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    user(wrong.join(" "), tip.unwrap_or(hint))
 }
 
 /// A mistake in how the program was called, or in what was given to it.

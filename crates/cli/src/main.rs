@@ -21,7 +21,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     // The inside of a sandbox is this same program. It must neither parse arguments nor start a thread before.
     daemon::maybe_run_sandbox_init();
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return error::misused(&error, error::json_is_wanted(std::env::args_os())),
+    };
     let json = args.json;
     match args.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,33 @@ fn an_unknown_verb_is_the_users_mistake() {
 }
 
 #[test]
+fn a_mistake_in_the_call_is_json_where_json_was_asked_for() {
+    let program = Program::new();
+    for (arguments, part) in [
+        (&["fly"][..], "fly"),
+        (&["approve", "x"], "'x'"),
+        (&["send"], "<TEXT>"),
+        (&["sessions", "--jsn"], "--jsn"),
+        (&["setup", "--provider", "lab"], "--model"),
+        (&["secret", "set", "Not A Name"], "Not A Name"),
+        (&["secret"], "subcommand"),
+        (&[], "subcommand"),
+    ] {
+        let (code, failure) = program.failure(arguments, b"");
+        assert_eq!((code, failure["kind"].as_str()), (Some(2), Some("user")), "{arguments:?}: {failure}");
+        let error = failure["error"].as_str().unwrap();
+        assert!(error.contains(part) && !error.contains("Usage") && !error.contains('\n'), "{failure}");
+        assert!(failure["hint"].is_string(), "{failure}");
+    }
+    let before = program.run(&["--json", "secret"], b"");
+    assert!(before.stderr.starts_with('{') && before.stderr.contains("\"user\""), "{before:?}");
+    let words = program.run(&["fly", "--", "--json"], b"");
+    assert!(words.stderr.starts_with("error: "), "{words:?}");
+    let help = program.run(&["send", "--help", "--json"], b"");
+    assert!(help.code == Some(0) && help.stdout.contains("Usage"), "{help:?}");
+}
+
+#[test]
 fn without_a_daemon_a_verb_says_how_to_start_one() {
     let program = Program::new();
     for verb in [&["send", "hi"][..], &["sessions"], &["stop"], &["approvals"], &["deny", "1"], &["undo"], &["chat"]] {
