@@ -21,9 +21,14 @@ impl Questions {
     /// Takes note of an event; true when there is one more request.
     pub fn see(&mut self, envelope: &Envelope) -> bool {
         if let Event::OwnerAnswered { request, .. } = &envelope.event {
-            self.open.retain(|open| open.id != *request);
+            self.settle(*request);
         }
         if let Event::OwnerAsked { request } = &envelope.event { self.add((**request).clone()) } else { false }
+    }
+
+    /// Takes note that a request needs no answer any more.
+    pub fn settle(&mut self, request: RequestId) {
+        self.open.retain(|open| open.id != request);
     }
 
     /// The request that a line would answer.

@@ -70,3 +70,24 @@ fn a_request_is_answered_and_a_wait_ends_in_time() {
     assert_eq!(program.facts(&["stop"], b"")["reply"], "done");
     assert!(program.facts(&["log", "verify"], b"")["records"].as_u64().unwrap() > 4);
 }
+
+#[test]
+fn a_script_that_ends_at_a_request_leaves_and_says_how_to_answer() {
+    let program = Program::new();
+    let _up = program.up();
+    let begun = std::time::Instant::now();
+    let left = program.run(&["chat"], b"practice\n");
+    assert_eq!(left.code, Some(5), "{left:?}");
+    let id = program.facts(&["approvals"], b"")[0]["id"].to_string();
+    assert!(left.stderr.contains(&format!("`factotum approve {id}`")), "{left:?}");
+    let (code, failure) = {
+        let ended = program.run(&["chat", "--session", "new", "--json"], b"practice\n");
+        let last = ended.stderr.lines().last().unwrap_or_default().to_owned();
+        (ended.code, last)
+    };
+    assert!(code == Some(5) && failure.contains("factotum approve"), "{code:?} {failure}");
+    let answered = program.run(&["chat", "--session", "new"], b"practice\ny\n");
+    assert_eq!(answered.code, Some(0), "{answered:?}");
+    assert!(answered.stdout.contains("done ("), "{answered:?}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it waited: {:?}", begun.elapsed());
+}

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use daemon::client::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use types::{
-    Command, CommandReply, Envelope, Event, Failure, FailureKind, OwnerRequest, SessionId, TurnId, WhenBusy,
+    Ask, Command, CommandReply, Envelope, Event, Failure, FailureKind, OwnerRequest, SessionId, TurnId, WhenBusy,
     WorkspaceName,
 };
 
 use super::place::Place;
 use crate::{
     args::Context,
-    error::{Stop, internal},
+    error::{Stop, internal, task},
     input::Input,
     output::Output,
     questions::Questions,
@@ -85,6 +85,12 @@ impl Talk {
             if self.ending && self.waiting.is_empty() {
                 return Ok(());
             }
+            if self.ending
+                && let Some(request) = self.questions.oldest()
+            {
+                // Nobody is left to answer; waiting would last until the request expires.
+                return Err(unanswered(request).into());
+            }
             match self.wake().await? {
                 Woken::Event(envelope) => self.see(&envelope)?,
                 Woken::Line(Some(line)) => self.say(&line).await?,
@@ -115,10 +121,10 @@ impl Talk {
     fn see(&mut self, envelope: &Envelope) -> Result<(), Stop> {
         self.waiting.retain_mut(|follow| follow.see(envelope) != Bearing::End);
         self.keep_count(envelope);
+        let asked = self.questions.see(envelope);
         if self.output.is_json() {
             return self.output.fact(envelope, |_| String::new());
         }
-        let asked = self.questions.see(envelope);
         if asked {
             // The request is shown whole below, in place of the short line.
             return self.put_question();
@@ -159,9 +165,10 @@ impl Talk {
             return Ok(());
         }
         if let Some((request, answer)) = self.questions.read(line) {
-            // What came of it is told by the events, as for everybody else who watches.
-            if let Err(failure) = self.client.command(&Command::Answer { request, answer }).await {
-                self.refused(&failure);
+            // What came of it is told by the events, as for everybody else who watches. The next line is not for it.
+            match self.client.command(&Command::Answer { request, answer }).await {
+                Ok(_) => self.questions.settle(request),
+                Err(failure) => self.refused(&failure),
             }
             return Ok(());
         }
@@ -270,4 +277,14 @@ impl Talk {
             None => self.output.ask("> "),
         }
     }
+}
+
+/// The end of a script that leaves a request open.
+fn unanswered(request: &OwnerRequest) -> Failure {
+    let (id, session) = (request.id, request.session);
+    let hint = match request.ask {
+        Ask::Approval(_) => format!("`factotum approve {id}` or `factotum deny {id}`; the task goes on then"),
+        Ask::Question { .. } => format!("answer with `factotum send --session {session} TEXT`; the task goes on then"),
+    };
+    task(format!("the input has ended, and request {id} waits for your answer"), hint)
 }
