@@ -44,12 +44,20 @@ fn judge(report: &CanaryReport) -> CanaryView {
     let escaped: Vec<&str> =
         report.rows.iter().filter(|row| matches!(row.outcome, Outcome::Escaped)).map(|row| row.what.as_ref()).collect();
     match escaped.first() {
-        None => CanaryView::Held { attempts: report.rows.len(), quota: quota(report.quota).to_owned() },
+        None => CanaryView::Held {
+            attempts: report.rows.len(),
+            quota: quota(report.quota).to_owned(),
+            is_bounded: report.quota != QuotaKind::RlimitsOnly,
+        },
         Some(first) => {
             CanaryView::Failed { error: format!("{} of the attempts got out, first: {first}", escaped.len()) }
         }
     }
 }
+
+/// What to do where no control group can be made.
+pub(crate) const UNBOUNDED: &str = "run it where it may make control groups: as a systemd service with `Delegate=yes`, or \
+     from a login shell with `systemd-run --user --scope -p Delegate=yes factotum up`";
 
 fn quota(kind: QuotaKind) -> &'static str {
     match kind {

@@ -10,6 +10,7 @@ use crate::{
     Config,
     api::views::{CanaryView, Check, CheckState},
     canary,
+    canary::UNBOUNDED,
     core::Core,
     offline,
     status::channel_views,
@@ -205,8 +206,17 @@ fn journal(home: &Path) -> Check {
 fn canary_check(state: &CanaryView) -> Check {
     match state {
         CanaryView::Running => check("sandbox", CheckState::Skipped, "the self-test has not ended", None),
-        CanaryView::Held { attempts, quota } => {
-            ok("sandbox", format!("held against {attempts} attempts to get out; quotas: {quota}"))
+        CanaryView::Held { attempts, quota, is_bounded } => {
+            let found = format!("held against {attempts} attempts to get out; quotas: {quota}");
+            match is_bounded {
+                true => ok("sandbox", found),
+                false => check(
+                    "sandbox",
+                    CheckState::Warning,
+                    format!("{found}; unattended work is refused"),
+                    Some(UNBOUNDED),
+                ),
+            }
         }
         CanaryView::Failed { error } => bad("sandbox", error.clone(), "see SECURITY.md; `factotum setup` may mend it"),
     }

@@ -126,6 +126,8 @@ pub enum CanaryView {
         attempts: usize,
         /// How quotas are held.
         quota: String,
+        /// Whether they hold for the sandbox as a whole. Where not, unattended work is refused.
+        is_bounded: bool,
     },
     /// Something escaped, or the sandbox cannot be built; unattended work is refused.
     Failed {

@@ -9,6 +9,7 @@ use types::{Envelope, SessionId, TurnEnd, TurnId, WhenBusy};
 use super::control::Control;
 use crate::{
     api::views::CanaryView,
+    canary::UNBOUNDED,
     core::{Core, Live},
     deliver, present,
 };
@@ -184,7 +185,10 @@ impl Worker {
         let mut canary = self.core.canary.clone();
         let state = canary.wait_for(|state| *state != CanaryView::Running).await.map(|state| state.clone());
         match state {
-            Ok(CanaryView::Held { .. }) => None,
+            Ok(CanaryView::Held { is_bounded: true, .. }) => None,
+            Ok(CanaryView::Held { is_bounded: false, .. }) => {
+                Some(format!("memory is limited for each process only; {UNBOUNDED}"))
+            }
             Ok(CanaryView::Failed { error }) => Some(format!("the sandbox did not pass its self-test: {error}")),
             Ok(CanaryView::Running) | Err(_) => Some("the sandbox's self-test did not end".to_owned()),
         }
