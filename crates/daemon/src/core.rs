@@ -18,6 +18,7 @@ use crate::{
     Config, Home,
     api::views::CanaryView,
     failure::{stored, user},
+    occupancy::Occupancy,
     sessions::Sessions,
     wiring::Ground,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub workspaces: Workspaces,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
+    /// Keeps tasks and an undo apart.
+    pub occupancy: Occupancy,
     pub canary: watch::Receiver<CanaryView>,
     pub address: SocketAddr,
     /// Short work that must not hold up a loop: an undo, the progress of one turn. Joined when the daemon stops.
@@ -141,6 +144,7 @@ impl Core {
             workspaces,
             messengers,
             sessions,
+            occupancy: Occupancy::default(),
             canary,
             address,
             tasks,

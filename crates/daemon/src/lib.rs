@@ -13,6 +13,7 @@ mod doctor;
 mod failure;
 pub mod home;
 mod journal;
+mod occupancy;
 pub mod offline;
 mod outbox;
 mod practice;

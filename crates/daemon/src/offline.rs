@@ -20,7 +20,7 @@ use crate::{
     wiring,
 };
 
-pub use edit::{config_set, workspace_add, workspace_remove};
+pub use edit::{config_set, workspace_add, workspace_check, workspace_remove};
 
 /// A workspace of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -47,6 +47,13 @@ pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
     if !config_path(home).exists() {
         notes.push("there is no config.toml; the defaults apply".to_owned());
     }
+    notes.extend(holds(home, &config, &[])?);
+    Ok(notes)
+}
+
+/// Checks that what a configuration names exists and can be used, with the secrets that are `coming`.
+fn holds(home: &Path, config: &Config, coming: &[SecretName]) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
     match config.model() {
         None => notes.push("no model is configured: the built-in practice model answers".to_owned()),
         Some(model) => {
@@ -68,7 +75,7 @@ pub fn config_check(home: &Path) -> Result<Vec<String>, Failure> {
     if home.is_dir() {
         let opened = Home::existing(home).map_err(|error| error.failure())?;
         let vault = Vault::open(home).map_err(vault_failure)?;
-        wiring::try_out(&opened, &config, &vault).map_err(|error| error.failure())?;
+        wiring::try_out(&opened, config, &vault, coming).map_err(|error| error.failure())?;
     }
     Ok(notes)
 }
@@ -94,6 +101,18 @@ pub fn secret_set(home: &Path, name: &SecretName, value: Vec<u8>) -> Result<(), 
     let value = secret_value(value)?;
     let home = Home::open(home).map_err(|error| error.failure())?;
     Vault::open(home.path()).and_then(|vault| vault.set(name, value)).map_err(vault_failure)
+}
+
+/// Whether a value can be stored as a secret; the error says what is wrong with it and nothing of the value.
+pub fn secret_check(value: &[u8]) -> Result<(), Failure> {
+    secret_value(value.to_vec()).map(|_| ())
+}
+
+/// Whether this can be the address of a provider; the error says why not and does not repeat it, since it may hold a
+/// password.
+pub fn address_check(address: &str) -> Result<(), Failure> {
+    let hint = "an address is like https://api.anthropic.com; keys are stored as secrets";
+    egress::check_address(address).map_err(|error| user(error.message, hint))
 }
 
 /// One line of text. A key or token never holds a control character; one that does came from the wrong file, and no

@@ -124,7 +124,7 @@ pub(crate) fn live(core: &Core, config: Config) -> Result<Live, WiringError> {
 
 /// Builds what turns need, and opens the workspaces.
 pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError> {
-    require_secrets(&config, &ground.vault)?;
+    require_secrets(&config, &ground.vault, &[])?;
     require_apart(&ground.home, &config)?;
     let practising = config.model().is_none() && ground.provider.is_none();
     let (workspaces, default_workspace) = workspaces(ground, &config, practising)?;
@@ -145,8 +145,9 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
     Ok(Live { config, model, deps: Arc::new(deps), default_workspace })
 }
 
-/// Every secret that the configuration names must be there: better told at the start than at the first message.
-pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), WiringError> {
+/// Every secret that the configuration names must be there, or among those that are `coming`: better told at the start
+/// than at the first message.
+pub(crate) fn require_secrets(config: &Config, vault: &Vault, coming: &[SecretName]) -> Result<(), WiringError> {
     let used = config.model().map(|model| model.provider.to_owned());
     let keys = config
         .providers
@@ -159,7 +160,7 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), Wiri
         .iter()
         .map(|(name, telegram)| (telegram.token.clone(), format!("[channels.telegram.{name}]")));
     for (name, wanted_by) in keys.chain(tokens) {
-        if !vault.contains(&name)? {
+        if !coming.contains(&name) && !vault.contains(&name)? {
             return Err(WiringError::MissingSecret { name, wanted_by });
         }
     }
@@ -167,7 +168,8 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault) -> Result<(), Wiri
 }
 
 /// Builds what the configuration names and throws it away, so that whatever would stop the start is told before.
-pub(crate) fn try_out(home: &Home, config: &Config, vault: &Vault) -> Result<(), WiringError> {
+/// Secrets that are `coming` count as stored.
+pub(crate) fn try_out(home: &Home, config: &Config, vault: &Vault, coming: &[SecretName]) -> Result<(), WiringError> {
     require_apart(home, config)?;
     for (name, workspace) in &config.workspaces {
         let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
@@ -181,7 +183,7 @@ pub(crate) fn try_out(home: &Home, config: &Config, vault: &Vault) -> Result<(),
     for (name, telegram) in &config.channels.telegram {
         bot(name, telegram, vault)?;
     }
-    require_secrets(config, vault)
+    require_secrets(config, vault, coming)
 }
 
 /// One Telegram bot of the configuration.

@@ -76,9 +76,10 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
         }
         Some(Ok(command)) => return spoken::carry_out(core, &incoming, command).await,
     }
-    let session = session_of(core, &incoming).await?;
+    let goes_to = session_of(core, &incoming).await?;
     if incoming.when_busy == WhenBusy::Steer
         && incoming.origin == Origin::Owner
+        && let GoesTo::Existing(session) = goes_to
         && let Some(question) = open_question(core, session)?
     {
         let said_in = incoming.on_messenger();
@@ -87,7 +88,7 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
             .await
             .map(|text| CommandReply::Done { text });
     }
-    receive(core, session, incoming).await
+    receive(core, goes_to, incoming).await
 }
 
 /// Refuses a message that is too long.
@@ -99,20 +100,27 @@ pub(crate) fn fits(text: &str) -> Result<(), Failure> {
     Err(user(format!("the message has {} KiB; the most is {} KiB", text.len() >> 10, MAX_TEXT >> 10), hint))
 }
 
-/// Makes the message durable and wakes its session.
-async fn receive(core: &Arc<Core>, session: SessionId, incoming: Incoming) -> Result<CommandReply, Failure> {
+/// Makes the message durable, and its session with it where it begins one, and wakes that session.
+async fn receive(core: &Arc<Core>, goes_to: GoesTo, incoming: Incoming) -> Result<CommandReply, Failure> {
     let since = core.store.last_seq().map_err(stored)?;
     let when_busy = incoming.when_busy;
-    let row = NewInbox {
-        channel: incoming.channel,
-        remote_id: incoming.remote_id,
-        session,
-        text: incoming.text,
-        reply_to: incoming.reply_to,
-        when_busy,
-        origin: incoming.origin,
+    let store = move |tx: &mut Tx<'_>| {
+        let session = match goes_to {
+            GoesTo::Existing(session) => session,
+            GoesTo::Fresh { session, is_guests } => create(tx, session, is_guests)?,
+        };
+        let row = NewInbox {
+            channel: incoming.channel,
+            remote_id: incoming.remote_id,
+            session,
+            text: incoming.text,
+            reply_to: incoming.reply_to,
+            when_busy,
+            origin: incoming.origin,
+        };
+        Ok((session, tx.receive(row)?))
     };
-    let received = core.store.transact(move |tx| tx.receive(row)).await.map_err(stored)?;
+    let (session, received) = core.store.transact(store).await.map_err(stored)?;
     if !received.duplicate {
         sessions::wake(core, session, when_busy).await;
     }
@@ -125,41 +133,46 @@ fn open_question(core: &Core, session: SessionId) -> Result<Option<OwnerRequest>
     Ok(open.into_iter().find(|request| request.session == session && matches!(request.ask, Ask::Question { .. })))
 }
 
-/// Finds or makes the session. The workspace only counts for a session that is made or stands still.
-async fn session_of(core: &Arc<Core>, incoming: &Incoming) -> Result<SessionId, Failure> {
+/// The session that a message goes to.
+enum GoesTo {
+    Existing(SessionId),
+    /// It is made together with the message, so that a crash leaves no empty one.
+    Fresh {
+        session: NewSession,
+        is_guests: bool,
+    },
+}
+
+/// Finds the session, or says which is to be made. The workspace only counts for a session that is made or stands still.
+async fn session_of(core: &Arc<Core>, incoming: &Incoming) -> Result<GoesTo, Failure> {
     if let Some(name) = &incoming.workspace {
         core.workspace(name)?;
     }
-    let (key, guest) = match &incoming.selection {
+    let wanted = incoming.workspace.as_ref();
+    let (key, is_guests) = match &incoming.selection {
         Selection::Current => {
             let session = core.current_session()?;
-            return move_session(core, session, incoming.workspace.as_ref()).await;
+            return move_session(core, session, wanted).await.map(GoesTo::Existing);
         }
         Selection::New => (None, false),
         Selection::Named(name) => match core.find_session(name) {
-            Ok(session) => return move_session(core, session.id, incoming.workspace.as_ref()).await,
+            Ok(session) => return move_session(core, session.id, wanted).await.map(GoesTo::Existing),
             Err(failure) if name.parse::<i64>().is_ok() => return Err(failure),
             Err(_) => (Some(checked_key(name)?), false),
         },
         Selection::Guest(key) => match core.store.session_by_key(key).map_err(stored)? {
-            Some(session) => return Ok(session.id),
+            Some(session) => return Ok(GoesTo::Existing(session.id)),
             None => (Some(key.clone()), true),
         },
     };
     let workspace = incoming.workspace.clone().unwrap_or_else(|| core.live().default_workspace.clone());
-    let title = title(&incoming.text);
-    core.store.transact(move |tx| create(tx, key, title, workspace, guest)).await.map_err(stored)
+    let session = NewSession { key, title: title(&incoming.text), workspace };
+    Ok(GoesTo::Fresh { session, is_guests })
 }
 
-fn create(
-    tx: &mut Tx<'_>,
-    key: Option<String>,
-    title: String,
-    workspace: WorkspaceName,
-    guest: bool,
-) -> Result<SessionId, StoreError> {
-    let session = tx.create_session(NewSession { key, title, workspace })?;
-    if guest {
+fn create(tx: &mut Tx<'_>, session: NewSession, is_guests: bool) -> Result<SessionId, StoreError> {
+    let session = tx.create_session(session)?;
+    if is_guests {
         tx.raise_label(session, Label::UNKNOWN, "somebody who is not the owner writes here")?;
     }
     Ok(session)

@@ -13,6 +13,7 @@ use types::{ChannelId, Event, Failure, SnapshotId, WorkspaceName};
 use crate::{
     core::Core,
     failure::{internal, stored, user},
+    occupancy::Alone,
 };
 
 /// The latest sessions, whose sandboxes may live; older ones were reaped.
@@ -26,12 +27,24 @@ pub(crate) async fn undo(
     snapshot: Option<SnapshotId>,
     said_in: Option<(ChannelId, String)>,
 ) -> Result<String, Failure> {
+    // By itself, so that it comes to its end and is recorded even if whoever asked for it hangs up.
+    let owned = core.clone();
+    let work = async move { carry_out(&owned, workspace, snapshot, said_in).await };
+    core.tasks.spawn(work).await.map_err(|_| internal("the undo broke off"))?
+}
+
+async fn carry_out(
+    core: &Core,
+    workspace: Option<WorkspaceName>,
+    snapshot: Option<SnapshotId>,
+    said_in: Option<(ChannelId, String)>,
+) -> Result<String, Failure> {
     let name = match workspace {
         Some(name) => name,
         None => present_workspace(core)?,
     };
     let workspace = core.workspace(&name)?;
-    stands_still(core, &name)?;
+    let _alone = alone(core, &name)?;
     let rows = core.store.snapshots(&name).map_err(stored)?;
     let place = core.store.cursor(&cursor(&name)).map_err(stored)?.and_then(|text| Place::read(&text));
     let chosen = choose(&rows, snapshot, place).ok_or_else(|| {
@@ -70,8 +83,8 @@ fn present_workspace(core: &Core) -> Result<WorkspaceName, Failure> {
     session.map(|session| session.workspace).ok_or_else(|| internal("the present session is missing"))
 }
 
-/// A task that writes while we restore would leave a mixture.
-fn stands_still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
+/// Keeps tasks from beginning there until the undo is over: one that writes while we restore would leave a mixture.
+fn alone(core: &Core, name: &WorkspaceName) -> Result<Alone, Failure> {
     for (session, turn) in core.sessions.running() {
         let there = core.store.session(session).map_err(stored)?.is_some_and(|session| session.workspace == *name);
         if there {
@@ -79,7 +92,8 @@ fn stands_still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
             return Err(user(format!("task {turn} is running in workspace {name}"), hint));
         }
     }
-    Ok(())
+    let taken = || user(format!("another undo is at work in workspace {name}"), "wait until it has answered");
+    core.occupancy.alone(name).ok_or_else(taken)
 }
 
 /// No record, no effect: an undo rewrites files.

@@ -129,7 +129,12 @@ impl Worker {
         }
         self.core.sessions.set_running(self.session, Some(turn));
         present::watch(&self.core, turn, events);
+        let at_work = match self.core.store.session(self.session)? {
+            Some(session) => Some(self.core.occupancy.work(&session.workspace).await),
+            None => None,
+        };
         agent::run_turn(&live.deps, turn, cancel).await;
+        drop(at_work);
         self.control.end();
         self.core.sessions.set_running(self.session, None);
         let running = |turn: store::Turn| turn.state == TurnState::Running;
