@@ -230,6 +230,11 @@ impl Endpoint {
     }
 }
 
+/// Whether a client can be made for this address. The error says why not, and does not repeat the address.
+pub fn check_address(base_url: &str) -> Result<(), EgressError> {
+    parse_base(base_url).map(|_| ())
+}
+
 fn parse_base(text: &str) -> Result<Url, EgressError> {
     let invalid = |why: &str| EgressError::new(EgressErrorKind::Invalid, format!("the address {why}"));
     let url = Url::parse(text).map_err(|error| invalid(&format!("cannot be read: {error}")))?;

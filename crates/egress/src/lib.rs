@@ -9,7 +9,7 @@ mod sealed;
 mod tls;
 mod vault;
 
-pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts};
+pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts, check_address};
 pub use error::{EgressError, EgressErrorKind};
 pub use request::Request;
 pub use reqwest::Method;

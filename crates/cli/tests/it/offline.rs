@@ -123,13 +123,25 @@ fn setup_refuses_what_it_cannot_use_and_writes_nothing() {
     let program = Program::new();
     let (code, failure) = program.failure(&["setup"], b"");
     assert_eq!(code, Some(2), "{failure}");
-    let provider = ["setup", "--provider", "lab", "--base-url", "ftp://nowhere", "--model", "m", "--key-stdin"];
-    assert_ne!(program.run(&provider, KEY.as_bytes()).code, Some(0));
+    std::fs::create_dir_all(program.home()).unwrap();
+    std::fs::write(program.home().join("config.toml"), "# mine\n").unwrap();
+    for (address, workspace) in [
+        ("ftp://nowhere", None),
+        ("http://ann:hunter2@127.0.0.1:9", None),
+        ("http://127.0.0.1:9", Some("w=/nowhere/at/all")),
+        ("http://127.0.0.1:9", Some("w=/etc")),
+    ] {
+        let mut call = vec!["setup", "--provider", "lab", "--base-url", address, "--model", "m", "--key-stdin"];
+        call.extend(workspace.iter().flat_map(|workspace| ["--workspace", workspace]));
+        let ended = program.run(&call, KEY.as_bytes());
+        assert!(ended.code.is_some_and(|code| code != 0) && !ended.stderr.contains("hunter2"), "{ended:?}");
+        assert_eq!(std::fs::read_to_string(program.home().join("config.toml")).unwrap(), "# mine\n", "{ended:?}");
+    }
     let listed = program.run(&["secret", "list"], b"");
     assert!(!listed.stdout.contains("lab-key"), "a secret was stored for a refused configuration: {listed:?}");
     let empty = ["setup", "--provider", "lab", "--base-url", "http://127.0.0.1:9", "--model", "m", "--key-stdin"];
     assert_eq!(program.run(&empty, b"").code, Some(2));
-    assert!(!program.home().join("config.toml").exists());
+    assert_eq!(std::fs::read_to_string(program.home().join("config.toml")).unwrap(), "# mine\n");
 }
 
 #[test]

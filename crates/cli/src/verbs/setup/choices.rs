@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use daemon::offline;
 use types::{Failure, Prices, SecretName, WorkspaceName};
 
 use crate::error::user;
@@ -96,10 +97,7 @@ impl Choices {
 impl Plan {
     fn provider(&mut self, choice: ProviderChoice) -> Result<(), Failure> {
         let table = format!("providers.{}", plain(&choice.name)?);
-        if !choice.base_url.starts_with("http://") && !choice.base_url.starts_with("https://") {
-            let hint = "it starts with http:// or https://, such as https://api.anthropic.com";
-            return Err(user(format!("`{}` is not the address of a provider", choice.base_url), hint));
-        }
+        offline::address_check(&choice.base_url)?;
         self.set("agent.model".to_owned(), string(&format!("{}/{}", choice.name, choice.model))?);
         self.set(format!("{table}.api"), string(&choice.api)?);
         self.set(format!("{table}.base_url"), string(&choice.base_url)?);

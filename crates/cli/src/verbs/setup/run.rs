@@ -37,7 +37,7 @@ impl Setup {
         let choices = if self.makes_choices() {
             self.choices()?
         } else if Input::is_terminal() {
-            wizard::ask()?
+            wizard::ask(&context.home)?
         } else {
             let hint = "give options (see `factotum setup --help`), or run it in a terminal";
             return Err(user("setup was given no options, and nobody is there to ask", hint).into());
@@ -51,24 +51,18 @@ impl Setup {
     }
 }
 
-/// The configuration first: it is checked as a whole, so that a mistake stores no secret.
+/// All or nothing: it is checked as a whole before anything is changed.
 fn write(context: &Context, plan: Plan) -> Result<Done, Stop> {
     daemon::Home::open(&context.home).map_err(|error| error.failure())?;
-    offline::config_set(&context.home, &plan.values)?;
-    let mut secrets = Vec::new();
-    for secret in plan.secrets {
-        let name = secret.name.to_string();
-        if let Some(value) = secret.value {
-            offline::secret_set(&context.home, &secret.name, value)?;
-            secrets.push(name);
-        }
-    }
-    let mut notes = offline::config_check(&context.home)?;
+    let secrets: Vec<_> =
+        plan.secrets.into_iter().filter_map(|secret| secret.value.map(|value| (secret.name, value))).collect();
+    let names = secrets.iter().map(|(name, _)| name.to_string()).collect();
+    let mut notes = offline::config_set(&context.home, &plan.values, secrets)?;
     notes.extend(apparmor::prepare()?);
     Ok(Done {
         config: offline::config_path(&context.home).display().to_string(),
         set: plan.values.into_iter().map(|(key, _)| key).collect(),
-        secrets,
+        secrets: names,
         notes,
     })
 }

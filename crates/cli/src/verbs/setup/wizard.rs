@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use daemon::offline;
 use types::{Failure, SecretName, WorkspaceName};
 
 use super::{
@@ -14,10 +15,11 @@ use super::{
 };
 use crate::{output, prompt};
 
-/// Asks for everything. Nothing is written before the last answer, so that leaving changes nothing.
-pub fn ask() -> Result<Choices, Failure> {
+/// Asks for everything, and again for what cannot be used. Nothing is written before the last answer, so that leaving
+/// changes nothing.
+pub fn ask(home: &Path) -> Result<Choices, Failure> {
     output::error("This writes config.toml and the secrets. Ctrl-C leaves without a change.\n");
-    Ok(Choices { provider: provider()?, telegram: telegram()?, workspaces: workspace()?.into_iter().collect() })
+    Ok(Choices { provider: provider()?, telegram: telegram()?, workspaces: workspace(home)?.into_iter().collect() })
 }
 
 fn provider() -> Result<Option<ProviderChoice>, Failure> {
@@ -63,9 +65,9 @@ fn telegram() -> Result<Option<TelegramChoice>, Failure> {
     Ok(Some(TelegramChoice { name: "home".to_owned(), token, allow: vec![owner] }))
 }
 
-fn workspace() -> Result<Option<(WorkspaceName, PathBuf)>, Failure> {
+fn workspace(home: &Path) -> Result<Option<(WorkspaceName, PathBuf)>, Failure> {
     output::error("Its commands may write in one directory only. Empty: a fresh one in factotum's home.");
-    let path = prompt::ask_until("directory", Some(""), is_directory)?;
+    let path = prompt::ask_until("directory", Some(""), |answer| is_directory(home, answer))?;
     let Some(path) = path else { return Ok(None) };
     let name = prompt::ask_until("what to call it", name_of(&path).as_deref(), |answer| {
         WorkspaceName::new(answer).map_err(|error| error.to_string())
@@ -77,28 +79,34 @@ fn secret(name: &str, what: &str) -> Result<SecretChoice, Failure> {
     let name = SecretName::new(name).expect("names of vendors are valid names");
     loop {
         let value = prompt::ask_secret(what)?.trim_ascii().to_vec();
-        if !value.is_empty() {
-            return Ok(SecretChoice { name, value: Some(value) });
+        match offline::secret_check(&value) {
+            Ok(()) => return Ok(SecretChoice { name, value: Some(value) }),
+            Err(failure) => output::error(&failure.error),
         }
-        output::error("it is empty");
     }
 }
 
 fn is_given(answer: &str) -> Result<String, String> {
-    if answer.is_empty() { Err("it is empty".to_owned()) } else { Ok(answer.to_owned()) }
+    if answer.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if answer.chars().any(char::is_control) {
+        return Err("it holds a control character".to_owned());
+    }
+    Ok(answer.to_owned())
 }
 
 fn is_address(answer: &str) -> Result<String, String> {
-    let is_http = answer.starts_with("http://") || answer.starts_with("https://");
-    if is_http { Ok(answer.to_owned()) } else { Err("it starts with http:// or https://".to_owned()) }
+    offline::address_check(answer).map(|()| answer.to_owned()).map_err(|failure| failure.error)
 }
 
-fn is_directory(answer: &str) -> Result<Option<PathBuf>, String> {
+fn is_directory(home: &Path, answer: &str) -> Result<Option<PathBuf>, String> {
     if answer.is_empty() {
         return Ok(None);
     }
     let path = std::path::absolute(answer).map_err(|error| error.to_string())?;
-    if path.is_dir() { Ok(Some(path)) } else { Err(format!("{} is not a directory", path.display())) }
+    let checked = offline::workspace_check(home, &path);
+    checked.map(|path| Some(path.into())).map_err(|failure| daemon::terminal::neutral(&failure.error))
 }
 
 /// A name for a directory, from its last part.
@@ -117,6 +125,27 @@ mod tests {
         for vendor in VENDORS {
             assert!(SecretName::new(format!("{}-key", vendor.name)).is_ok(), "{}", vendor.name);
         }
+    }
+
+    #[test]
+    fn answers_are_checked_when_they_are_given() {
+        let place = tempfile::tempdir().expect("the machine has a temporary directory");
+        let home = place.path().join("home");
+        std::fs::create_dir_all(home.join("inside")).expect("it is ours");
+        std::fs::create_dir(place.path().join("work")).expect("it is ours");
+        let directory = |answer: &str| is_directory(&home, answer);
+        let inside = |name: &str| place.path().join(name).display().to_string();
+        assert!(directory(&inside("work")).is_ok_and(|path| path.is_some_and(|path| path.ends_with("work"))));
+        assert_eq!(directory(""), Ok(None));
+        for bad in ["/nowhere/at/all", "/etc", "/", &inside("home"), &inside("home/inside"), &inside("")] {
+            assert!(directory(bad).is_err(), "{bad}");
+        }
+        assert!(is_address("http://127.0.0.1:8000/v1").is_ok());
+        for bad in ["", "nowhere", "ftp://nowhere", "http://", "https://a.example?key=1"] {
+            assert!(is_address(bad).is_err(), "{bad}");
+        }
+        let refused = is_address("https://ann:hunter2@a.example").expect_err("it holds a password");
+        assert!(refused.contains("password") && !refused.contains("hunter2"), "{refused}");
     }
 
     #[test]
