@@ -122,6 +122,7 @@ impl Worker {
     /// Runs a turn that has begun, shows its progress and sees to its answer.
     async fn turn(&self, live: &Live, turn: TurnId, events: broadcast::Receiver<Envelope>) -> Result<(), StoreError> {
         let cancel = self.control.begin();
+        let session = self.core.store.session(self.session)?;
         let waiting = self.core.store.waiting_inbox(self.session)?;
         if waiting.iter().any(|row| row.when_busy == WhenBusy::Interrupt) {
             // It came while the turn began, or before a restart.
@@ -129,7 +130,7 @@ impl Worker {
         }
         self.core.sessions.set_running(self.session, Some(turn));
         present::watch(&self.core, turn, events);
-        let at_work = match self.core.store.session(self.session)? {
+        let at_work = match &session {
             Some(session) => Some(self.core.occupancy.work(&session.workspace).await),
             None => None,
         };
