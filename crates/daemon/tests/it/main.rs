@@ -10,4 +10,5 @@ mod restart;
 mod scene;
 mod sessions;
 mod start;
+mod undo;
 mod words;

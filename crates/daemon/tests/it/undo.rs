@@ -1,0 +1,89 @@
+//! An undo and tasks that want the same workspace.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use types::{Block, Command};
+
+use crate::scene::{FakeModel, Scene};
+
+/// So many files that an undo takes long enough for a task to come in between.
+const FILES: usize = 500;
+
+/// A model that writes the file it is told.
+fn writer() -> Arc<FakeModel> {
+    FakeModel::new(|words| match words.strip_prefix("make ").and_then(|rest| rest.split_whitespace().next()) {
+        Some(path) => {
+            let input = json!({ "path": path, "content": "made by a task" });
+            vec![Block::ToolUse { id: format!("call-{path}"), name: "write".to_owned(), input }]
+        }
+        None => vec![Block::text(format!("done: {words}"))],
+    })
+}
+
+fn workspace(scene: &Scene) -> PathBuf {
+    scene.home.path().join("workspaces/main")
+}
+
+/// Asks for an undo and waits until it has begun.
+async fn undo_begins(scene: &Scene) -> tokio::task::JoinHandle<Result<types::CommandReply, types::Failure>> {
+    let client = scene.client().await;
+    let asked = tokio::spawn(async move { client.command(&Command::Undo { workspace: None, snapshot: None }).await });
+    let watcher = scene.client().await;
+    let begun = Instant::now();
+    while !watcher.log(0).await.unwrap().iter().any(|entry| entry.to_string().contains("\"undo\"")) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "no undo began");
+        assert!(!asked.is_finished(), "the undo was refused: {asked:?}");
+    }
+    asked
+}
+
+async fn after_a_task() -> Scene {
+    let scene = Scene::with(writer()).await;
+    scene.channel.say("1", "make first").await;
+    scene.channel.wait_for("done:").await;
+    assert!(workspace(&scene).join("first").exists(), "{:?}", scene.channel.texts());
+    for number in 0..FILES {
+        fs::write(workspace(&scene).join(format!("file-{number}")), number.to_string()).unwrap();
+    }
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_begins_during_an_undo_writes_after_it() {
+    let scene = after_a_task().await;
+    let undo = undo_begins(&scene).await;
+    assert!(scene.channel.say("2", "make second").await);
+    let twice = scene.client().await.command(&Command::Undo { workspace: None, snapshot: None }).await.unwrap_err();
+    assert!(twice.error.contains("is running") || twice.error.contains("another undo"), "{twice:?}");
+    undo.await.unwrap().unwrap();
+    let begun = Instant::now();
+    while scene.channel.texts().iter().filter(|text| text.contains("done:")).count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", scene.channel.texts());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let names: Vec<_> = fs::read_dir(workspace(&scene)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["second"], "{} files", names.len());
+    let snapshots = scene.client().await.snapshots(None).await.unwrap();
+    assert_eq!(snapshots.len(), 3, "before each task and before the undo: {snapshots:?}");
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_ends_and_is_recorded_although_whoever_asked_hangs_up() {
+    let scene = after_a_task().await;
+    undo_begins(&scene).await.abort();
+    let client = scene.client().await;
+    let begun = Instant::now();
+    while client.snapshots(None).await.unwrap().len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the undo is not recorded");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(fs::read_dir(workspace(&scene)).unwrap().count(), 0);
+    scene.daemon.stop().await;
+}
