@@ -31,6 +31,7 @@ fn workspace(scene: &Scene) -> PathBuf {
 }
 
 /// Asks for an undo and waits until it has begun.
+#[expect(clippy::disallowed_methods, reason = "each test awaits what this returns")]
 async fn undo_begins(scene: &Scene) -> tokio::task::JoinHandle<Result<types::CommandReply, types::Failure>> {
     let client = scene.client().await;
     let asked = tokio::spawn(async move { client.command(&Command::Undo { workspace: None, snapshot: None }).await });
