@@ -4,6 +4,7 @@
 mod approvals;
 mod bad_input;
 mod crash;
+mod crash_approval;
 mod full_disk;
 mod main_job;
 mod practice;
