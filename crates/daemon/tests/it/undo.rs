@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use types::{Block, Command};
+use types::{Block, Command, Event, Seq};
 
 use crate::scene::{FakeModel, Scene};
 
@@ -44,6 +44,22 @@ async fn undo_begins(scene: &Scene) -> tokio::task::JoinHandle<Result<types::Com
     asked
 }
 
+/// When the model had answered and when the workspace was put back, in the order of the journal.
+async fn order(scene: &Scene) -> Vec<&'static str> {
+    let mut events = scene.client().await.events(Seq(0), None).await.unwrap();
+    let mut order = Vec::new();
+    let mut ended = 0;
+    while ended < 2 {
+        match events.next().await.unwrap().unwrap().event {
+            Event::ModelAnswered { .. } => order.push("asked"),
+            Event::SnapshotRestored { .. } => order.push("restored"),
+            Event::TurnFinished { .. } => ended += 1,
+            _ => {}
+        }
+    }
+    order
+}
+
 async fn after_a_task() -> Scene {
     let scene = Scene::with(writer()).await;
     scene.channel.say("1", "make first").await;
@@ -68,6 +84,8 @@ async fn a_task_that_begins_during_an_undo_writes_after_it() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", scene.channel.texts());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let order = order(&scene).await;
+    assert_eq!(order, ["asked", "asked", "restored", "asked", "asked"], "the task went on during the undo");
     let names: Vec<_> = fs::read_dir(workspace(&scene)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["second"], "{} files", names.len());
     let snapshots = scene.client().await.snapshots(None).await.unwrap();
