@@ -58,10 +58,11 @@ pub(crate) async fn ask(run: &Run<'_>, request: ModelRequest, audience: Audience
             }
         }
     };
+    let begun = listener.begun;
     let (said, wasted, mut unknown) = listener.finish();
     if let Err(error) = &outcome {
         // What had begun to answer counts, whatever ended it.
-        unknown += u64::from(may_be_billed(error.kind) || !said.is_empty());
+        unknown += u64::from(may_be_billed(error.kind) || begun);
     }
     Asked { outcome, wasted, unknown, said }
 }
@@ -106,6 +107,8 @@ struct Listener<'a> {
     text: Pieces,
     thinking: Pieces,
     said: String,
+    /// Something of this attempt's answer has come: text, reasoning or a tool call.
+    begun: bool,
     wasted: Usage,
     unknown: u64,
 }
@@ -119,6 +122,7 @@ impl<'a> Listener<'a> {
             text: pieces(),
             thinking: pieces(),
             said: String::new(),
+            begun: false,
             wasted: Usage::default(),
             unknown: 0,
         }
@@ -127,21 +131,24 @@ impl<'a> Listener<'a> {
     fn hear(&mut self, event: ModelEvent) {
         match event {
             ModelEvent::TextDelta(piece) => {
+                self.begun = true;
                 let text = self.text.push(&piece);
                 self.say(text);
             }
             ModelEvent::ThinkingDelta(piece) => {
+                self.begun = true;
                 let text = self.thinking.push(&piece);
                 self.show(Event::ThinkingDelta { text });
             }
-            ModelEvent::ToolUseStarted { .. } => {}
+            ModelEvent::ToolUseStarted { .. } => self.begun = true,
             ModelEvent::Restarted { attempt, wait, error, wasted } => {
                 self.wasted = self.wasted.plus(wasted);
                 let told = wasted != Usage::default();
-                self.unknown += u64::from(!told && (may_be_billed(error.kind) || !self.said.is_empty()));
+                self.unknown += u64::from(!told && (may_be_billed(error.kind) || self.begun));
                 self.text.clear();
                 self.thinking.clear();
                 self.said.clear();
+                self.begun = false;
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 let error = self.run.redactor().redact(&error.to_string()).into_owned();
                 self.show(Event::ModelRetry { attempt, wait_ms, error });

@@ -129,13 +129,18 @@ async fn attempts_that_timed_out_count_in_full() {
 
 #[tokio::test]
 async fn a_failure_after_the_answer_had_begun_counts_in_full() {
-    let overloaded = ModelEvent::Failed(ProviderError::new(ProviderErrorKind::Overloaded, "busy"));
-    let begun = ModelEvent::TextDelta("I was about to say".to_owned());
-    let mut world = World::new(vec![Reply::Events(vec![begun, overloaded])]).await;
-    let turn = world.begin("hello").await;
-    let reserved = world.reserved(turn);
-    assert!(matches!(world.run(turn).await, TurnEnd::Failed { .. }));
-    assert_eq!(world.spent(turn).settled, reserved);
+    for begun in [
+        ModelEvent::TextDelta("I was about to say".to_owned()),
+        ModelEvent::ThinkingDelta("Let me see".to_owned()),
+        ModelEvent::ToolUseStarted { name: "write".to_owned() },
+    ] {
+        let overloaded = ModelEvent::Failed(ProviderError::new(ProviderErrorKind::Overloaded, "busy"));
+        let mut world = World::new(vec![Reply::Events(vec![begun.clone(), overloaded])]).await;
+        let turn = world.begin("hello").await;
+        let reserved = world.reserved(turn);
+        assert!(matches!(world.run(turn).await, TurnEnd::Failed { .. }));
+        assert_eq!(world.spent(turn).settled, reserved, "{begun:?}");
+    }
 }
 
 #[tokio::test]
