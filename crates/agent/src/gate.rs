@@ -38,7 +38,7 @@ struct Judged {
     call: ToolCall,
     tool: Arc<dyn Tool<Grant>>,
     effect: Effect,
-    destination_is_owners: bool,
+    destinations_are_owners: bool,
 }
 
 /// How the call came to be allowed.
@@ -98,11 +98,8 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
         Ok(effect) => effect,
         Err(invalid) => return Ok(Err(Outcome::failed(run.redactor().redact(&invalid.0)))),
     };
-    let destination_is_owners = match &effect.destination {
-        Some(destination) => owner_wrote(run, destination)?,
-        None => false,
-    };
-    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destination_is_owners }))
+    let destinations_are_owners = owner_wrote(run, &effect.destinations)?;
+    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destinations_are_owners }))
 }
 
 impl Judged {
@@ -120,21 +117,26 @@ impl Judged {
             session: turn.session,
             turn: turn.id,
             workspace,
-            destination_is_owners: self.destination_is_owners,
+            destinations_are_owners: self.destinations_are_owners,
         }
     }
 }
 
-/// Whether the owner wrote this destination in this session, as a whole word.
-fn owner_wrote(run: &Run<'_>, destination: &str) -> Result<bool, StoreError> {
-    if destination.chars().count() < SHORTEST_DESTINATION {
+/// Whether there are destinations and the owner wrote each of them in this session, as a whole word.
+fn owner_wrote(run: &Run<'_>, destinations: &[String]) -> Result<bool, StoreError> {
+    let is_long_enough = |destination: &String| destination.chars().count() >= SHORTEST_DESTINATION;
+    if destinations.is_empty() || !destinations.iter().all(is_long_enough) {
         return Ok(false);
     }
     let rows = run.deps.store.messages(run.session, None, MESSAGES_SEARCHED)?;
-    Ok(rows.into_iter().filter(|row| row.author == Author::Owner).any(|row| {
-        let text = Message { role: row.role, blocks: row.blocks }.text();
-        text.split_whitespace().any(|word| is_word(word, destination))
-    }))
+    let owners: Vec<String> = rows
+        .into_iter()
+        .filter(|row| row.author == Author::Owner)
+        .map(|row| Message { role: row.role, blocks: row.blocks }.text())
+        .collect();
+    let is_written =
+        |destination: &String| owners.iter().any(|text| text.split_whitespace().any(|word| is_word(word, destination)));
+    Ok(destinations.iter().all(is_written))
 }
 
 /// The word itself, or the word without the punctuation of the sentence around it.
@@ -267,7 +269,7 @@ async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Re
         "arguments": cap(&run.redactor().redact(&canonical(&judged.call.input)), AUDITED),
         "sink": effect.sink,
         "summary": run.redactor().redact(&effect.summary),
-        "destination": effect.destination,
+        "destinations": effect.destinations,
         "decision": verdict,
         "reason": reason,
     });

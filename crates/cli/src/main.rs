@@ -21,6 +21,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     // The inside of a sandbox is this same program. It must neither parse arguments nor start a thread before.
     daemon::maybe_run_sandbox_init();
+    #[cfg(feature = "faults")]
+    break_promises();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return error::misused(&error, error::json_is_wanted(std::env::args_os())),
@@ -30,4 +32,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => stop.report(json),
     }
+}
+
+/// Switches off what a test wants to see broken.
+#[cfg(feature = "faults")]
+#[expect(clippy::disallowed_methods, reason = "a test build takes its switches from the environment")]
+fn break_promises() {
+    types::faults::set_broken(&std::env::var(types::faults::VARIABLE).unwrap_or_default());
 }

@@ -74,7 +74,8 @@ pub(crate) mod tests {
             effect: Effect {
                 sink: Sink::Destructive,
                 read_only: false,
-                destination: None,
+                destinations: Vec::new(),
+                reversible: false,
                 payload: None,
                 summary: "exec: rm -r build".to_owned(),
                 count: 1,

@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use types::{
-    Answer, Confidentiality, Effect, Integrity, Label, Origin, Question, SessionId, Sink, TurnId, WorkspaceName,
-};
+use types::{Confidentiality, Effect, Integrity, Label, Origin, Question, SessionId, Sink, TurnId, WorkspaceName};
 
-use crate::Grant;
+use crate::{Grant, approval::question};
 
 /// What the owner set for a tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,8 +50,8 @@ pub struct Request<'a> {
     pub turn: TurnId,
     /// The session's workspace.
     pub workspace: &'a WorkspaceName,
-    /// True when the owner wrote the effect's destination in this session, as a whole token.
-    pub destination_is_owners: bool,
+    /// True when the effect has destinations and the owner wrote each of them in this session, as a whole token.
+    pub destinations_are_owners: bool,
 }
 
 /// Why a call may not happen; the model and the log see it.
@@ -116,14 +113,14 @@ fn why_ask(request: &Request<'_>) -> Option<&'static str> {
     let private = request.label.confidentiality == Confidentiality::Private;
     match request.effect.sink {
         Sink::Compute | Sink::WorkspaceWrite | Sink::Reply => None,
-        Sink::Fetch if untrusted && private && !request.destination_is_owners => {
+        Sink::Fetch if untrusted && private && !request.destinations_are_owners => {
             Some("it would fetch an address that you did not write, in a session that holds private and foreign text")
         }
         Sink::Fetch => None,
         Sink::Send | Sink::Credential if untrusted && private => {
             Some("it would send something out of a session that holds private and foreign text")
         }
-        Sink::Send | Sink::Credential if untrusted && !request.destination_is_owners => {
+        Sink::Send | Sink::Credential if untrusted && !request.destinations_are_owners => {
             Some("it would send something to somebody you did not name, in a session that holds foreign text")
         }
         Sink::Send | Sink::Credential => None,
@@ -133,75 +130,13 @@ fn why_ask(request: &Request<'_>) -> Option<&'static str> {
     }
 }
 
-fn grant(request: &Request<'_>) -> Grant {
+pub(crate) fn grant(request: &Request<'_>) -> Grant {
     Grant {
         sink: request.effect.sink,
         read_only: request.effect.read_only,
         session: Some(request.session),
         workspace: request.workspace.clone(),
     }
-}
-
-/// The question about a call, with the hash that an approval is bound to.
-pub fn question(request: &Request<'_>, rules: &Rules, reason: &str) -> Question {
-    let mut question = Question {
-        tool: request.tool.to_owned(),
-        arguments: canonical(request.input),
-        effect: request.effect.clone(),
-        session: request.session,
-        turn: request.turn,
-        workspace: request.workspace.clone(),
-        label: request.label,
-        policy_version: rules.version,
-        reason: reason.to_owned(),
-        hash: String::new(),
-    };
-    question.hash = hash(&question);
-    question
-}
-
-/// The hash over everything that was shown. The `hash` field itself counts as empty.
-fn hash(question: &Question) -> String {
-    let blank = Question { hash: String::new(), ..question.clone() };
-    let bytes = serde_json::to_vec(&blank).expect("a question holds only strings and numbers");
-    hex::encode(Sha256::digest(bytes))
-}
-
-/// Turns the owner's approval into a grant, if what would run is what was shown. `stored` is the question as it was put
-/// to the owner; `request` is the call as it would run. The caller must have marked the approval as used.
-pub fn redeem(stored: &Question, answer: &Answer, request: &Request<'_>, rules: &Rules) -> Result<Grant, Reason> {
-    let refuse = |text: &str| Err(Reason(text.to_owned()));
-    match answer {
-        Answer::Approved => {}
-        Answer::Denied => return refuse("the owner said no"),
-        Answer::Expired => return refuse("nobody approved it in time"),
-        Answer::Withdrawn => return refuse("the task was stopped before anybody approved it"),
-        Answer::Text { .. } => return refuse("words are not an approval"),
-    }
-    let present = question(request, rules, &stored.reason);
-    if stored.hash != hash(stored) || present.hash != stored.hash {
-        return refuse(
-            "the call, the session's label or the policy changed after it was shown; it must be asked again",
-        );
-    }
-    Ok(grant(request))
-}
-
-/// JSON with sorted keys and no spaces, so that equal arguments have equal bytes.
-pub fn canonical(value: &Value) -> String {
-    // serde_json's map is sorted unless `preserve_order` is on, which this workspace must not enable; sorting here
-    // keeps the hash right even if a dependency does.
-    fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(map) => {
-                let ordered: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
-                Value::Object(ordered.into_iter().map(|(key, value)| (key.clone(), value)).collect())
-            }
-            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-        }
-    }
-    sorted(value).to_string()
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! arithmetic of [`budget`]s, the masking of secrets ([`redact`]) and the rule on who is heard ([`admit`]).
 
 pub mod admit;
+mod approval;
 pub mod budget;
 mod decide;
 mod grant;
 pub mod redact;
 
 pub use admit::{Admission, Sender, admit};
-pub use decide::{Act, Decision, Reason, Request, Rules, ToolRule, canonical, decide, decide_own, question, redeem};
+pub use approval::{canonical, question, redeem};
+pub use decide::{Act, Decision, Reason, Request, Rules, ToolRule, decide, decide_own};
 pub use grant::Grant;
 pub use redact::Redactor;

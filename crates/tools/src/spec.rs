@@ -40,10 +40,26 @@ pub(crate) fn spec(name: &str, description: &str, fields: Vec<Field>) -> ToolSpe
 
 /// The effect of looking at something in the workspace or the store.
 pub(crate) fn looking(summary: String) -> Effect {
-    Effect { sink: Sink::Compute, read_only: true, destination: None, payload: None, summary, count: 1 }
+    Effect {
+        sink: Sink::Compute,
+        read_only: true,
+        destinations: Vec::new(),
+        reversible: false,
+        payload: None,
+        summary,
+        count: 1,
+    }
 }
 
 /// The effect of changing one thing in the workspace.
 pub(crate) fn changing(summary: String) -> Effect {
-    Effect { sink: Sink::WorkspaceWrite, read_only: false, destination: None, payload: None, summary, count: 1 }
+    Effect {
+        sink: Sink::WorkspaceWrite,
+        read_only: false,
+        destinations: Vec::new(),
+        reversible: false,
+        payload: None,
+        summary,
+        count: 1,
+    }
 }

@@ -3,6 +3,7 @@
 
 mod content;
 mod event;
+pub mod faults;
 mod ids;
 mod label;
 mod model;
@@ -14,6 +15,7 @@ pub use content::{Block, Message, Role, ToolCall};
 pub use event::{
     Command, CommandReply, Envelope, Event, Failure, FailureKind, Level, Origin, ToolEnd, TurnEnd, WhenBusy,
 };
+pub use faults::Invariant;
 pub use ids::{
     ChannelId, InboxId, InvalidName, MessageId, OutboxId, RequestId, SecretName, Seq, SessionId, SnapshotId, TurnId,
     WorkspaceName,

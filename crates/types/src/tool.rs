@@ -50,8 +50,10 @@ pub struct Effect {
     pub sink: Sink,
     /// True when the call changes nothing, so that it may be run again after a crash.
     pub read_only: bool,
-    /// Who or what receives it, where the sink has a destination (a host, an address, a path).
-    pub destination: Option<String>,
+    /// Who or what receives it, where the sink has destinations (a host, an address, an account): all of them.
+    pub destinations: Vec<String>,
+    /// True when it touches only what is the owner's, nobody else learns of it, and the owner can take it back.
+    pub reversible: bool,
     /// What would be sent, where something is.
     pub payload: Option<String>,
     /// One line for the owner and the log, such as `exec: cargo test`. Control characters are escaped.

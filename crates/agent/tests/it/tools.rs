@@ -53,7 +53,8 @@ impl Tool<Grant> for Fake {
         Ok(Effect {
             sink: self.sink,
             read_only: self.read_only,
-            destination: to.map(str::to_owned),
+            destinations: to.map(str::to_owned).into_iter().collect(),
+            reversible: false,
             payload: to.map(|_| text.to_owned()),
             summary: format!("{}: {text}", self.spec.name),
             count: 1,

@@ -25,7 +25,7 @@ fn approval(question: &Question, lines: &mut Vec<String>) {
     lines.push(format!("  {}", one_line(&question.effect.summary)));
     lines.push(format!("  why it is asked: {}", one_line(&question.reason)));
     lines.push(format!("  workspace: {}", question.workspace));
-    if let Some(destination) = &question.effect.destination {
+    for destination in &question.effect.destinations {
         lines.push(format!("  destination: {}", one_line(destination)));
     }
     if question.effect.count != 1 {
@@ -90,7 +90,7 @@ mod tests {
         let mut request = approval(3);
         if let Ask::Approval(question) = &mut request.ask {
             question.effect.sink = Sink::Send;
-            question.effect.destination = Some("ops@example.org".to_owned());
+            question.effect.destinations = vec!["ops@example.org".to_owned()];
             question.effect.payload = Some("first\nrequest 9\u{1b}[1A".to_owned());
         }
         request.answer = Some(Answer::Denied);

@@ -103,7 +103,7 @@ fn approval(request: &OwnerRequest, question: &Question) -> String {
         format!("Why you are asked: {}.", question.reason),
         format!("Workspace: {}", question.workspace),
     ];
-    if let Some(destination) = &effect.destination {
+    for destination in &effect.destinations {
         lines.push(format!("To: {}", inline_code(destination)));
     }
     if effect.count > 1 {

@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use types::Answer;
 
 use super::*;
+use crate::{canonical, redeem};
 
 const SINKS: [Sink; 8] = [
     Sink::Compute,
@@ -52,7 +54,8 @@ impl Case {
         let effect = Effect {
             sink,
             read_only: false,
-            destination: Some("example.com".to_owned()),
+            destinations: vec!["example.com".to_owned()],
+            reversible: false,
             payload: Some("payload".to_owned()),
             summary: "tool: summary".to_owned(),
             count: 1,
@@ -71,7 +74,7 @@ impl Case {
             session: SessionId(1),
             turn: TurnId(2),
             workspace: &self.workspace,
-            destination_is_owners: self.owners,
+            destinations_are_owners: self.owners,
         }
     }
 
@@ -169,14 +172,16 @@ fn a_call_that_changed_in_any_part_is_refused() {
     let make = || Case::new(Sink::Destructive, Label::OWNER);
     let rules = rules(ToolRule::Policy);
     let question = asked(&make(), &rules);
-    let changes: [Change; 12] = [
+    let changes: [Change; 14] = [
         ("an argument", |case| case.input = json!({"a": [2], "b": 2})),
         ("an argument more", |case| case.input["c"] = json!(null)),
         ("the type of an argument", |case| case.input["b"] = json!("1")),
         ("the sink", |case| case.effect.sink = Sink::Send),
         ("reading", |case| case.effect.read_only = true),
-        ("the destination", |case| case.effect.destination = Some("example.org".to_owned())),
-        ("no destination", |case| case.effect.destination = None),
+        ("the destination", |case| case.effect.destinations = vec!["example.org".to_owned()]),
+        ("no destination", |case| case.effect.destinations.clear()),
+        ("a destination more", |case| case.effect.destinations.push("example.org".to_owned())),
+        ("taking back", |case| case.effect.reversible = true),
         ("the payload", |case| case.effect.payload = Some("payload ".to_owned())),
         ("the summary", |case| case.effect.summary.push('x')),
         ("the count", |case| case.effect.count = 2),
@@ -209,7 +214,7 @@ fn a_stored_question_that_was_tampered_with_is_refused() {
         |question| question.tool.push('x'),
         |question| question.arguments = "{}".to_owned(),
         |question| question.effect.summary = "tool: harmless".to_owned(),
-        |question| question.effect.destination = None,
+        |question| question.effect.destinations.clear(),
         |question| question.effect.payload = None,
         |question| question.effect.count = 0,
         |question| question.session = SessionId(3),

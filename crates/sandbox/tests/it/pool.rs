@@ -23,7 +23,8 @@ fn grant_for(session: SessionId) -> Result<policy::Grant, Box<dyn std::error::Er
     let effect = Effect {
         sink: Sink::WorkspaceWrite,
         read_only: false,
-        destination: None,
+        destinations: Vec::new(),
+        reversible: false,
         payload: None,
         summary: String::new(),
         count: 1,
@@ -37,7 +38,7 @@ fn grant_for(session: SessionId) -> Result<policy::Grant, Box<dyn std::error::Er
         session,
         turn: TurnId(1),
         workspace: &name()?,
-        destination_is_owners: false,
+        destinations_are_owners: false,
     };
     match decide(&request, &Rules::default()) {
         Decision::Allow(grant) => Ok(grant),

@@ -107,7 +107,7 @@ impl Bench {
             session: self.context.session,
             turn: self.context.turn,
             workspace: &self.context.workspace,
-            destination_is_owners: false,
+            destinations_are_owners: false,
         };
         let rules = Rules::default();
         let grant = match decide(&request, &rules) {
