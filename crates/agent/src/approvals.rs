@@ -15,10 +15,10 @@ pub(crate) enum Asked {
 }
 
 /// Asks, and waits until there is an answer, the time is over or the turn is stopped.
-pub(crate) async fn ask(run: &Run<'_>, call: &ToolCall, question: Question) -> Result<Asked, StoreError> {
+pub(crate) async fn ask(run: &Run<'_>, call: &ToolCall, question: Box<Question>) -> Result<Asked, StoreError> {
     let request = match known(run, call)? {
         // Approved before a restart, and the restart took longer than the approval holds.
-        Some(request) if request.answer == Some(Answer::Approved) && has_passed(run, &request) => {
+        Some(request) if request.answer.as_ref().is_some_and(Answer::is_approval) && has_passed(run, &request) => {
             return Ok(Asked::Refused(Outcome::denied(
                 "it was approved, but the approval's time was over before it could run; ask again",
             )));
@@ -31,7 +31,7 @@ pub(crate) async fn ask(run: &Run<'_>, call: &ToolCall, question: Question) -> R
     };
     let refusal = match &request.answer {
         None => return Ok(Asked::Refused(Outcome::not_run())),
-        Some(Answer::Approved) => return Ok(Asked::Approved(Box::new(request))),
+        Some(Answer::Approved { .. }) => return Ok(Asked::Approved(Box::new(request))),
         Some(Answer::Denied) => "the owner said no; do not try to get the same effect in another way",
         Some(Answer::Expired) => "nobody approved it in time; go on without it, or end with what you need",
         Some(Answer::Withdrawn) => "the question was withdrawn before anybody answered",
@@ -52,7 +52,7 @@ fn has_passed(run: &Run<'_>, request: &OwnerRequest) -> bool {
     run.deps.clock.now() >= request.expires_at
 }
 
-async fn put(run: &Run<'_>, call: &ToolCall, question: Question) -> Result<OwnerRequest, StoreError> {
+async fn put(run: &Run<'_>, call: &ToolCall, question: Box<Question>) -> Result<OwnerRequest, StoreError> {
     let new = NewRequest {
         session: run.session,
         turn: run.turn.id,

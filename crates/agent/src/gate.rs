@@ -117,6 +117,7 @@ impl Judged {
             session: turn.session,
             turn: turn.id,
             workspace,
+            workspace_state: None,
             destinations_are_owners: self.destinations_are_owners,
         }
     }

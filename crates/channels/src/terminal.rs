@@ -1,6 +1,6 @@
 //! How a terminal shows what the agent says and does: plain text in which nothing is obeyed. Pure.
 
-use types::{Answer, Ask, Event, Level, OwnerRequest, ToolEnd, TurnEnd};
+use types::{Answer, Ask, Event, Level, OwnerRequest, Scope, ToolEnd, TurnEnd};
 
 use crate::format::{self, LinkText, Rich};
 
@@ -89,7 +89,9 @@ fn asked(request: &OwnerRequest) -> String {
 
 fn answered(answer: &Answer) -> String {
     match answer {
-        Answer::Approved => "approved".to_owned(),
+        Answer::Approved { scope: Scope::Once } => "approved".to_owned(),
+        Answer::Approved { scope: Scope::Task } => "approved for this task".to_owned(),
+        Answer::Approved { scope: Scope::Always } => "approved, now and always".to_owned(),
         Answer::Denied => "denied".to_owned(),
         Answer::Expired => "expired, which means denied".to_owned(),
         Answer::Withdrawn => "withdrawn".to_owned(),

@@ -43,7 +43,7 @@ impl Questions {
         let line = line.trim();
         let answer = match &request.ask {
             Ask::Approval(_) => match line.to_ascii_lowercase().as_str() {
-                "y" | "yes" => Answer::Approved,
+                "y" | "yes" => Answer::ONCE,
                 "n" | "no" => Answer::Denied,
                 _ => return None,
             },
@@ -86,9 +86,11 @@ pub(crate) mod tests {
             label: Label::UNKNOWN,
             policy_version: 1,
             reason: "it destroys or acts in bulk".to_owned(),
+            workspace_state: None,
+            offer: None,
             hash: "00".to_owned(),
         };
-        request(id, Ask::Approval(question))
+        request(id, Ask::Approval(Box::new(question)))
     }
 
     pub(crate) fn request(id: i64, ask: Ask) -> OwnerRequest {
@@ -112,7 +114,7 @@ pub(crate) mod tests {
         assert!(!questions.add(approval(3)), "it is known");
         let answers = ["y", " YES ", "n", "no", "", "yes, but later", "ja", "/stop"].map(|line| questions.read(line));
         let said = |answer| Some((RequestId(3), answer));
-        let (yes, no) = (said(Answer::Approved), said(Answer::Denied));
+        let (yes, no) = (said(Answer::ONCE), said(Answer::Denied));
         assert_eq!(answers, [yes.clone(), yes, no.clone(), no, None, None, None, None]);
     }
 

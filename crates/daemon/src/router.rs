@@ -190,7 +190,7 @@ async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<Option<
         return Ok(None);
     };
     let answer = match (press, &request.ask) {
-        (Press::Approve(_), _) => Answer::Approved,
+        (Press::Approve(_), _) => Answer::ONCE,
         (Press::Deny(_), _) => Answer::Denied,
         (Press::Option(_, number), Ask::Question { options, .. }) => match options.get(number) {
             Some(option) => Answer::Text { text: option.clone() },

@@ -23,6 +23,8 @@ pub fn question(request: &Request<'_>, rules: &Rules, reason: &str) -> Question 
         label: request.label,
         policy_version: rules.version,
         reason: reason.to_owned(),
+        workspace_state: request.workspace_state.map(str::to_owned),
+        offer: None,
         hash: String::new(),
     };
     question.hash = hash(&question);
@@ -41,7 +43,7 @@ fn hash(question: &Question) -> String {
 pub fn redeem(stored: &Question, answer: &Answer, request: &Request<'_>, rules: &Rules) -> Result<Grant, Reason> {
     let refuse = |text: &str| Err(Reason(text.to_owned()));
     match answer {
-        Answer::Approved => {}
+        Answer::Approved { .. } => {}
         Answer::Denied => return refuse("the owner said no"),
         Answer::Expired => return refuse("nobody approved it in time"),
         Answer::Withdrawn => return refuse("the task was stopped before anybody approved it"),

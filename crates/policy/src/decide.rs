@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub turn: TurnId,
     /// The session's workspace.
     pub workspace: &'a WorkspaceName,
+    /// The state of the workspace that the call depends on, as the number of a snapshot; none where it depends on none.
+    pub workspace_state: Option<&'a str>,
     /// True when the effect has destinations and the owner wrote each of them in this session, as a whole token.
     pub destinations_are_owners: bool,
 }
@@ -65,7 +67,7 @@ pub enum Decision {
     /// It may happen.
     Allow(Grant),
     /// The owner is to be asked.
-    Ask(Question),
+    Ask(Box<Question>),
     /// It may not.
     Deny(Reason),
 }
@@ -102,7 +104,7 @@ pub fn decide(request: &Request<'_>, rules: &Rules) -> Decision {
     let asked_by_owner = rule == ToolRule::Ask && !request.effect.read_only;
     match why_ask(request).or(asked_by_owner.then_some("you asked to be asked about this tool")) {
         None => Decision::Allow(grant(request)),
-        Some(why) if request.origin.is_attended() => Decision::Ask(question(request, rules, why)),
+        Some(why) if request.origin.is_attended() => Decision::Ask(Box::new(question(request, rules, why))),
         Some(why) => Decision::Deny(Reason(format!("nobody is present to approve it: {why}"))),
     }
 }

@@ -71,7 +71,7 @@ impl Ask {
         };
         Ok(match answer {
             Answer::Text { text } => ToolOutput::ok(format!("the owner answered: {text}"), Label::OWNER),
-            Answer::Approved => ToolOutput::ok("the owner answered: yes", Label::OWNER),
+            Answer::Approved { .. } => ToolOutput::ok("the owner answered: yes", Label::OWNER),
             Answer::Denied => ToolOutput::ok("the owner declined to answer", Label::OWNER),
             Answer::Expired => ToolOutput::error("nobody answered in time; go on without, or say what is needed"),
             Answer::Withdrawn => ToolOutput::error("the question was withdrawn because the task was stopped"),

@@ -33,6 +33,8 @@ row_id! {
     OutboxId;
     /// A question or an approval put to the owner.
     RequestId;
+    /// A rule by which calls like an approved one are not asked about.
+    AllowanceId;
     /// A saved state of a workspace.
     SnapshotId;
     /// A position in the journal of events; strictly increasing, never reused.

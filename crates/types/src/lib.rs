@@ -1,6 +1,7 @@
 //! The nouns of the project, its ids, the commands and events that every client speaks, and the traits that the layers
 //! meet at. No IO, no configuration, no clock of its own. Start with [`Event`] and [`Tool`].
 
+mod allowance;
 mod content;
 mod event;
 pub mod faults;
@@ -11,14 +12,15 @@ mod money;
 mod time;
 mod tool;
 
+pub use allowance::{Allowance, AllowanceRule, AllowanceScope, AllowedArguments, Code, Offer, Scope};
 pub use content::{Block, Message, Role, ToolCall};
 pub use event::{
     Command, CommandReply, Envelope, Event, Failure, FailureKind, Level, Origin, ToolEnd, TurnEnd, WhenBusy,
 };
 pub use faults::Invariant;
 pub use ids::{
-    ChannelId, InboxId, InvalidName, MessageId, OutboxId, RequestId, SecretName, Seq, SessionId, SnapshotId, TurnId,
-    WorkspaceName,
+    AllowanceId, ChannelId, InboxId, InvalidName, MessageId, OutboxId, RequestId, SecretName, Seq, SessionId,
+    SnapshotId, TurnId, WorkspaceName,
 };
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};

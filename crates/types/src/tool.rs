@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Label, RequestId, SessionId, TurnId, WorkspaceName};
+use crate::{Label, Offer, RequestId, Scope, SessionId, TurnId, WorkspaceName};
 
 /// How a tool is described to a model. Kept short: every request pays for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +146,13 @@ pub struct Question {
     pub policy_version: u64,
     /// Why it is asked, in a sentence for the owner.
     pub reason: String,
+    /// The state of the workspace when it asked, as the number of a snapshot; none where the call's effect does not come
+    /// from the workspace's files. A file that changed in between changes it.
+    #[serde(default)]
+    pub workspace_state: Option<String>,
+    /// The rule by which calls like this one would not be asked about any more, if one may be made.
+    #[serde(default)]
+    pub offer: Option<Offer>,
     /// SHA-256 in hex over all of the above.
     pub hash: String,
 }
@@ -155,7 +162,11 @@ pub struct Question {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Answer {
     /// The call may run, once.
-    Approved,
+    Approved {
+        /// What becomes of calls like it.
+        #[serde(default)]
+        scope: Scope,
+    },
     /// The call must not run.
     Denied,
     /// Nobody answered in time; the same as denied.
@@ -169,12 +180,25 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// Yes to this one call.
+    pub const ONCE: Self = Self::Approved { scope: Scope::Once };
+
+    /// Whether it lets the call run.
+    pub fn is_approval(&self) -> bool {
+        match self {
+            Self::Approved { .. } => true,
+            Self::Denied | Self::Expired | Self::Withdrawn | Self::Text { .. } => false,
+        }
+    }
+}
+
 /// A question or an approval as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ask {
     /// May this call run?
-    Approval(Question),
+    Approval(Box<Question>),
     /// The model has a question in words.
     Question {
         /// What the model asks; untrusted text.

@@ -29,7 +29,7 @@ fn answering(world: &World, answer: Answer) -> impl Future<Output = RequestId> {
 async fn an_approved_call_runs_once() {
     let mut world = World::new(destroy()).await;
     let turn = world.begin("clean up").await;
-    let (end, _) = world.run_with(turn, CancellationToken::new(), answering(&world, Answer::Approved)).await;
+    let (end, _) = world.run_with(turn, CancellationToken::new(), answering(&world, Answer::ONCE)).await;
     assert_eq!(end, TurnEnd::Done);
     assert_eq!(world.runs(), ["destroy all"]);
     insta::assert_snapshot!(world.transcript());
@@ -103,7 +103,7 @@ async fn dead_while_waiting() -> (World, TurnId) {
 async fn an_approval_does_not_hold_for_changed_rules() {
     let (mut world, turn) = dead_while_waiting().await;
     let open = world.deps.store.open_requests().unwrap();
-    assert!(world.answer(open[0].id, Answer::Approved).await);
+    assert!(world.answer(open[0].id, Answer::ONCE).await);
     world.deps.rules = Arc::new(Rules { version: 2, ..Rules::default() });
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
@@ -114,7 +114,7 @@ async fn an_approval_does_not_hold_for_changed_rules() {
 async fn an_approval_that_was_used_does_not_hold_again() {
     let (world, turn) = dead_while_waiting().await;
     let id = world.deps.store.open_requests().unwrap()[0].id;
-    assert!(world.answer(id, Answer::Approved).await);
+    assert!(world.answer(id, Answer::ONCE).await);
     assert!(world.deps.store.transact(move |tx| tx.use_approval(id)).await.unwrap());
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
@@ -133,7 +133,7 @@ async fn a_question_survives_a_restart_and_is_not_put_again() {
     world.restart();
     let later = async {
         tokio::task::yield_now().await;
-        world.answer(open[0].id, Answer::Approved).await
+        world.answer(open[0].id, Answer::ONCE).await
     };
     let (end, _) = world.run_with(turn, CancellationToken::new(), later).await;
     assert_eq!(end, TurnEnd::Done);
@@ -146,7 +146,7 @@ async fn a_question_survives_a_restart_and_is_not_put_again() {
 async fn an_approval_does_not_outlive_its_time_over_a_restart() {
     let (world, turn) = dead_while_waiting().await;
     let id = world.deps.store.open_requests().unwrap()[0].id;
-    assert!(world.answer(id, Answer::Approved).await);
+    assert!(world.answer(id, Answer::ONCE).await);
     world.clock.forward(Duration::from_secs(61));
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);

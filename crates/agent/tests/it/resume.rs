@@ -32,12 +32,12 @@ async fn run_until(world: &World, turn: TurnId, most: u32) -> Option<TurnEnd> {
     let mut events = world.deps.store.subscribe();
     let approve = async {
         for request in world.deps.store.open_requests().unwrap() {
-            world.answer(request.id, Answer::Approved).await;
+            world.answer(request.id, Answer::ONCE).await;
         }
         loop {
             let asked = World::wait_for(&mut events, |event| matches!(event, Event::OwnerAsked { .. })).await;
             let Event::OwnerAsked { request } = asked else { continue };
-            world.answer(request.id, Answer::Approved).await;
+            world.answer(request.id, Answer::ONCE).await;
         }
     };
     let ended = tokio::select! {

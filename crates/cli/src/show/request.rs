@@ -1,6 +1,6 @@
 //! A request to the owner, with everything that an approval binds.
 
-use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Question, Sink};
+use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Question, Scope, Sink};
 
 use super::time;
 
@@ -70,7 +70,9 @@ fn label(label: Label) -> String {
 
 fn answered(answer: &Answer) -> String {
     match answer {
-        Answer::Approved => "approved".to_owned(),
+        Answer::Approved { scope: Scope::Once } => "approved".to_owned(),
+        Answer::Approved { scope: Scope::Task } => "approved for this task".to_owned(),
+        Answer::Approved { scope: Scope::Always } => "approved, now and always".to_owned(),
         Answer::Denied => "denied".to_owned(),
         Answer::Expired => "expired".to_owned(),
         Answer::Withdrawn => "withdrawn".to_owned(),

@@ -40,7 +40,7 @@ impl Approvals {
 impl Approve {
     /// Says yes.
     pub fn run(self, context: &Context) -> Result<(), Stop> {
-        answer(context, self.request, Answer::Approved)
+        answer(context, self.request, Answer::ONCE)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use types::{Answer, Ask, ChannelId, Failure, OwnerRequest, RequestId};
+use types::{Answer, Ask, ChannelId, Failure, OwnerRequest, RequestId, Scope};
 
 use crate::{
     core::Core,
@@ -55,11 +55,16 @@ fn fits(request: &OwnerRequest, answer: &Answer) -> Result<(), Failure> {
         (_, Answer::Expired | Answer::Withdrawn) => {
             Err(user("only the daemon may let a request expire", "answer with approved, denied or text"))
         }
-        (Ask::Approval(_), Answer::Approved | Answer::Denied) | (Ask::Question { .. }, Answer::Denied) => Ok(()),
+        (Ask::Approval(question), Answer::Approved { scope: Scope::Task | Scope::Always })
+            if question.offer.is_none() =>
+        {
+            Err(user("no rule is made of a call like this one", "approve this call alone"))
+        }
+        (Ask::Approval(_), Answer::Approved { .. } | Answer::Denied) | (Ask::Question { .. }, Answer::Denied) => Ok(()),
         (Ask::Approval(_), Answer::Text { .. }) => {
             Err(user("words are not an approval", "approve or deny it by its number"))
         }
-        (Ask::Question { .. }, Answer::Approved) => {
+        (Ask::Question { .. }, Answer::Approved { .. }) => {
             Err(user("the agent asked a question; it needs words", "answer in words"))
         }
         (Ask::Question { .. }, Answer::Text { text }) if text.len() > MAX_WORDS => {
@@ -76,7 +81,9 @@ fn already(id: RequestId, settled: &Answer) -> Failure {
 /// An answer in a word or two.
 pub(crate) fn outcome(answer: &Answer) -> &'static str {
     match answer {
-        Answer::Approved => "approved",
+        Answer::Approved { scope: Scope::Once } => "approved",
+        Answer::Approved { scope: Scope::Task } => "approved for this task",
+        Answer::Approved { scope: Scope::Always } => "approved, now and always",
         Answer::Denied => "denied",
         Answer::Expired => "expired without an answer",
         Answer::Withdrawn => "withdrawn, since its task is over",

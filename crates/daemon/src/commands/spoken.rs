@@ -37,7 +37,7 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
             let said_in = incoming.on_messenger().map(|number| (incoming.channel.clone(), number));
             undo::undo(core, None, None, said_in).await?
         }
-        Slash::Approve(request) => answered(core, incoming, request, Answer::Approved).await?,
+        Slash::Approve(request) => answered(core, incoming, request, Answer::ONCE).await?,
         Slash::Deny(request) => answered(core, incoming, request, Answer::Denied).await?,
         Slash::Workspace(name) => change_workspace(core, name).await?,
         Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),

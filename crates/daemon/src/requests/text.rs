@@ -89,7 +89,7 @@ pub(crate) fn settled_text(request: &OwnerRequest, answer: &Answer) -> String {
             Answer::Text { text: said } => {
                 format!("**The agent asked**\n\n{}\n\nYou said:\n\n{}", quote(text), quote(said))
             }
-            Answer::Approved | Answer::Denied | Answer::Expired | Answer::Withdrawn => {
+            Answer::Approved { .. } | Answer::Denied | Answer::Expired | Answer::Withdrawn => {
                 format!("**The agent asked** ({outcome})\n\n{}", quote(text))
             }
         },

@@ -74,6 +74,7 @@ impl Case {
             session: SessionId(1),
             turn: TurnId(2),
             workspace: &self.workspace,
+            workspace_state: None,
             destinations_are_owners: self.owners,
         }
     }
@@ -86,7 +87,7 @@ impl Case {
                 Verdict::Allow
             }
             Decision::Ask(question) => {
-                assert_eq!(question, super::question(&self.request(), &rules(rule), &question.reason));
+                assert_eq!(*question, super::question(&self.request(), &rules(rule), &question.reason));
                 Verdict::Ask
             }
             Decision::Deny(_) => Verdict::Deny,
@@ -138,7 +139,7 @@ fn origin_and_rules_only_make_it_stricter() {
 
 fn asked(case: &Case, rules: &Rules) -> Question {
     match decide(&case.request(), rules) {
-        Decision::Ask(question) => question,
+        Decision::Ask(question) => *question,
         other => panic!("{other:?}"),
     }
 }
@@ -148,11 +149,11 @@ fn an_approval_lifts_the_call_that_was_shown() {
     let case = Case::new(Sink::Destructive, Label::OWNER);
     let rules = rules(ToolRule::Policy);
     let question = asked(&case, &rules);
-    let grant = redeem(&question, &Answer::Approved, &case.request(), &rules);
+    let grant = redeem(&question, &Answer::ONCE, &case.request(), &rules);
     assert_eq!(grant.expect("it was approved").sink(), Sink::Destructive);
     // The order of the fields is no difference.
     let other = Case { input: json!({"a": [2], "b": 1}), ..Case::new(Sink::Destructive, Label::OWNER) };
-    assert!(redeem(&question, &Answer::Approved, &other.request(), &rules).is_ok());
+    assert!(redeem(&question, &Answer::ONCE, &other.request(), &rules).is_ok());
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn a_call_that_changed_in_any_part_is_refused() {
     for (what, change) in changes {
         let mut case = make();
         change(&mut case);
-        assert!(redeem(&question, &Answer::Approved, &case.request(), &rules).is_err(), "{what}");
+        assert!(redeem(&question, &Answer::ONCE, &case.request(), &rules).is_err(), "{what}");
     }
     let case = make();
     let request = case.request();
@@ -200,10 +201,10 @@ fn a_call_that_changed_in_any_part_is_refused() {
         ("the session", Request { session: SessionId(9), ..request }),
         ("the turn", Request { turn: TurnId(9), ..request }),
     ] {
-        assert!(redeem(&question, &Answer::Approved, &request, &rules).is_err(), "{what}");
+        assert!(redeem(&question, &Answer::ONCE, &request, &rules).is_err(), "{what}");
     }
     let later = Rules { version: 8, ..rules };
-    assert!(redeem(&question, &Answer::Approved, &request, &later).is_err(), "the policy");
+    assert!(redeem(&question, &Answer::ONCE, &request, &later).is_err(), "the policy");
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn a_stored_question_that_was_tampered_with_is_refused() {
     for (number, change) in changes.into_iter().enumerate() {
         let mut question = asked(&case, &rules);
         change(&mut question);
-        assert!(redeem(&question, &Answer::Approved, &case.request(), &rules).is_err(), "{number}");
+        assert!(redeem(&question, &Answer::ONCE, &case.request(), &rules).is_err(), "{number}");
     }
 }
 

@@ -38,6 +38,7 @@ fn grant_for(session: SessionId) -> Result<policy::Grant, Box<dyn std::error::Er
         session,
         turn: TurnId(1),
         workspace: &name()?,
+        workspace_state: None,
         destinations_are_owners: false,
     };
     match decide(&request, &Rules::default()) {

@@ -189,7 +189,7 @@ async fn approve(store: &Store, session: SessionId, turn: TurnId) -> Result<(), 
         }
     };
     if request.answer.is_none() {
-        store.transact(move |tx| tx.answer(request.id, Answer::Approved, Some(ChannelId::api()))).await?;
+        store.transact(move |tx| tx.answer(request.id, Answer::ONCE, Some(ChannelId::api()))).await?;
         say("answer");
     }
     if store.transact(move |tx| tx.use_approval(request.id)).await? {

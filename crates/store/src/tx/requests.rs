@@ -59,9 +59,9 @@ impl Tx<'_> {
 
     /// Uses up an approval: true exactly once, and only for a request that was approved.
     pub fn use_approval(&mut self, id: RequestId) -> Result<bool, StoreError> {
-        let approved = codec::encode("answer", &Answer::Approved)?;
-        let sql = "UPDATE requests SET used = 1 WHERE id = ?1 AND used = 0 AND answer = ?2";
-        Ok(self.run(sql, (id.0, approved))? > 0)
+        let sql = "UPDATE requests SET used = 1
+                   WHERE id = ?1 AND used = 0 AND json_extract(answer, '$.verdict') = 'approved'";
+        Ok(self.run(sql, [id.0])? > 0)
     }
 
     fn settle_request(
@@ -88,7 +88,7 @@ impl Tx<'_> {
 /// Whether an answer is the owner's, and not our own word for there being none.
 fn is_owners(answer: &Answer) -> bool {
     match answer {
-        Answer::Approved | Answer::Denied | Answer::Text { .. } => true,
+        Answer::Approved { .. } | Answer::Denied | Answer::Text { .. } => true,
         Answer::Expired | Answer::Withdrawn => false,
     }
 }

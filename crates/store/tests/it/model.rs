@@ -76,7 +76,7 @@ async fn step(store: &Store, model: &mut Model, op: Op) -> TestResult {
         }
         Op::Answer(request, yes) => {
             let Some((id, answer, _)) = model.requests.get_mut(request) else { return Ok(()) };
-            let (id, given) = (*id, if yes { Answer::Approved } else { Answer::Denied });
+            let (id, given) = (*id, if yes { Answer::ONCE } else { Answer::Denied });
             let recorded = given.clone();
             let won = store.transact(move |tx| tx.answer(id, recorded, None)).await?;
             assert_eq!(won, answer.is_none());
@@ -85,7 +85,7 @@ async fn step(store: &Store, model: &mut Model, op: Op) -> TestResult {
         Op::Use(request) => {
             let Some((id, answer, used)) = model.requests.get_mut(request) else { return Ok(()) };
             let id = *id;
-            let may = *answer == Some(Answer::Approved) && !*used;
+            let may = *answer == Some(Answer::ONCE) && !*used;
             assert_eq!(store.transact(move |tx| tx.use_approval(id)).await?, may);
             *used |= may;
         }

@@ -27,7 +27,7 @@ async fn a_request_has_one_winner() -> TestResult {
     let request = asked(&store).await?;
     assert_eq!(store.open_requests()?, std::slice::from_ref(&request));
     assert!(answer(&store, request.id, Answer::Denied).await?);
-    assert!(!answer(&store, request.id, Answer::Approved).await?);
+    assert!(!answer(&store, request.id, Answer::ONCE).await?);
     assert_eq!(store.request(request.id)?.and_then(|request| request.answer), Some(Answer::Denied));
     assert_eq!(store.open_requests()?, []);
     let settled = store.events_after(Seq(0), None, 99)?;
@@ -43,7 +43,7 @@ async fn many_answers_at_once_have_one_winner() -> TestResult {
     let mut answers = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let store = store.clone();
-        answers.spawn(async move { answer(&store, id, Answer::Approved).await });
+        answers.spawn(async move { answer(&store, id, Answer::ONCE).await });
     }
     let won: Result<Vec<bool>, StoreError> = answers.join_all().await.into_iter().collect();
     assert_eq!(won?.into_iter().filter(|won| *won).count(), 1);
@@ -56,7 +56,7 @@ async fn an_approval_is_used_once() -> TestResult {
     let id = asked(&store).await?.id;
     let take = || store.transact(move |tx| tx.use_approval(id));
     assert!(!take().await?);
-    answer(&store, id, Answer::Approved).await?;
+    answer(&store, id, Answer::ONCE).await?;
     assert!(take().await?);
     assert!(!take().await?);
     let denied = asked(&store).await?.id;
@@ -70,7 +70,7 @@ async fn a_late_answer_is_no_answer() -> TestResult {
     let (store, clock) = store()?;
     let id = asked(&store).await?.id;
     clock.set(NOON + 1_000);
-    assert!(!answer(&store, id, Answer::Approved).await?);
+    assert!(!answer(&store, id, Answer::ONCE).await?);
     assert_eq!(store.request(id)?.and_then(|request| request.answer), Some(Answer::Expired));
     assert!(!store.transact(move |tx| tx.use_approval(id)).await?);
     Ok(())

@@ -107,12 +107,13 @@ impl Bench {
             session: self.context.session,
             turn: self.context.turn,
             workspace: &self.context.workspace,
+            workspace_state: None,
             destinations_are_owners: false,
         };
         let rules = Rules::default();
         let grant = match decide(&request, &rules) {
             Decision::Allow(grant) => grant,
-            Decision::Ask(question) => redeem(&question, &Answer::Approved, &request, &rules).expect("nothing changed"),
+            Decision::Ask(question) => redeem(&question, &Answer::ONCE, &request, &rules).expect("nothing changed"),
             Decision::Deny(reason) => return ToolOutput::error(reason.0),
         };
         tool.run(&grant, &input, &self.context).await
