@@ -56,6 +56,8 @@ pub enum Verb {
     Config(verbs::config::Config),
     /// Look for what is wrong, and say what to do
     Doctor(verbs::doctor::Doctor),
+    /// Attempt the attacks that factotum promises to withstand, and look for what is unsafe
+    Security(verbs::security::Security),
     /// Choose the directories that the agent may work in
     Workspace(verbs::workspace::Workspace),
     /// Print a completion script for a shell
@@ -98,6 +100,7 @@ impl Args {
             Verb::Log(verb) => verb.run(&context),
             Verb::Config(verb) => verb.run(&context),
             Verb::Doctor(verb) => verb.run(&context),
+            Verb::Security(verb) => verb.run(&context),
             Verb::Workspace(verb) => verb.run(&context),
             Verb::Completions(verb) => verb.run(&context),
         }

@@ -10,6 +10,8 @@ use types::{Failure, FailureKind};
 pub enum Stop {
     /// Something failed.
     Failed(Failure),
+    /// Everything was told already; the exit code alone is left to give.
+    Verdict(u8),
     /// Whoever read our output has gone, as `head` does; there is nobody to tell.
     OutputClosed,
 }
@@ -32,6 +34,7 @@ impl Stop {
     /// Tells standard error and gives the exit code.
     pub fn report(self, json: bool) -> ExitCode {
         match self {
+            Self::Verdict(code) => ExitCode::from(code),
             Self::OutputClosed => ExitCode::SUCCESS,
             Self::Failed(failure) => {
                 crate::output::error(&in_words(&failure, json));

@@ -21,6 +21,7 @@ mod present;
 mod recovery;
 mod requests;
 mod router;
+pub mod security;
 mod sessions;
 mod slash;
 mod start;
@@ -29,7 +30,7 @@ mod wiring;
 
 pub use channels::terminal;
 pub use clock::SystemClock;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, WorkspaceConfig};
 pub use home::{Home, HomeError};
 pub use sandbox::apparmor_profile;
 pub use start::{Daemon, Options, SelfTest, StartError, maybe_run_sandbox_init};

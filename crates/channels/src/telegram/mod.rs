@@ -29,6 +29,7 @@ pub use config::{Config, ConfigError, Streaming};
 use liveness::Liveness;
 use pacing::Pacing;
 pub use parse::parse;
+pub use render::rendered;
 use status::Status;
 
 /// A Telegram bot.

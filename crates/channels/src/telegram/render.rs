@@ -64,6 +64,13 @@ pub(super) fn render(chat: i64, outbound: &Outbound) -> Result<Option<Call>, Cha
     Ok(Some(call))
 }
 
+/// What Telegram is given for a message in words: the request's parameters and the words that a person would read. For
+/// audits, which look for what must not be in there.
+pub fn rendered(markdown: &str) -> Option<(Value, String)> {
+    let call = message(json!({}), "sendMessage", markdown).ok()?;
+    Some((call.body, Rich::read(markdown, LinkText::Host).text()))
+}
+
 fn message(mut body: Value, method: &'static str, markdown: &str) -> Result<Call, ChannelError> {
     let rich = Rich::read(markdown, LinkText::Host);
     if rich.is_blank() {

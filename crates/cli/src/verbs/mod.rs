@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod log;
 mod reply;
 pub mod secret;
+pub mod security;
 pub mod send;
 pub mod sessions;
 pub mod setup;
