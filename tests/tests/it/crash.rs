@@ -70,36 +70,7 @@ fn finish(job: &Job, point: &str) {
     assert_eq!(log.code, Some(0), "{point}: {log:?}");
 }
 
-/// One of four shares of the points, so that they run side by side.
-fn share(number: usize) {
-    let commits = count_commits();
-    assert!(commits > 10, "the job takes more than {commits} commits");
-    let points = (1..=commits).flat_map(|at| [format!("before:{at}"), format!("after:{at}")]);
-    let points: Vec<String> = points.skip(number).step_by(4).collect();
-    let reached = points.iter().filter(|point| crash_at(point)).count();
-    // The number of commits varies a little with timing, so that a point near the end may not be reached.
-    assert!(reached * 10 >= points.len() * 8, "only {reached} of {} points were reached", points.len());
-}
-
-#[test]
-fn first_share() {
-    share(0);
-}
-
-#[test]
-fn second_share() {
-    share(1);
-}
-
-#[test]
-fn third_share() {
-    share(2);
-}
-
-#[test]
-fn fourth_share() {
-    share(3);
-}
+crate::shares::in_four_shares!(count_commits, crash_at);
 
 #[test]
 fn between_the_messengers_acceptance_and_our_record() {
