@@ -10,10 +10,12 @@
 
 pub mod brain;
 pub mod home;
+pub mod inside;
 pub mod job;
 pub mod process;
 pub mod repository;
 
 pub use home::Home;
+pub use inside::run_inside;
 pub use process::{Factotum, Finished};
 pub use repository::Repository;

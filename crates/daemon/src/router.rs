@@ -7,7 +7,7 @@ use channels::{Delivered, Inbound, InboundKind, Outbound, ReceiveEnd, RemoteId};
 use policy::admit::{Admission, Sender, admit};
 use store::{DeliveryBody, NewDelivery, StoreError};
 use tokio::sync::mpsc;
-use types::{Answer, Ask, ChannelId, CommandReply, Event, Failure, FailureKind, Level, Origin, WhenBusy};
+use types::{Answer, Ask, ChannelId, CommandReply, Event, Failure, FailureKind, Invariant, Level, Origin, WhenBusy};
 
 use crate::{
     commands::{
@@ -117,6 +117,9 @@ async fn handle(core: &Arc<Core>, id: &ChannelId, admission: Admission, item: In
         InboundKind::Other { what, caption: Some(caption) } => {
             let text = format!("{caption}\n\n(With it came: {what}. It was not opened.)");
             said(core, id, owner, &item, text).await
+        }
+        InboundKind::Other { what, caption: None } if owner && Invariant::NothingOpened.is_broken() => {
+            said(core, id, owner, &item, format!("Look at this: {what}")).await
         }
         InboundKind::Other { what, caption: None } if owner => {
             let text =

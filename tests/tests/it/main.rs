@@ -8,6 +8,8 @@ mod crash_approval;
 mod full_disk;
 mod main_job;
 mod practice;
+mod security_audit;
+mod shares;
 mod silence;
 mod stopping;
 mod telegram;
