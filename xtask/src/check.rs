@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{licenses, report, root::root, setup, step, tidy};
+use crate::{agentdojo, licenses, report, root::root, setup, step, tidy};
 
 /// How much is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub enum Extent {
     Full,
 }
 
-/// The feature of the binary that lets tests kill it at chosen points.
-const FAULTS: &str = "factotum/faults";
+/// The features that let tests kill the binary at chosen points and switch defences off.
+const FAULTS: &str = "factotum/faults,factotum-agentdojo/faults";
 
 /// Runs everything.
 pub fn run(extent: Extent) -> Result<()> {
@@ -38,6 +38,7 @@ pub fn run(extent: Extent) -> Result<()> {
     let runner: &[&str] = if setup::has_nextest() { &["nextest", "run"] } else { &["test"] };
     let tests = [&["cargo"], runner, &["--workspace", "--locked", "--features", FAULTS]].concat();
     step::run(&root, &tests, full)?;
+    agentdojo::slice()?;
     report::line(&format!("all checks passed in {:.0} s", begun.elapsed().as_secs_f64()));
     Ok(())
 }

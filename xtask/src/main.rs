@@ -1,7 +1,8 @@
-//! The project's automation: `cargo xtask test|tidy|licenses|setup|bench`. It must not be needed to build or run
+//! The project's automation: `cargo xtask test|tidy|licenses|setup|bench|agentdojo`. It must not be needed to build or run
 //! factotum. Start reading at `check` for what a change must pass, and at `tidy` for the rules of the house.
 #![expect(clippy::disallowed_methods, reason = "automation starts tools and reads its environment")]
 
+mod agentdojo;
 mod bench;
 mod check;
 mod licenses;
@@ -23,7 +24,8 @@ usage: cargo xtask <command>
   tidy           edges between crates, sizes, suppressions, headers, words
   licenses       licences of all dependencies against deny.toml
   setup          installs what the tests need
-  bench [NAME..] benchmarks of the release binary";
+  bench [NAME..] benchmarks of the release binary
+  agentdojo ..   AgentDojo's suites through our loop; `--help` says how to choose";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +47,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["licenses"] => licenses::run(),
         ["setup"] => setup::run(),
         ["bench", names @ ..] => bench::run(names),
+        ["agentdojo", arguments @ ..] => agentdojo::run(arguments),
         _ => bail!("{USAGE}"),
     }
 }
