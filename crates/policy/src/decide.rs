@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use types::{Confidentiality, Effect, Integrity, Label, Origin, Question, SessionId, Sink, TurnId, WorkspaceName};
+use types::{
+    Confidentiality, Effect, Integrity, Invariant, Label, Origin, Question, SessionId, Sink, TurnId, WorkspaceName,
+};
 
 use crate::{Grant, approval::question};
+
+/// How many things outside of the workspace a task may touch before the owner is asked.
+pub const BULK: u32 = 20;
 
 /// What the owner set for a tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +59,8 @@ pub struct Request<'a> {
     pub workspace_state: Option<&'a str>,
     /// True when the effect has destinations and the owner wrote each of them in this session, as a whole token.
     pub destinations_are_owners: bool,
+    /// How many things outside of the workspace earlier calls of this task have touched.
+    pub touched: u32,
 }
 
 /// Why a call may not happen; the model and the log see it.
@@ -68,6 +75,8 @@ pub enum Decision {
     Allow(Grant),
     /// The owner is to be asked.
     Ask(Box<Question>),
+    /// Nobody is there to ask, but it can wait: it becomes a proposal that the owner may accept later.
+    Propose(Box<Question>),
     /// It may not.
     Deny(Reason),
 }
@@ -102,34 +111,85 @@ pub fn decide(request: &Request<'_>, rules: &Rules) -> Decision {
         return Decision::Deny(Reason(format!("the owner has switched `{}` off", request.tool)));
     }
     let asked_by_owner = rule == ToolRule::Ask && !request.effect.read_only;
-    match why_ask(request).or(asked_by_owner.then_some("you asked to be asked about this tool")) {
-        None => Decision::Allow(grant(request)),
-        Some(why) if request.origin.is_attended() => Decision::Ask(Box::new(question(request, rules, why))),
-        Some(why) => Decision::Deny(Reason(format!("nobody is present to approve it: {why}"))),
+    let Some(why) = why_ask(request).or(asked_by_owner.then_some("you asked to be asked about this tool")) else {
+        return Decision::Allow(grant(request));
+    };
+    if request.origin.is_attended() {
+        return Decision::Ask(Box::new(question(request, rules, why)));
+    }
+    if Invariant::UnattendedDenies.is_broken() {
+        return Decision::Allow(grant(request));
+    }
+    match request.effect.sink {
+        Sink::Persist => Decision::Propose(Box::new(question(request, rules, why))),
+        Sink::Compute
+        | Sink::WorkspaceWrite
+        | Sink::Fetch
+        | Sink::Send
+        | Sink::Reply
+        | Sink::Credential
+        | Sink::Destructive => Decision::Deny(Reason(format!("nobody is present to approve it: {why}"))),
     }
 }
 
-/// The table of DESIGN: why a call must be asked about, or none when it is free.
+/// The table of decision 0004: why a call must be asked about, or none
+/// when it is free.
 fn why_ask(request: &Request<'_>) -> Option<&'static str> {
-    let untrusted = request.label.integrity == Integrity::Untrusted;
-    let private = request.label.confidentiality == Confidentiality::Private;
-    match request.effect.sink {
+    let effect = request.effect;
+    match effect.sink {
         Sink::Compute | Sink::WorkspaceWrite | Sink::Reply => None,
-        Sink::Fetch if untrusted && private && !request.destinations_are_owners => {
-            Some("it would fetch an address that you did not write, in a session that holds private and foreign text")
+        // A body turns looking into telling; a credential that only reads is a look at its own host.
+        Sink::Fetch if effect.payload.is_none() => why_ask_fetch(request),
+        Sink::Credential if effect.read_only && effect.payload.is_none() => why_ask_fetch(request),
+        Sink::Fetch | Sink::Send | Sink::Credential => why_ask_send(request).or(why_ask_bulk(request)),
+        Sink::Persist if is_untrusted(request) && !Invariant::PersistenceProposed.is_broken() => {
+            Some("it would change what persists, in a session that holds foreign text")
         }
-        Sink::Fetch => None,
-        Sink::Send | Sink::Credential if untrusted && private => {
-            Some("it would send something out of a session that holds private and foreign text")
-        }
-        Sink::Send | Sink::Credential if untrusted && !request.destinations_are_owners => {
-            Some("it would send something to somebody you did not name, in a session that holds foreign text")
-        }
-        Sink::Send | Sink::Credential => None,
-        Sink::Persist if untrusted => Some("it would change what persists, in a session that holds foreign text"),
-        Sink::Persist => None,
+        Sink::Persist => why_ask_bulk(request),
         Sink::Destructive => Some("it destroys or acts in bulk"),
     }
+}
+
+/// Whether somebody else's words may speak through the call. A program's words are nobody's, whatever the label says.
+fn is_untrusted(request: &Request<'_>) -> bool {
+    request.label.integrity == Integrity::Untrusted || request.origin == Origin::Program
+}
+
+/// Whether the owner wrote where it goes. What a program was told is not theirs to use.
+fn is_to_owners(request: &Request<'_>) -> bool {
+    request.destinations_are_owners && request.origin != Origin::Program
+}
+
+/// S2: an address can carry words out, so foreign words may not choose it where they could have read private ones.
+fn why_ask_fetch(request: &Request<'_>) -> Option<&'static str> {
+    let private = request.label.confidentiality == Confidentiality::Private;
+    let leaks = is_untrusted(request) && private && !is_to_owners(request);
+    (leaks && !Invariant::NoSilentSend.is_broken())
+        .then_some("it would fetch an address that you did not write, in a session that holds private and foreign text")
+}
+
+/// S3: foreign words may neither choose who hears nor, beside private words, what is said. What stays with the owner and
+/// can be taken back passes while they are there.
+fn why_ask_send(request: &Request<'_>) -> Option<&'static str> {
+    let stays = request.effect.reversible && request.origin.is_attended();
+    if !is_untrusted(request) || stays || Invariant::NoSilentSend.is_broken() {
+        return None;
+    }
+    match request.label.confidentiality {
+        Confidentiality::Private => {
+            Some("it would send something out of a session that holds private and foreign text")
+        }
+        Confidentiality::Public if !is_to_owners(request) => {
+            Some("it would send something to somebody you did not name, in a session that holds foreign text")
+        }
+        Confidentiality::Public => None,
+    }
+}
+
+/// S7 by number: a task that touches one thing after another is asked about at each [`BULK`], as one call on all would be.
+fn why_ask_bulk(request: &Request<'_>) -> Option<&'static str> {
+    let after = request.touched.saturating_add(request.effect.count.max(1));
+    (request.touched / BULK != after / BULK).then_some("it acts in bulk: the task has touched many things")
 }
 
 pub(crate) fn grant(request: &Request<'_>) -> Grant {

@@ -6,11 +6,12 @@ pub mod admit;
 mod approval;
 pub mod budget;
 mod decide;
+pub mod destination;
 mod grant;
 pub mod redact;
 
 pub use admit::{Admission, Sender, admit};
 pub use approval::{canonical, question, redeem};
-pub use decide::{Act, Decision, Reason, Request, Rules, ToolRule, decide, decide_own};
+pub use decide::{Act, BULK, Decision, Reason, Request, Rules, ToolRule, decide, decide_own};
 pub use grant::Grant;
 pub use redact::Redactor;
