@@ -15,6 +15,7 @@ use crate::{
     mask, outcome,
     progress::Progress,
     prompt::{GO_ON, WAS_EMPTY},
+    report,
     run::Run,
     state::State,
     step::OpenStep,
@@ -85,7 +86,10 @@ async fn answered(
     let mut give_up = |error: String| flow = Flow::Close(TurnEnd::Failed { error });
     match kind {
         Kind::Calls => {}
-        Kind::Final => end = Some((TurnEnd::Done, final_text(run, state, &reply))),
+        Kind::Final => {
+            let text = report::under(final_text(run, state, &reply), report::of(run, &state.calls)?);
+            end = Some((TurnEnd::Done, text));
+        }
         Kind::Refused => end = Some((TurnEnd::Refused, outcome::refused(&final_text(run, state, &reply)))),
         Kind::Cut if progress.continued < MAX_CONTINUED => note = Some(GO_ON),
         Kind::Full if progress.continued < MAX_CONTINUED => {

@@ -2,13 +2,16 @@
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::budget;
-use store::{CallRecord, CallState, StoreError, Tx};
+use store::{BlockOrigin, CallRecord, CallState, StoreError, Tx};
 use types::{BoxFuture, Event, Level, ToolEnd, ToolOutput};
 
-use crate::{gate, limits, run::Run};
+use crate::{cap::line, gate, limits, run::Run};
 
 /// The most calls that run at once.
 const MAX_TOGETHER: usize = 8;
+
+/// The most characters of a call's summary where it stands for the cause of a label.
+const MAX_CAUSE: usize = 160;
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +105,7 @@ async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
     };
     let (session, turn, id) = (run.session, run.turn.id, record.call.id.clone());
     let tool = record.call.name.clone();
+    let summary = line(&gate::summary(run, &record.call), MAX_CAUSE);
     let notice = (outcome.end == ToolEnd::Unknown).then(|| Event::Notice {
         level: Level::Warning,
         text: format!(
@@ -109,9 +113,11 @@ async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
             if record.summary.is_empty() { &tool } else { &record.summary }
         ),
     });
+    let notice = notice.or_else(|| denied(run, &outcome, &summary));
     run.commit(move |tx: &mut Tx<'_>| {
         // The label rises with the result in one transaction: no later call is judged without it.
-        tx.raise_label(session, outcome.output.label, &format!("the result of `{tool}`"))?;
+        let origin = BlockOrigin { turn: Some(turn), call: Some(&id) };
+        tx.raise_label_by(session, outcome.output.label, origin, &format!("the result of `{tool}`: {summary}"))?;
         tx.finish_call(turn, &id, outcome.end, outcome.output)?;
         if let Some(notice) = notice {
             tx.record(Some(session), Some(turn), notice)?;
@@ -119,4 +125,13 @@ async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
         Ok(())
     })
     .await
+}
+
+/// Told when a call was not allowed and the owner is not there to see it.
+fn denied(run: &Run<'_>, outcome: &Outcome, summary: &str) -> Option<Event> {
+    if outcome.end != ToolEnd::Denied || run.turn.origin.is_attended() {
+        return None;
+    }
+    let text = format!("a task without you wanted `{summary}`: {}", line(&outcome.output.text, MAX_CAUSE));
+    Some(Event::Notice { level: Level::Warning, text })
 }

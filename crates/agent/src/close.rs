@@ -4,7 +4,7 @@
 use store::{CallRecord, CallState, StoreError, Tx};
 use types::TurnEnd;
 
-use crate::{answer::note, calls::Outcome, outcome, progress::Progress, run::Run, state::State};
+use crate::{answer::note, calls::Outcome, outcome, progress::Progress, report, run::Run, state::State};
 
 /// Ends the turn.
 pub(crate) async fn close(run: &Run<'_>, end: TurnEnd) -> Result<TurnEnd, StoreError> {
@@ -14,7 +14,8 @@ pub(crate) async fn close(run: &Run<'_>, end: TurnEnd) -> Result<TurnEnd, StoreE
     let finished: Vec<CallRecord> = answered.into_iter().map(|record| overlay(record, &closed)).collect();
     state.calls = std::mem::take(&mut state.calls).into_iter().map(|record| overlay(record, &closed)).collect();
     let results = (!finished.is_empty()).then(|| state.results(run, &finished).message);
-    let text = run.redactor().redact(&outcome::final_text(&end, &state.calls, &state.last_text(run))).into_owned();
+    let text = outcome::final_text(&end, &state.calls, &state.last_text(run));
+    let text = run.redactor().redact(&report::under(text, report::of(run, &state.calls)?)).into_owned();
     let open = state.progress.open;
     let progress = Progress { open: None, ..state.progress };
     let (session, turn, ended) = (run.session, run.turn.id, end.clone());

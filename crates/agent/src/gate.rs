@@ -4,7 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use policy::{Decision, Grant, Reason, Request, canonical, decide, redeem};
+use policy::{Decision, Grant, Reason, Request, canonical, decide, destination, redeem};
 use serde_json::{Value, json};
 use store::{
     Author, CallRecord, CallState, StoreError, Tx,
@@ -18,6 +18,7 @@ use crate::{
     calls::Outcome,
     cap::{MAX_CHARACTERS, cap},
     mask::Pieces,
+    proposals,
     run::Run,
 };
 
@@ -27,8 +28,6 @@ const STOP_GRACE: Duration = Duration::from_millis(1_500);
 const PROGRESS_QUEUE: usize = 64;
 /// The most characters of arguments in the audit log.
 const AUDITED: usize = 4_000;
-/// A shorter destination is never taken as written by the owner: it could be any word.
-const SHORTEST_DESTINATION: usize = 6;
 /// How far back the owner's messages are searched for a destination.
 const MESSAGES_SEARCHED: usize = 2_000;
 
@@ -39,6 +38,7 @@ struct Judged {
     tool: Arc<dyn Tool<Grant>>,
     effect: Effect,
     destinations_are_owners: bool,
+    touched: u32,
 }
 
 /// How the call came to be allowed.
@@ -59,6 +59,7 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     }
     let permit = match decision {
         Decision::Deny(reason) => return Ok(Outcome::denied(reason)),
+        Decision::Propose(question) => return proposals::propose(run, &record.call, question).await,
         Decision::Allow(grant) => Permit::Granted(grant),
         Decision::Ask(question) => match approvals::ask(run, &record.call, question).await? {
             Asked::Approved(request) => Permit::Approved(request),
@@ -88,6 +89,13 @@ pub(crate) fn only_reads(run: &Run<'_>, call: &ToolCall) -> bool {
     effect.and_then(Result::ok).is_none_or(|effect| effect.read_only)
 }
 
+/// What a call would do, in a line; its tool's name where that cannot be told.
+pub(crate) fn summary(run: &Run<'_>, call: &ToolCall) -> String {
+    let effect = run.deps.tools.find(&call.name).and_then(|tool| tool.assess(&call.input).ok());
+    let summary = effect.map_or_else(|| call.name.clone(), |effect| effect.summary);
+    run.redactor().redact(&summary).into_owned()
+}
+
 /// Finds the tool and checks the arguments. Mistakes go back to the model.
 fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, StoreError> {
     let Some(tool) = run.deps.tools.find(&call.name) else {
@@ -99,7 +107,8 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
         Err(invalid) => return Ok(Err(Outcome::failed(run.redactor().redact(&invalid.0)))),
     };
     let destinations_are_owners = owner_wrote(run, &effect.destinations)?;
-    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destinations_are_owners }))
+    let touched = touched(run, call)?;
+    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destinations_are_owners, touched }))
 }
 
 impl Judged {
@@ -119,31 +128,39 @@ impl Judged {
             workspace,
             workspace_state: None,
             destinations_are_owners: self.destinations_are_owners,
+            touched: self.touched,
         }
     }
 }
 
-/// Whether there are destinations and the owner wrote each of them in this session, as a whole word.
+/// Whether there are destinations and the owner wrote each of them in this session, in words of their own.
 fn owner_wrote(run: &Run<'_>, destinations: &[String]) -> Result<bool, StoreError> {
-    let is_long_enough = |destination: &String| destination.chars().count() >= SHORTEST_DESTINATION;
-    if destinations.is_empty() || !destinations.iter().all(is_long_enough) {
+    if destinations.is_empty() {
         return Ok(false);
     }
     let rows = run.deps.store.messages(run.session, None, MESSAGES_SEARCHED)?;
     let owners: Vec<String> = rows
         .into_iter()
         .filter(|row| row.author == Author::Owner)
-        .map(|row| Message { role: row.role, blocks: row.blocks }.text())
+        .map(|row| destination::own_words(&Message { role: row.role, blocks: row.blocks }.text()).into_owned())
         .collect();
-    let is_written =
-        |destination: &String| owners.iter().any(|text| text.split_whitespace().any(|word| is_word(word, destination)));
-    Ok(destinations.iter().all(is_written))
+    Ok(destination::are_owners(&owners, destinations))
 }
 
-/// The word itself, or the word without the punctuation of the sentence around it.
-fn is_word(word: &str, destination: &str) -> bool {
-    let bare = word.trim_matches(['"', '\'', '`', '<', '>', '(', ')', '[', ']', '{', '}', ',', ';', '!', '?']);
-    word == destination || bare == destination || bare.trim_end_matches(['.', ':']) == destination
+/// How many things outside of the workspace the task's other calls have touched, or may have. What a call is is read from
+/// its arguments again, so that nothing has to be believed of what was stored.
+fn touched(run: &Run<'_>, present: &ToolCall) -> Result<u32, StoreError> {
+    let counted = |record: &CallRecord| {
+        let is_other = record.call.id != present.id;
+        // A call that was refused or never begun has no summary: nothing happened.
+        if !is_other || record.summary.is_empty() {
+            return 0;
+        }
+        let effect = run.deps.tools.find(&record.call.name).and_then(|tool| tool.assess(&record.call.input).ok());
+        effect.filter(policy::is_counted).map_or(0, |effect| effect.count.max(1))
+    };
+    let calls = run.deps.store.calls(run.turn.id)?;
+    Ok(calls.iter().map(counted).fold(0, u32::saturating_add))
 }
 
 /// Saves the workspace before the first call of the turn that may change something.
@@ -262,6 +279,7 @@ async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Re
     let (verdict, reason) = match decision {
         Decision::Allow(_) => ("allow", None),
         Decision::Ask(question) => ("ask", Some(question.reason.as_str())),
+        Decision::Propose(question) => ("propose", Some(question.reason.as_str())),
         Decision::Deny(reason) => ("deny", Some(reason.0.as_str())),
     };
     let effect = &judged.effect;
@@ -295,19 +313,4 @@ pub(crate) async fn audit(run: &Run<'_>, call: &str, kind: AuditKind, detail: Va
     let entry =
         AuditEntry { session: Some(run.session), turn: Some(run.turn.id), call: Some(call.to_owned()), kind, detail };
     run.deps.store.audit().append(entry).await.map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_destination_is_the_owners_as_a_whole_word_only() {
-        for word in ["example.com", "example.com.", "(example.com)", "\"example.com\",", "<example.com>:"] {
-            assert_eq!(is_word(word, "example.com"), word != "<example.com>:", "{word}");
-        }
-        for word in ["evil-example.com", "example.com.evil", "example.comx", "xexample.com", "example.com/path"] {
-            assert!(!is_word(word, "example.com"), "{word}");
-        }
-    }
 }

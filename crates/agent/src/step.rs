@@ -6,6 +6,7 @@ use std::sync::Arc;
 use policy::{
     Redactor,
     budget::{self, Limits},
+    destination,
 };
 use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
 use types::{Block, Event, Label, Level, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
@@ -166,13 +167,15 @@ impl Intake {
     pub(crate) fn append(&self, tx: &mut Tx<'_>, turn: TurnId, row: &InboxRow) -> Result<u64, StoreError> {
         let text = self.redactor.redact(&row.text).into_owned();
         let (author, label) = match row.origin {
+            // What the owner quotes is somebody else's.
+            Origin::Owner if destination::has_quotes(&text) => (Author::Owner, Label::UNKNOWN),
             Origin::Owner => (Author::Owner, Label::OWNER),
             // The owner wrote the schedule's text when they made it.
             Origin::Schedule => (Author::System, Label::OWNER),
             Origin::SubAgent | Origin::Program => (Author::System, Label::UNKNOWN),
         };
         if row.origin == Origin::Owner {
-            self.keep_constraints(tx, turn, row.session, &text)?;
+            self.keep_constraints(tx, turn, row.session, &destination::own_words(&text))?;
         }
         let block = Block::Text { text };
         let bytes = block_bytes(&block);

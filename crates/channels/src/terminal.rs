@@ -1,6 +1,6 @@
 //! How a terminal shows what the agent says and does: plain text in which nothing is obeyed. Pure.
 
-use types::{Answer, Ask, Event, Level, OwnerRequest, Scope, ToolEnd, TurnEnd};
+use types::{Answer, Ask, Event, Level, OwnerRequest, Proposal, Scope, Settlement, ToolEnd, TurnEnd};
 
 use crate::format::{self, LinkText, Rich};
 
@@ -31,6 +31,10 @@ pub fn event(event: &Event) -> Option<String> {
         Event::ToolFinished { tool, end, preview, .. } => Some(finished(tool, *end, preview)),
         Event::OwnerAsked { request } => Some(asked(request)),
         Event::OwnerAnswered { request, answer, .. } => Some(format!("request {request}: {}", answered(answer))),
+        Event::Proposed { proposal } => Some(proposed(proposal)),
+        Event::ProposalSettled { proposal, settlement } => {
+            Some(format!("proposal {proposal}: {}", settled(settlement)))
+        }
         Event::SnapshotTaken { snapshot, workspace } => Some(format!("saved {workspace} as snapshot {snapshot}")),
         Event::SnapshotRestored { snapshot, workspace } => Some(format!("put {workspace} back to snapshot {snapshot}")),
         Event::Compacted { before, after } => Some(format!("shortened the context from {before} to {after} tokens")),
@@ -84,6 +88,24 @@ fn asked(request: &OwnerRequest) -> String {
             let options: String = options.iter().map(|option| format!("\n  - {option}")).collect();
             neutral(&format!("? request {id}: {text}{options}"))
         }
+    }
+}
+
+fn proposed(proposal: &Proposal) -> String {
+    let (id, question) = (proposal.id, &proposal.question);
+    neutral(&format!(
+        "? proposal {id}: {}\n  {}\n  decide with `factotum proposals accept {id}` or `factotum proposals reject {id}`",
+        question.effect.summary, question.reason
+    ))
+}
+
+/// What became of a proposal, in a few words.
+fn settled(settlement: &Settlement) -> String {
+    match settlement {
+        Settlement::Accepted => "accepted".to_owned(),
+        Settlement::Done { text } => neutral(&format!("done: {text}")),
+        Settlement::Failed { error } => neutral(&format!("failed: {error}")),
+        Settlement::Rejected => "rejected".to_owned(),
     }
 }
 

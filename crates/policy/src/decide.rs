@@ -186,6 +186,16 @@ fn why_ask_send(request: &Request<'_>) -> Option<&'static str> {
     }
 }
 
+/// Whether an effect counts towards [`BULK`]: it changes something outside of the workspace, which no snapshot brings back.
+pub fn is_counted(effect: &Effect) -> bool {
+    match effect.sink {
+        Sink::Compute | Sink::WorkspaceWrite | Sink::Reply => false,
+        Sink::Fetch => effect.payload.is_some(),
+        Sink::Credential => !effect.read_only || effect.payload.is_some(),
+        Sink::Send | Sink::Persist | Sink::Destructive => true,
+    }
+}
+
 /// S7 by number: a task that touches one thing after another is asked about at each [`BULK`], as one call on all would be.
 fn why_ask_bulk(request: &Request<'_>) -> Option<&'static str> {
     let after = request.touched.saturating_add(request.effect.count.max(1));

@@ -12,6 +12,6 @@ pub mod redact;
 
 pub use admit::{Admission, Sender, admit};
 pub use approval::{canonical, question, redeem};
-pub use decide::{Act, BULK, Decision, Reason, Request, Rules, ToolRule, decide, decide_own};
+pub use decide::{Act, BULK, Decision, Reason, Request, Rules, ToolRule, decide, decide_own, is_counted};
 pub use grant::Grant;
 pub use redact::Redactor;

@@ -26,12 +26,12 @@ pub use calendar::year_month;
 pub use error::StoreError;
 pub use faults::fault_point;
 pub use records::{
-    Author, CallRecord, CallState, DeliveryBody, InboxRow, MessageKind, NewCall, NewDelivery, NewInbox, NewMessage,
-    NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit, Session, SnapshotRow, Spend,
-    SpendScope, StoredMessage, Turn, TurnState,
+    Author, CallRecord, CallState, DeliveryBody, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery, NewInbox,
+    NewMessage, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit, Session, SnapshotRow,
+    Spend, SpendScope, StoredMessage, Turn, TurnState,
 };
 pub use store::Store;
-pub use tx::Tx;
+pub use tx::{BlockOrigin, Tx};
 
 /// The most bytes of one text: a message, a result, an answer.
 pub const MAX_TEXT: usize = 1 << 20;

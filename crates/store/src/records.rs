@@ -121,6 +121,23 @@ pub struct SearchHit {
     pub rank: f64,
 }
 
+/// A block that a session's label comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelCause {
+    /// The turn in which it entered.
+    pub turn: Option<TurnId>,
+    /// The vendor's id of the tool call whose result it was.
+    pub call: Option<String>,
+    /// The block's own label.
+    pub label: Label,
+    /// Whether the session's label rose with it.
+    pub rose: bool,
+    /// What it was, in a few words.
+    pub cause: String,
+    /// When it entered.
+    pub at: Timestamp,
+}
+
 /// A received message that no turn has taken yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxRow {

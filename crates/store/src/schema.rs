@@ -10,7 +10,7 @@ use crate::error::StoreError;
 pub(crate) const APPLICATION_ID: i64 = 0x4663_746d;
 
 /// Every migration in order; the n-th brings the database to `user_version` n.
-pub(crate) const MIGRATIONS: &[&str] = &[V1];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// The first version.
 ///
@@ -231,6 +231,37 @@ CREATE TABLE snapshots (
     at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX snapshots_by_workspace ON snapshots (workspace, id);
+";
+
+/// The second version: what containment keeps.
+const V2: &str = "
+-- The blocks that a session's label comes from.
+CREATE TABLE label_causes (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    turn INTEGER REFERENCES turns (id),
+    -- The vendor's id of the tool call whose result it was.
+    call TEXT,
+    integrity INTEGER NOT NULL,
+    confidentiality INTEGER NOT NULL,
+    -- 1 where the session's label rose with it.
+    rose INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX label_causes_by_session ON label_causes (session, id);
+
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    turn INTEGER NOT NULL REFERENCES turns (id),
+    call TEXT NOT NULL,
+    question TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    settled TEXT,
+    settled_at INTEGER
+) STRICT;
+CREATE INDEX proposals_open ON proposals (id) WHERE settled IS NULL;
+CREATE INDEX proposals_by_call ON proposals (turn, call, id);
 ";
 
 /// The latest version.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, ChannelId, InboxId, Label, MicroUsd, OutboxId, OwnerRequest, RequestId, Seq, SessionId, SnapshotId,
-    StopReason, Timestamp, TurnId, Usage, WorkspaceName,
+    Answer, ChannelId, InboxId, Label, MicroUsd, OutboxId, OwnerRequest, Proposal, ProposalId, RequestId, Seq,
+    SessionId, Settlement, SnapshotId, StopReason, Timestamp, TurnId, Usage, WorkspaceName,
 };
 
 /// What set a turn off. The same call is judged differently by origin.
@@ -188,6 +188,18 @@ pub enum Event {
         answer: Answer,
         /// Where the answer came from; none when nobody answered.
         channel: Option<ChannelId>,
+    },
+    /// A call of a task without the owner waits for them as a proposal.
+    Proposed {
+        /// The proposal.
+        proposal: Box<Proposal>,
+    },
+    /// The owner decided about a proposal, or it has run.
+    ProposalSettled {
+        /// Which.
+        proposal: ProposalId,
+        /// What became of it.
+        settlement: Settlement,
     },
     /// The workspace was saved before the turn wrote to it.
     SnapshotTaken {

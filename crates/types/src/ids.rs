@@ -35,6 +35,8 @@ row_id! {
     RequestId;
     /// A rule by which calls like an approved one are not asked about.
     AllowanceId;
+    /// What a task without the owner would let persist, once they accept it.
+    ProposalId;
     /// A saved state of a workspace.
     SnapshotId;
     /// A position in the journal of events; strictly increasing, never reused.

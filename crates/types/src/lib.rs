@@ -9,6 +9,7 @@ mod ids;
 mod label;
 mod model;
 mod money;
+mod proposal;
 mod time;
 mod tool;
 
@@ -19,12 +20,13 @@ pub use event::{
 };
 pub use faults::Invariant;
 pub use ids::{
-    AllowanceId, ChannelId, InboxId, InvalidName, MessageId, OutboxId, RequestId, SecretName, Seq, SessionId,
-    SnapshotId, TurnId, WorkspaceName,
+    AllowanceId, ChannelId, InboxId, InvalidName, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
+    SessionId, SnapshotId, TurnId, WorkspaceName,
 };
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
 pub use money::{MicroUsd, Prices, Usage};
+pub use proposal::{Proposal, Settlement};
 pub use time::{Clock, Timestamp};
 pub use tool::{
     Answer, Ask, BoxFuture, Effect, InvalidInput, OwnerRequest, Question, Sink, Tool, ToolContext, ToolOutput, ToolSpec,

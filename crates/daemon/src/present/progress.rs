@@ -57,6 +57,8 @@ impl Progress {
             | Event::ThinkingDelta { .. }
             | Event::ModelAnswered { .. }
             | Event::ToolProgress { .. }
+            | Event::Proposed { .. }
+            | Event::ProposalSettled { .. }
             | Event::SnapshotTaken { .. }
             | Event::SnapshotRestored { .. }
             | Event::LabelRaised { .. }

@@ -3,8 +3,10 @@
 
 mod events;
 mod inbox;
+mod labels;
 mod messages;
 mod outbox;
+mod proposals;
 mod requests;
 mod search;
 mod sessions;
@@ -15,6 +17,7 @@ mod workspaces;
 pub(crate) use events::latest_time;
 pub(crate) use inbox::waiting_inbox;
 pub(crate) use outbox::{FAILED, PENDING, SENDING, SENT};
+pub(crate) use proposals::proposal;
 pub(crate) use requests::request;
 pub(crate) use sessions::session;
 pub(crate) use spend::{scope_columns, spent};

@@ -42,6 +42,8 @@ fn is_ephemeral(event: &Event) -> bool {
         | Event::ToolFinished { .. }
         | Event::OwnerAsked { .. }
         | Event::OwnerAnswered { .. }
+        | Event::Proposed { .. }
+        | Event::ProposalSettled { .. }
         | Event::SnapshotTaken { .. }
         | Event::SnapshotRestored { .. }
         | Event::Compacted { .. }

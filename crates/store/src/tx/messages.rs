@@ -1,12 +1,12 @@
 //! The messages that make up a conversation. They are never changed.
 
-use types::{Block, MessageId};
+use types::{Block, Integrity, MessageId};
 
-use super::Tx;
+use super::{Tx, labels::BlockOrigin};
 use crate::{
     MAX_TEXT, codec,
     error::StoreError,
-    records::{MessageKind, NewMessage},
+    records::{Author, MessageKind, NewMessage},
 };
 
 impl Tx<'_> {
@@ -26,7 +26,8 @@ impl Tx<'_> {
             codec::bounded("message", largest_text(block), MAX_TEXT)?;
         }
         let blocks = codec::encode("message", &new.blocks)?;
-        self.raise_label(new.session, new.label, "a message that entered the session")?;
+        let origin = BlockOrigin { turn: new.turn, call: None };
+        self.raise_label_by(new.session, new.label, origin, cause(&new))?;
         self.touch(new.session)?;
         let (integrity, confidentiality) = codec::label_columns(new.label);
         let sql = "INSERT INTO messages
@@ -40,6 +41,18 @@ impl Tx<'_> {
         self.run(sql, (new.session.0, turn, role, author, kind, keep_from, blocks, label.0, label.1, self.now.0))?;
         // The triggers that index the text insert rows as well, but SQLite gives the number of this one.
         Ok(MessageId(self.last_row()))
+    }
+}
+
+/// What a message is, for whoever asks why a label rose.
+fn cause(new: &NewMessage) -> &'static str {
+    match (new.author, new.label.integrity) {
+        (Author::Owner, Integrity::Trusted) => "your own words",
+        (Author::Owner, Integrity::Untrusted) => "text of somebody else in your message",
+        (Author::Model, _) => "an answer of the model",
+        (Author::Tool, _) => "results of tools",
+        (Author::System, Integrity::Trusted) => "a note of factotum",
+        (Author::System, Integrity::Untrusted) => "words of a program or of somebody who is not the owner",
     }
 }
 

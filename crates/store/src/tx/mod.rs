@@ -4,16 +4,19 @@
 mod calls;
 mod events;
 mod inbox;
+mod labels;
 mod messages;
 mod outbox;
+mod proposals;
 mod requests;
 mod sessions;
 mod spend;
 mod turns;
 mod workspaces;
 
+pub use labels::BlockOrigin;
 use rusqlite::{Connection, Params};
-use types::{Envelope, OwnerRequest, RequestId, SessionId, Timestamp, TurnId};
+use types::{Envelope, OwnerRequest, Proposal, ProposalId, RequestId, SessionId, Timestamp, TurnId};
 
 use crate::{
     error::StoreError,
@@ -66,6 +69,11 @@ impl<'a> Tx<'a> {
     /// The messages of a session that no turn has taken, oldest first.
     pub fn waiting_inbox(&self, session: SessionId) -> Result<Vec<InboxRow>, StoreError> {
         read::waiting_inbox(self.connection, session)
+    }
+
+    /// A proposal.
+    pub fn proposal(&self, id: ProposalId) -> Result<Option<Proposal>, StoreError> {
+        read::proposal(self.connection, id)
     }
 
     /// A request.

@@ -1,6 +1,6 @@
-//! Sessions, their labels and what their owner required.
+//! Sessions and what their owner required.
 
-use types::{Event, Label, SessionId, WorkspaceName};
+use types::{Label, SessionId, WorkspaceName};
 
 use super::{Tx, beginning, found};
 use crate::{codec, error::StoreError, records::NewSession};
@@ -40,21 +40,6 @@ impl Tx<'_> {
     pub fn set_title(&mut self, session: SessionId, title: impl Into<String>) -> Result<(), StoreError> {
         let title = beginning(&title.into(), MAX_TITLE);
         found(self.run("UPDATE sessions SET title = ?2 WHERE id = ?1", (session.0, title))?, "session", session)
-    }
-
-    /// Joins a label into the session's and returns the result. Records an event only if the label rose.
-    pub fn raise_label(&mut self, session: SessionId, label: Label, cause: &str) -> Result<Label, StoreError> {
-        let present = self.session(session)?.ok_or_else(|| StoreError::not_found("session", session))?.label;
-        let joined = present.join(label);
-        if joined == present {
-            return Ok(present);
-        }
-        let (integrity, confidentiality) = codec::label_columns(joined);
-        let sql = "UPDATE sessions SET integrity = ?2, confidentiality = ?3 WHERE id = ?1";
-        self.run(sql, (session.0, integrity, confidentiality))?;
-        let event = Event::LabelRaised { label: joined, cause: beginning(cause, MAX_TITLE) };
-        self.record(Some(session), None, event)?;
-        Ok(joined)
     }
 
     /// Keeps what the owner forbade or required in this session. False when the same words are kept already.

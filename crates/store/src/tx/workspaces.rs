@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use types::{Label, SnapshotId, TurnId, WorkspaceName};
+use types::{Invariant, Label, SnapshotId, TurnId, WorkspaceName};
 
 use super::Tx;
 use crate::{codec, error::StoreError, read};
@@ -43,7 +43,8 @@ impl Tx<'_> {
         workspace: impl Borrow<WorkspaceName>,
         label: Label,
     ) -> Result<(), StoreError> {
-        let joined = read::workspace_label(self.connection, workspace.borrow())?.join(label);
+        let present = read::workspace_label(self.connection, workspace.borrow())?;
+        let joined = if Invariant::LabelsRise.is_broken() { present } else { present.join(label) };
         let (integrity, confidentiality) = codec::label_columns(joined);
         let sql = "INSERT INTO workspaces (name, integrity, confidentiality) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
                    SET integrity = excluded.integrity, confidentiality = excluded.confidentiality";
