@@ -21,7 +21,6 @@ const SINKS: [Sink; 8] = [
 ];
 const LABELS: [Label; 4] = [Label::CLEAN, Label::OWNER, Label::FOREIGN, Label::UNKNOWN];
 const ORIGINS: [Origin; 4] = [Origin::Owner, Origin::SubAgent, Origin::Schedule, Origin::Program];
-const RULES: [ToolRule; 3] = [ToolRule::Policy, ToolRule::Ask, ToolRule::Deny];
 
 /// From the mildest to the strictest. A proposal waits for the owner as a question does, and nobody there to answer is
 /// stricter than that.

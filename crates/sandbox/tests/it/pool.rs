@@ -40,10 +40,11 @@ fn grant_for(session: SessionId) -> Result<policy::Grant, Box<dyn std::error::Er
         workspace: &name()?,
         workspace_state: None,
         destinations_are_owners: false,
+        touched: 0,
     };
     match decide(&request, &Rules::default()) {
         Decision::Allow(grant) => Ok(grant),
-        Decision::Ask(_) | Decision::Deny(_) => Err("policy refuses an ordinary command".into()),
+        Decision::Ask(_) | Decision::Propose(_) | Decision::Deny(_) => Err("policy refuses an ordinary command".into()),
     }
 }
 

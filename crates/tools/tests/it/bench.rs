@@ -109,11 +109,14 @@ impl Bench {
             workspace: &self.context.workspace,
             workspace_state: None,
             destinations_are_owners: false,
+            touched: 0,
         };
         let rules = Rules::default();
         let grant = match decide(&request, &rules) {
             Decision::Allow(grant) => grant,
-            Decision::Ask(question) => redeem(&question, &Answer::ONCE, &request, &rules).expect("nothing changed"),
+            Decision::Ask(question) | Decision::Propose(question) => {
+                redeem(&question, &Answer::ONCE, &request, &rules).expect("nothing changed")
+            }
             Decision::Deny(reason) => return ToolOutput::error(reason.0),
         };
         tool.run(&grant, &input, &self.context).await

@@ -84,7 +84,8 @@ pub(super) async fn nobody(_around: &Surroundings) -> Outcome {
             let effect = probe.effect();
             tried += 1;
             match decide(&probe.request(&effect, &workspace), &Rules::default()) {
-                Decision::Deny(_) => {}
+                // A proposal has no effect either: it waits until the owner comes.
+                Decision::Deny(_) | Decision::Propose(_) => {}
                 Decision::Allow(_) | Decision::Ask(_) => {
                     through.push(format!("{sink:?} by {origin:?} was not denied although nobody is present"));
                 }

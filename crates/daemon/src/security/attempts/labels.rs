@@ -57,6 +57,7 @@ impl Probe {
             workspace,
             workspace_state: None,
             destinations_are_owners: false,
+            touched: 0,
         }
     }
 

@@ -133,7 +133,7 @@ fn many_small_calls_are_asked_about_as_one_large_one() {
         assert!(!asks(0, 1) && !asks(0, BULK - 1) && !asks(BULK - 2, 1), "{sink:?}");
         assert_eq!(asks(0, BULK), counts, "{sink:?}");
         assert_eq!((asks(BULK - 1, 1), asks(BULK, 1), asks(2 * BULK - 1, 1)), (counts, false, counts), "{sink:?}");
-        assert_eq!(asks(u32::MAX, u32::MAX), false, "{sink:?}");
+        assert!(!asks(u32::MAX, u32::MAX), "{sink:?}");
     }
 }
 
