@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use types::{Clock, Envelope, Event, SessionId, TurnId};
 
 use crate::{
-    audit::{AuditLog, Head},
+    audit::{AuditLog, Head, LogOptions},
     codec,
     connection::{database_path, make_home, open_alone, open_memory, open_reader, open_writer},
     error::StoreError,
@@ -57,11 +57,16 @@ impl Store {
     /// Opens the store of a home directory, makes it if there is none, and brings its schema up to date. Only one
     /// process may have it open like this; the caller sees to that.
     pub fn open(home: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_with(home, LogOptions::default(), clock)
+    }
+
+    /// The same with an audit log that is kept in another way.
+    pub fn open_with(home: &Path, log: LogOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         make_home(home)?;
         let path = database_path(home);
         let connection = open_writer(&path)?;
         let found = after_restart(&connection).map_err(|error| error.at(&path))?;
-        let audit = AuditLog::open(&home.join(AUDIT), found.as_ref(), clock.clone())?;
+        let audit = AuditLog::open(&home.join(AUDIT), found.as_ref(), log, clock.clone())?;
         let readers = Readers::pool(path.clone(), open_reader);
         Self::start(Arc::new(Mutex::new(connection)), path, readers, audit, found, clock)
     }

@@ -5,7 +5,7 @@
 //! parsed values, so that no two readings of a line can have the same hash.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use types::{SessionId, Timestamp, TurnId};
 
@@ -15,6 +15,8 @@ use super::{AuditEntry, AuditError, AuditKind, Head};
 const MAX_DETAIL: usize = 256 << 10;
 /// The most bytes of a line, its line break included.
 pub(super) const MAX_LINE: usize = MAX_DETAIL + (64 << 10);
+/// The event of a torn line.
+pub(super) const TORN: &str = "torn_line";
 /// What stands between the body and the hash.
 const HASH_MEMBER: &[u8] = br#","hash":""#;
 /// How long everything after the body's last member is: the member's name, 64 digits, a quote and a brace.
@@ -35,15 +37,30 @@ struct Body<'a> {
 #[derive(Deserialize)]
 struct Place {
     seq: u64,
+    at: Timestamp,
     prev: String,
+}
+
+#[derive(Deserialize)]
+struct Noted {
+    kind: AuditKind,
+    detail: Value,
 }
 
 /// A line whose own hash is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     pub seq: u64,
+    pub at: Timestamp,
     pub prev: String,
     pub hash: String,
+}
+
+impl Link {
+    /// The end of a log whose last record this is.
+    pub(super) fn head(&self) -> Head {
+        Head { seq: self.seq, hash: self.hash.clone() }
+    }
 }
 
 /// Refuses an entry that is too large for a line.
@@ -93,7 +110,19 @@ pub(super) fn parse(line: &[u8]) -> Result<Link, &'static str> {
     if expected.as_bytes() != digits {
         return Err("it was changed: its hash does not match");
     }
-    Ok(Link { seq: place.seq, prev: place.prev, hash: expected })
+    Ok(Link { seq: place.seq, at: place.at, prev: place.prev, hash: expected })
+}
+
+/// The note of a torn line that had to stay where it was, because the file may only grow.
+pub(super) fn torn_note(torn: &[u8]) -> AuditEntry {
+    let detail = json!({ "event": TORN, "bytes": torn.len(), "sha256": hex::encode(Sha256::digest(torn)) });
+    AuditEntry { session: None, turn: None, call: None, kind: AuditKind::Daemon, detail }
+}
+
+/// Whether this line, which is a sound record, says that `torn` stands before it.
+pub(super) fn notes_torn(line: &[u8], torn: &[u8]) -> bool {
+    let noted: Option<Noted> = serde_json::from_slice(line).ok();
+    noted.is_some_and(|noted| noted.kind == AuditKind::Daemon && noted.detail == torn_note(torn).detail)
 }
 
 fn hash(prev: &str, body: &[u8]) -> String {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::oneshot;
-use types::{Clock, Timestamp};
+use tokio::sync::{oneshot, watch};
+use types::Clock;
 
 use super::{
-    AuditEntry, AuditError, Head, chain, read,
-    sink::{self, Memory, Sink},
-    writer::{Job, Writer},
+    AuditEntry, AuditError, Head, LogOptions, chain, read,
+    sink::{Memory, Sink},
+    writer::{Appender, Job, Writer},
 };
 use crate::queue::Queue;
 
@@ -29,7 +29,7 @@ pub struct AuditLog {
 
 struct Shared {
     place: Place,
-    head: Arc<Mutex<Head>>,
+    head: Arc<watch::Sender<Head>>,
     /// None when the log is open for reading only.
     jobs: Option<Queue<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -42,38 +42,34 @@ enum Place {
 
 impl AuditLog {
     /// Opens the log for appending, mends a torn last line, and starts the thread that writes.
-    pub(crate) fn open(path: &Path, known: Option<&Head>, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
-        let opened = sink::open(path, known)?;
-        for note in &opened.notes {
-            tracing::warn!(detail = %note.detail, "the audit log was not whole");
-        }
-        let place = Place::File(path.to_owned());
-        Self::start(place, Sink::File(opened.file), opened.head, opened.notes, clock)
+    pub(crate) fn open(
+        path: &Path,
+        known: Option<&Head>,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
+        let appender = Appender::open(path, known, options, clock)?;
+        Self::start(Place::File(path.to_owned()), appender)
     }
 
     /// A log that is not kept.
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
         let memory = Memory::default();
-        Self::start(Place::Memory(memory.clone()), Sink::Memory(memory), Head::start(), Vec::new(), clock)
+        let appender = Appender::new(Sink::Memory(memory.clone()), Head::start(), Vec::new(), clock);
+        Self::start(Place::Memory(memory), appender)
     }
 
     /// The log as a file that may only be read.
     pub(crate) fn open_read_only(path: &Path) -> Self {
-        let head = Arc::new(Mutex::new(Head::start()));
+        let head = Arc::new(watch::Sender::new(Head::start()));
         let shared = Shared { place: Place::File(path.to_owned()), head, jobs: None, thread: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
-    fn start(
-        place: Place,
-        sink: Sink,
-        head: Head,
-        notes: Vec<AuditEntry>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, AuditError> {
+    fn start(place: Place, appender: Appender) -> Result<Self, AuditError> {
         let (jobs, receiver) = Queue::new(MAX_QUEUE);
-        let head = Arc::new(Mutex::new(head));
-        let writer = Writer { sink, clock, head: head.clone(), notes, last_at: Timestamp(i64::MIN) };
+        let head = Arc::new(watch::Sender::new(appender.head().clone()));
+        let writer = Writer { appender, head: head.clone() };
         let spawned = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(receiver));
         let thread = spawned.map_err(|error| AuditError::io("start the thread for", "audit.log", error))?;
         Ok(Self { shared: Arc::new(Shared { place, head, jobs: Some(jobs), thread: Mutex::new(Some(thread)) }) })
@@ -110,7 +106,12 @@ impl AuditLog {
 
     /// The last durable record of a log that is open for appending.
     pub fn head(&self) -> Head {
-        self.shared.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.head.borrow().clone()
+    }
+
+    /// The last durable record, and every later one as it comes.
+    pub fn heads(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
     }
 
     /// Writes what waits and ends the thread. Appending fails from now on. Returns after at most a few writes.

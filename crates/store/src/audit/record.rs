@@ -16,16 +16,21 @@ pub enum AuditKind {
     Egress,
     /// The owner was asked or answered.
     Approval,
+    /// A secret was stored, replaced, removed or declared dead.
+    Secret,
     /// The policy or the configuration changed.
     Policy,
     /// Somebody was let in or turned away.
     Login,
+    /// Something out of the ordinary was noticed, and what follows from it.
+    Alarm,
     /// The daemon itself.
     Daemon,
 }
 
 /// A record to be appended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AuditEntry {
     /// The session concerned.
     pub session: Option<SessionId>,

@@ -1,9 +1,13 @@
 //! Proof that the log is whole: nothing was edited, removed, inserted, moved or, with the end that the database
 //! remembers, cut off.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
-use super::{Head, chain, read::next_line};
+use super::{Head, chain, read::next_line, segments};
 
 /// The log is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +20,14 @@ pub struct Verified {
 
 /// The log is not whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {why}")]
+#[error("line {line}{}: {why}", file.as_ref().map(|file| format!(" of {}", file.display())).unwrap_or_default())]
 pub struct Broken {
     /// The first line that is wrong, from 1; 0 when the file as a whole cannot be read.
     pub line: u64,
     /// What is wrong with it.
     pub why: String,
+    /// The file, if it is not the one that was named.
+    pub file: Option<PathBuf>,
 }
 
 /// Checks the chain from the first record to the last. A log that was cut off at the end of a record passes: only
@@ -36,40 +42,92 @@ pub fn verify_with_head(path: &Path, head: &Head) -> Result<Verified, Broken> {
 }
 
 fn walk(path: &Path, known: Option<&Head>) -> Result<Verified, Broken> {
-    let unreadable = |line, error: std::io::Error| Broken { line, why: format!("the log cannot be read: {error}") };
-    let file = File::open(path).map_err(|error| unreadable(0, error))?;
-    let mut lines = BufReader::with_capacity(64 << 10, file);
-    let mut head = Head::start();
-    let mut line = Vec::new();
+    let mut walker = Walker { known, head: Head::start(), torn: None };
+    let broken = |file: &Path, line, why| Broken { line, why, file: (file != path).then(|| file.to_owned()) };
+    let unreadable = |error: std::io::Error| format!("the log cannot be read: {error}");
+    let files = segments::open_all(path).map_err(|error| broken(path, 0, unreadable(error)))?;
+    let last = files.len().saturating_sub(1);
     let mut number = 0;
-    while next_line(&mut lines, &mut line).map_err(|error| unreadable(number + 1, error))? {
-        number += 1;
-        let next = follow(&head, &line).map_err(|why| Broken { line: number, why })?;
-        if let Some(known) = known
-            && known.seq == next.seq
-            && known.hash != next.hash
-        {
-            let why = format!("record {} is not the one that the database remembers", next.seq);
-            return Err(Broken { line: number, why });
+    for (at, (name, file)) in files.into_iter().enumerate() {
+        number = walker.file(file).map_err(|(line, why)| broken(&name, line, why))?;
+        if let Some((line, why)) = walker.torn.take().map(|torn| (torn.line, torn.why)) {
+            return Err(broken(&name, line, why));
         }
-        head = next;
+        if at < last {
+            number = 0;
+        }
     }
+    let head = walker.head;
     if let Some(known) = known
         && known.seq > head.seq
     {
         let why =
             format!("the end was cut off: the log has {} records, and the database remembers {}", head.seq, known.seq);
-        return Err(Broken { line: number + 1, why });
+        return Err(broken(path, number + 1, why));
     }
     Ok(Verified { records: head.seq, last_hash: head.hash })
 }
 
-/// Checks that a line follows `head` and returns the head that it makes.
-fn follow(head: &Head, line: &[u8]) -> Result<Head, String> {
-    let Some(text) = line.strip_suffix(b"\n") else {
-        return Err("the last line is cut off; the next start of the daemon moves it aside and records that".to_owned());
-    };
-    let link = chain::parse(text)?;
+/// A line that is no record. That is in order only if the next one says how it came about.
+struct Torn {
+    line: u64,
+    why: String,
+    bytes: Vec<u8>,
+}
+
+struct Walker<'a> {
+    known: Option<&'a Head>,
+    head: Head,
+    torn: Option<Torn>,
+}
+
+impl Walker<'_> {
+    /// Walks through one file and gives the number of its lines; or the line that is wrong, and why.
+    fn file(&mut self, file: File) -> Result<u64, (u64, String)> {
+        let mut lines = BufReader::with_capacity(64 << 10, file);
+        let mut line = Vec::new();
+        let mut number = 0;
+        loop {
+            let more = next_line(&mut lines, &mut line);
+            if !more.map_err(|error| (number + 1, format!("the log cannot be read: {error}")))? {
+                return Ok(number);
+            }
+            number += 1;
+            self.line(number, &line).map_err(|why| match self.torn.take() {
+                Some(torn) => (torn.line, torn.why),
+                None => (number, why),
+            })?;
+        }
+    }
+
+    fn line(&mut self, number: u64, line: &[u8]) -> Result<(), String> {
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Err("the last line is cut off; the next start of the daemon mends and records that".to_owned());
+        };
+        let link = match chain::parse(text) {
+            Ok(link) => link,
+            Err(why) if self.torn.is_none() => {
+                self.torn = Some(Torn { line: number, why: why.to_owned(), bytes: text.to_vec() });
+                return Ok(());
+            }
+            Err(why) => return Err(why.to_owned()),
+        };
+        self.head = follow(&self.head, &link)?;
+        if self.torn.as_ref().is_some_and(|torn| !chain::notes_torn(text, &torn.bytes)) {
+            return Err("the record after a line that is none does not tell how it came about".to_owned());
+        }
+        self.torn = None;
+        match self.known {
+            Some(known) if known.seq == link.seq && known.hash != link.hash => {
+                Err(format!("record {} is not the one that the database remembers", link.seq))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Checks that a record follows `head` and returns the head that it makes.
+pub(super) fn follow(head: &Head, link: &chain::Link) -> Result<Head, String> {
     if link.seq != head.seq + 1 {
         let expected = head.seq + 1;
         return Err(format!(
@@ -80,5 +138,5 @@ fn follow(head: &Head, line: &[u8]) -> Result<Head, String> {
     if link.prev != head.hash {
         return Err(format!("record {} does not follow the record before it: records were replaced", link.seq));
     }
-    Ok(Head { seq: link.seq, hash: link.hash })
+    Ok(link.head())
 }

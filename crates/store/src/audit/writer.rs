@@ -1,11 +1,17 @@
-//! The thread that appends: it takes all records that wait, writes them at once, and makes them durable together.
+//! Appending: records are chained, written at once and made durable together. The thread takes all records that wait.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc::Receiver},
+};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use types::{Clock, Timestamp};
 
-use super::{AuditEntry, AuditError, Head, chain, sink::Sink};
+use super::{
+    AuditEntry, AuditError, Head, LogOptions, chain,
+    sink::{self, Sink},
+};
 use crate::queue::Queued;
 
 /// The most records of one write.
@@ -17,24 +23,89 @@ pub(super) struct Job {
     pub reply: oneshot::Sender<Result<u64, AuditError>>,
 }
 
-pub(super) struct Writer {
-    pub sink: Sink,
-    pub clock: Arc<dyn Clock>,
-    /// The last durable record; the database reads it as well.
-    pub head: Arc<Mutex<Head>>,
+/// A log that is appended to from one place.
+pub(super) struct Appender {
+    sink: Sink,
+    clock: Arc<dyn Clock>,
+    head: Head,
     /// Records of our own that come first.
-    pub notes: Vec<AuditEntry>,
-    pub last_at: Timestamp,
+    notes: Vec<AuditEntry>,
+    last_at: Timestamp,
+}
+
+impl Appender {
+    /// Opens a log's files, mends a torn last line, and records what was not whole.
+    pub fn open(
+        path: &Path,
+        known: Option<&Head>,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
+        let opened = sink::open(path, known, options)?;
+        for note in &opened.notes {
+            tracing::warn!(detail = %note.detail, "the audit log was not whole");
+        }
+        Ok(Self::new(Sink::File(opened.file), opened.head, opened.notes, clock))
+    }
+
+    pub fn new(sink: Sink, head: Head, notes: Vec<AuditEntry>, clock: Arc<dyn Clock>) -> Self {
+        let mut appender = Self { sink, clock, head, notes, last_at: Timestamp(i64::MIN) };
+        if !appender.notes.is_empty()
+            && let Err(error) = appender.append(&[])
+        {
+            tracing::error!(%error, "what happened to the audit log could not be recorded yet");
+        }
+        appender
+    }
+
+    /// The last durable record.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Whether the kernel lets the file only grow.
+    pub fn only_grows(&self) -> bool {
+        self.sink.only_grows()
+    }
+
+    /// Writes the notes and these entries. Returns the number of the first entry. On an error nothing counts as recorded.
+    pub fn append(&mut self, entries: &[AuditEntry]) -> Result<u64, AuditError> {
+        let settled = self.sink.settle()?;
+        self.notes.extend(settled.note);
+        if let Some(head) = settled.head {
+            self.head = head;
+        }
+        let at = self.clock.now().max(self.last_at);
+        let mut head = self.head.clone();
+        let begin = head.seq + 1;
+        let mut lines = Vec::new();
+        for note in &self.notes {
+            head = chain::push_line(&mut lines, note, at, &head);
+        }
+        let first = head.seq + 1;
+        for entry in entries {
+            head = chain::push_line(&mut lines, entry, at, &head);
+        }
+        if lines.is_empty() {
+            return Ok(first);
+        }
+        self.sink.write(begin, &lines)?;
+        self.notes.clear();
+        self.last_at = at;
+        self.head = head;
+        Ok(first)
+    }
+}
+
+pub(super) struct Writer {
+    pub appender: Appender,
+    /// The last durable record, for everybody else.
+    pub head: Arc<watch::Sender<Head>>,
 }
 
 impl Writer {
     /// Runs until nobody can append any more and all that was asked for is done.
     pub fn run(mut self, jobs: Receiver<Queued<Job>>) {
-        if !self.notes.is_empty()
-            && let Err(error) = self.append(&[])
-        {
-            tracing::error!(%error, "what happened to the audit log could not be recorded yet");
-        }
         while let Ok(first) = jobs.recv() {
             let mut group = vec![first.job];
             while group.len() < MAX_GROUP
@@ -48,7 +119,9 @@ impl Writer {
 
     fn group(&mut self, group: Vec<Job>) {
         let (entries, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.entry, job.reply)).unzip();
-        match self.append(&entries) {
+        let appended = self.appender.append(&entries);
+        self.head.send_replace(self.appender.head().clone());
+        match appended {
             Ok(first) => {
                 crate::fault_point("audit");
                 for (seq, reply) in (first..).zip(replies) {
@@ -62,24 +135,5 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Writes the notes and these entries. Returns the number of the first entry.
-    fn append(&mut self, entries: &[AuditEntry]) -> Result<u64, AuditError> {
-        let at = self.clock.now().max(self.last_at);
-        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut lines = Vec::new();
-        for note in &self.notes {
-            head = chain::push_line(&mut lines, note, at, &head);
-        }
-        let first = head.seq + 1;
-        for entry in entries {
-            head = chain::push_line(&mut lines, entry, at, &head);
-        }
-        self.sink.write(&lines)?;
-        self.notes.clear();
-        self.last_at = at;
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
-        Ok(first)
     }
 }

@@ -11,7 +11,7 @@ use types::{
     Block, ChannelId, Clock, InboxId, Label, Origin, Role, SessionId, Timestamp, TurnId, WhenBusy, WorkspaceName,
 };
 
-pub type TestResult = Result<(), Box<dyn std::error::Error>>;
+pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// 2026-11-21, noon.
 pub const NOON: i64 = 1_795_262_400_000;

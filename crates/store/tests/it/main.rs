@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start tasks, await them, and damage files")]
 
 mod audit;
+mod audit_files;
 mod conversation;
 #[cfg(feature = "faults")]
 mod crash;
