@@ -17,6 +17,10 @@ use crate::step::OpenStep;
 /// is shown to the model.
 pub type BeforeWrite = Arc<dyn Fn(TurnId, WorkspaceName) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// Whether calls that change something may run at this moment; why not, for the model and the owner. Asked before each
+/// such call: must be cheap.
+pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// The masking that is in force. Asked for at each use, since secrets are added while the daemon runs: must be cheap.
 pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
 
@@ -38,6 +42,8 @@ pub struct Deps {
     pub settings: Settings,
     /// Saves the workspace before it is written to.
     pub before_write: BeforeWrite,
+    /// Whether anything may be changed now.
+    pub ready: Ready,
     /// Turns that were begun and do not run yet; starts empty.
     pub begun: Begun,
 }

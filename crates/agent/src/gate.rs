@@ -11,7 +11,9 @@ use store::{
     audit::{AuditEntry, AuditError, AuditKind},
 };
 use tokio::sync::mpsc;
-use types::{Ask, Effect, Event, Label, Message, OwnerRequest, Sink, Tool, ToolCall, ToolContext, ToolEnd, ToolOutput};
+use types::{
+    Ask, Effect, Event, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall, ToolContext, ToolEnd, ToolOutput,
+};
 
 use crate::{
     approvals::{self, Asked},
@@ -54,8 +56,13 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
         Err(refused) => return Ok(refused),
     };
     let decision = decide(&judged.request(run, run.label()?), &run.deps.rules);
-    if let Err(error) = audit_intent(run, &judged, &decision).await {
+    if let Err(error) = audit_intent(run, &judged, &decision).await
+        && !Invariant::AuditBeforeEffect.is_broken()
+    {
         return Ok(Outcome::failed(format!("nothing was done, because the audit log cannot be written: {error}")));
+    }
+    if let Some(refused) = not_ready(run, &judged) {
+        return Ok(refused);
     }
     let permit = match decision {
         Decision::Deny(reason) => return Ok(Outcome::denied(reason)),
@@ -74,6 +81,10 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     if run.halt.is_cancelled() {
         return Ok(Outcome::not_run());
     }
+    // The owner may have taken a while to answer.
+    if let Some(refused) = not_ready(run, &judged) {
+        return Ok(refused);
+    }
     let grant = match start(run, record, &judged, permit).await? {
         Ok(grant) => grant,
         Err(reason) => return Ok(Outcome::denied(reason)),
@@ -81,6 +92,15 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     let outcome = operate(run, &judged, &grant).await;
     audit_outcome(run, &judged, &outcome).await;
     Ok(outcome)
+}
+
+/// A call that changes something is refused while the daemon cannot answer for it.
+fn not_ready(run: &Run<'_>, judged: &Judged) -> Option<Outcome> {
+    if judged.effect.read_only {
+        return None;
+    }
+    let refused = (run.deps.ready)().err()?;
+    Some(Outcome::failed(format!("nothing was done: {refused}. Nothing that changes anything can run until then")))
 }
 
 /// Whether a call changes nothing. A call that cannot be judged has no effect either.

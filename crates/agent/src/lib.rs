@@ -32,7 +32,7 @@ mod step;
 mod turn;
 
 pub use begin::begin;
-pub use deps::{BeforeWrite, Begun, Deps, Redaction, Settings, Toolbox};
+pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

@@ -1,6 +1,7 @@
 //! The configuration: what the owner may set. Each component's part stands beside the component; this adds them up,
 //! reads them with the place of every mistake, and checks what only shows when the parts are seen together.
 
+mod audit;
 mod check;
 mod error;
 mod example;
@@ -14,6 +15,7 @@ use sandbox::{SandboxConfig, SnapshotConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use audit::{AuditConfig, ShipConfig};
 pub use check::ModelName;
 pub use error::ConfigError;
 pub use example::EXAMPLE;
@@ -44,6 +46,8 @@ pub struct Config {
     pub tools: BTreeMap<String, ToolRule>,
     /// Saved states of workspaces.
     pub snapshots: SnapshotConfig,
+    /// How the audit log is kept, and where it is shipped to.
+    pub audit: AuditConfig,
 }
 
 impl Config {

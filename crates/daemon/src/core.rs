@@ -20,6 +20,7 @@ use crate::{
     failure::{stored, user},
     occupancy::Occupancy,
     sessions::Sessions,
+    ship::Shipping,
     wiring::Ground,
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub vault: Vault,
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
+    pub shipping: Shipping,
     pub workspaces: Workspaces,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
@@ -132,7 +134,7 @@ pub(crate) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, canary, address } = parts;
-        let Ground { home, clock, store, vault, pool, snapshots, workspaces, provider } = ground;
+        let Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
             home,
@@ -141,6 +143,7 @@ impl Core {
             vault,
             pool,
             snapshots,
+            shipping,
             workspaces,
             messengers,
             sessions,
@@ -163,6 +166,7 @@ impl Core {
             vault: self.vault.clone(),
             pool: self.pool.clone(),
             snapshots: self.snapshots.clone(),
+            shipping: self.shipping.clone(),
             workspaces: self.workspaces.clone(),
             provider: self.provider.clone(),
         }

@@ -13,7 +13,7 @@ use crate::{
     canary::UNBOUNDED,
     core::Core,
     offline,
-    status::channel_views,
+    status::{channel_views, shipping_views},
 };
 
 /// Less free space than this is a warning.
@@ -88,6 +88,14 @@ pub(crate) fn running(core: &Core) -> Vec<Check> {
         canary_check(&core.canary.borrow()),
         disk(core.home.path()),
     ];
+    for view in shipping_views(core) {
+        let name = format!("shipping to {}", view.name);
+        let detail = format!("{} of {} records", view.shipped, view.recorded);
+        checks.push(match view.error {
+            None => ok(&name, detail),
+            Some(error) => bad(&name, format!("{detail}; {error}"), "it is tried again by itself; look at the target"),
+        });
+    }
     for (view, messenger) in channel_views(core).into_iter().zip(core.messengers.values()) {
         let detail = match &view.last_error {
             Some(error) => format!("{}; last error: {error}", view.state),

@@ -23,6 +23,7 @@ mod requests;
 mod router;
 pub mod security;
 mod sessions;
+mod ship;
 mod slash;
 mod start;
 mod status;

@@ -17,6 +17,7 @@ use crate::{
     api::views::Check,
     config,
     failure::{internal, stored, user},
+    ship::{shipped, target_of},
     wiring,
 };
 
@@ -158,6 +159,34 @@ pub fn log_show(home: &Path, after: u64, limit: usize) -> Result<Vec<serde_json:
         return Ok(Vec::new());
     }
     audit::read(&path, after, limit).map_err(internal)
+}
+
+/// What `log verify --copy` found in a copy that is in order.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct VerifiedCopy {
+    /// The local log.
+    pub log: VerifiedLog,
+    /// The copy beside it.
+    pub copy: audit::Compared,
+}
+
+/// Verifies the audit log, and a copy that was shipped: a file or a directory. What is wrong is a `Failure` of kind
+/// `task` that says where the two part.
+pub fn log_verify_copy(home: &Path, copy: &Path) -> Result<VerifiedCopy, Failure> {
+    let config = Config::load(&config_path(home)).map_err(|error| error.failure())?;
+    let shipped = match (Store::open_read_only(home, Arc::new(SystemClock::new())), target_of(&config.audit, copy)) {
+        (Ok(store), Some(name)) => shipped(&store, name).map_err(stored)?.seq,
+        (Ok(_), None) | (Err(StoreError::Missing { .. }), _) => 0,
+        (Err(error), _) => return Err(stored(error)),
+    };
+    // Where the two part is told even if the local log is broken: the copy tells what it was.
+    let compared = audit::compare(&log_path(home), copy, shipped);
+    let copy = compared.map_err(|parted| Failure {
+        kind: FailureKind::Task,
+        error: parted.to_string(),
+        hint: Some("the copy is beyond the reach of whoever changed the log here, and the other way round".to_owned()),
+    })?;
+    Ok(VerifiedCopy { log: log_verify(home)?, copy })
 }
 
 /// Verifies the audit log's chain and its end. A broken log is a `Failure` of kind `task` that names the line.

@@ -13,7 +13,7 @@ use std::{
 use channels::Channel;
 use egress::Vault;
 use sandbox::{Pool, Snapshots};
-use store::{NewSession, Store, StoreError};
+use store::{NewSession, Store, StoreError, audit::LogOptions};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use types::{ChannelId, Clock, Failure, FailureKind, Provider};
@@ -26,6 +26,7 @@ use crate::{
     home::InstanceLock,
     journal, outbox, practice, recovery, router,
     sessions::{self, Sessions},
+    ship::{self, ShipError, Shipping, Target},
     wiring::{self, Ground, WiringError},
 };
 
@@ -90,6 +91,9 @@ pub enum StartError {
     /// The store of saved workspaces cannot be opened.
     #[error("saved workspaces cannot be opened: {0}")]
     Snapshots(#[from] sandbox::SnapshotError),
+    /// The audit log cannot be shipped as configured.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
     /// The API's address is taken or not ours.
     #[error("{0}")]
     Listen(String),
@@ -105,6 +109,7 @@ impl StartError {
             Self::Wiring(error) => error.failure(),
             Self::Store(error) => of(FailureKind::Internal, &error.hint()),
             Self::Vault(_) => of(FailureKind::Config, "look at `vault` and `vault.key` in the home directory"),
+            Self::Ship(_) => of(FailureKind::Config, "mend [audit.ship] in config.toml"),
             Self::Snapshots(_) => of(FailureKind::Internal, "look at the directory `snapshots` in the home directory"),
             Self::Listen(_) => of(
                 FailureKind::Config,
@@ -139,7 +144,7 @@ impl Daemon {
             .await
             .map_err(|error| StartError::Listen(error.to_string()))?;
         let token = Token::open(&home)?;
-        let store = Store::open(home.path(), options.clock.clone())?;
+        let store = Store::open_with(home.path(), log_options(&config), options.clock.clone())?;
         let vault = Vault::open(home.path())?;
         let (sessions, orders) = Sessions::new();
         let (canary, canary_state) = watch::channel(CanaryView::Running);
@@ -148,7 +153,9 @@ impl Daemon {
         let snapshots = Snapshots::open(home.path(), config.snapshots.clone())?;
         let practising = config.model().is_none() && options.provider.is_none();
         let (clock, provider, workspaces) = (options.clock, options.provider, Workspaces::default());
-        let ground = Ground { home, clock, store, vault, pool, snapshots, workspaces, provider };
+        let shipping = Shipping::new(&config.audit, clock.clone());
+        let targets = targets(&config, &vault)?;
+        let ground = Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
         let core = Arc::new(Core::new(Parts { ground, live, messengers, sessions, canary: canary_state, address }));
@@ -164,6 +171,9 @@ impl Daemon {
         daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
         recovery::resume(&daemon.core).await?;
         daemon.launch(listeners, token);
+        for (name, target) in targets {
+            daemon.api.spawn(ship::run(daemon.core.clone(), name, target));
+        }
         match options.self_test {
             SelfTest::AfterStart => {
                 daemon.parts.spawn(canary::run(daemon.core.clone(), canary));
@@ -263,6 +273,16 @@ fn messengers(
         all.insert(channel.id().clone(), Messenger::new(channel, allow));
     }
     Ok(all)
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    LogOptions { rotate_bytes: config.audit.rotate_mb.saturating_mul(1 << 20), ..LogOptions::default() }
+}
+
+/// Where the audit log is shipped to.
+fn targets(config: &Config, vault: &Vault) -> Result<Vec<(String, Target)>, ShipError> {
+    let make = |(name, target)| Ok((String::clone(name), Target::new(name, target, vault)?));
+    config.audit.ship.iter().map(make).collect()
 }
 
 /// The main session exists from the first start on, so that a message only ever has to find it.

@@ -5,9 +5,10 @@ use store::{OutboxState, SpendScope};
 use types::{Failure, MicroUsd, Timestamp};
 
 use crate::{
-    api::views::{CanaryView, ChannelView, Running, Status},
+    api::views::{CanaryView, ChannelView, Running, ShippingView, Status},
     core::Core,
     failure::stored,
+    ship::State,
 };
 
 /// The state of everything.
@@ -27,7 +28,16 @@ pub(crate) fn status(core: &Core) -> Result<Status, Failure> {
         spent_month_micro_usd: total(core, month(core))?.0,
         canary: core.canary.borrow().clone(),
         channels: channel_views(core),
+        shipping: shipping_views(core),
     })
+}
+
+/// How far the audit log is shipped.
+pub(crate) fn shipping_views(core: &Core) -> Vec<ShippingView> {
+    let recorded = core.store.audit().head().seq;
+    let view =
+        |(name, state): (String, State)| ShippingView { name, shipped: state.shipped, recorded, error: state.error };
+    core.shipping.states().into_iter().map(view).collect()
 }
 
 /// Each messenger's state.

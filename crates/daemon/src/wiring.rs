@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{BeforeWrite, Begun, Deps, Redaction, Settings, Toolbox};
+use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox};
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
@@ -19,8 +19,10 @@ use types::{BoxFuture, Clock, Event, Failure, FailureKind, Provider, SecretName,
 
 use crate::{
     Config, Home,
+    config::ShipConfig,
     core::{Core, Live, Workspaces},
     practice,
+    ship::Shipping,
 };
 
 /// The workspace that exists when none is configured.
@@ -35,6 +37,7 @@ pub(crate) struct Ground {
     pub vault: Vault,
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
+    pub shipping: Shipping,
     /// Filled by [`build`]. The tools look workspaces up here, so a reload reaches them.
     pub workspaces: Workspaces,
     /// A provider in place of the configured one.
@@ -84,6 +87,16 @@ pub enum WiringError {
         /// The home.
         home: PathBuf,
     },
+    /// Commands could change the copy of the audit log.
+    #[error("audit.ship.{target}.path: {} lies in the workspace {name}, whose commands could change it", .path.display())]
+    ShippedInto {
+        /// The target.
+        target: String,
+        /// Its directory.
+        path: PathBuf,
+        /// The workspace.
+        name: String,
+    },
     /// A workspace's directory cannot be made.
     #[error("the workspace {path} cannot be made: {source}")]
     MakeWorkspace {
@@ -110,6 +123,7 @@ impl WiringError {
                 let change = format!("make the directory, or change [workspaces.{name}] in config.toml");
                 source.hint().map_or(change.clone(), |hint| format!("{change}; {hint}"))
             }
+            Self::ShippedInto { .. } => "name a directory outside of every workspace".to_owned(),
             Self::Reachable { .. } => "name a directory apart from it, or move the home with --home".to_owned(),
             Self::MakeWorkspace { .. } | Self::Practice(_) => "look at the permissions and the free space".to_owned(),
         };
@@ -138,6 +152,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         clock: ground.clock.clone(),
         settings: settings(&config, &model),
         before_write: before_write(ground.clone()),
+        ready: ready(ground.shipping.clone()),
         begun: Begun::default(),
     };
     // Nothing can fail from here on, so a mistake above has changed nothing.
@@ -159,7 +174,11 @@ pub(crate) fn require_secrets(config: &Config, vault: &Vault, coming: &[SecretNa
         .telegram
         .iter()
         .map(|(name, telegram)| (telegram.token.clone(), format!("[channels.telegram.{name}]")));
-    for (name, wanted_by) in keys.chain(tokens) {
+    let shipped = config.audit.ship.iter().filter_map(|(name, target)| match target {
+        ShipConfig::Https { secret: Some(secret), .. } => Some((secret.clone(), format!("[audit.ship.{name}]"))),
+        ShipConfig::Https { secret: None, .. } | ShipConfig::Directory { .. } | ShipConfig::Syslog { .. } => None,
+    });
+    for (name, wanted_by) in keys.chain(tokens).chain(shipped) {
         if !coming.contains(&name) && !vault.contains(&name)? {
             return Err(WiringError::MissingSecret { name, wanted_by });
         }
@@ -205,6 +224,17 @@ pub(crate) fn require_apart(home: &Home, config: &Config) -> Result<(), WiringEr
     for (setting, path) in workspaces.chain(mounts) {
         if path.canonicalize().is_ok_and(|dir| home.is_reachable_from(&dir)) {
             return Err(WiringError::Reachable { setting, path: path.clone(), home: home.path().to_owned() });
+        }
+    }
+    for (target, shipped) in &config.audit.ship {
+        let ShipConfig::Directory { path, .. } = shipped else { continue };
+        // It may not exist yet; then what will hold it counts.
+        let place = path.ancestors().find_map(|dir| dir.canonicalize().ok()).unwrap_or_else(|| path.clone());
+        for (name, workspace) in &config.workspaces {
+            if workspace.path.canonicalize().is_ok_and(|workspace| place.starts_with(workspace)) {
+                let (target, name) = (target.clone(), name.clone());
+                return Err(WiringError::ShippedInto { target, path: path.clone(), name });
+            }
         }
     }
     Ok(())
@@ -303,6 +333,11 @@ fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
 /// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.
 fn redaction(vault: Vault) -> Redaction {
     Arc::new(move || vault.redactor())
+}
+
+/// Whether a call may have an effect at all, at this moment.
+fn ready(shipping: Shipping) -> Ready {
+    Arc::new(move || shipping.ready())
 }
 
 /// Saves the workspace before a turn first writes to it.

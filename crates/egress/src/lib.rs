@@ -6,6 +6,7 @@ mod error;
 mod request;
 mod response;
 mod sealed;
+mod stream;
 mod tls;
 mod vault;
 
@@ -14,5 +15,6 @@ pub use error::{EgressError, EgressErrorKind};
 pub use request::Request;
 pub use reqwest::Method;
 pub use response::Response;
+pub use stream::{Stream, StreamClient, connect_local};
 pub use tls::check_certificates;
 pub use vault::{SecretValue, Vault, VaultError};

@@ -64,6 +64,12 @@ impl Request {
         self
     }
 
+    /// Sends these bytes as they are.
+    pub fn body(self, content_type: &str, bytes: Vec<u8>) -> Self {
+        let request = self.header(CONTENT_TYPE.as_str(), content_type);
+        Self { body: Some(bytes), ..request }
+    }
+
     /// Adds parameters to the query.
     pub fn query<K: AsRef<str>, V: AsRef<str>>(mut self, pairs: &[(K, V)]) -> Self {
         self.query.extend(pairs.iter().map(|(key, value)| (key.as_ref().to_owned(), value.as_ref().to_owned())));

@@ -1,4 +1,5 @@
-//! Doubles of model vendors and messengers, over real HTTP, with their real limits and faults.
+//! Doubles of model vendors, messengers and places that take logs, over real sockets, with their real limits and faults.
 
+pub mod logs;
 pub mod model;
 pub mod telegram;

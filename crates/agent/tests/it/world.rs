@@ -105,6 +105,7 @@ impl World {
                 *counter.lock().unwrap() += 1;
                 Box::pin(async { Ok(()) })
             }),
+            ready: Arc::new(|| Ok(())),
             begun: Begun::default(),
             store,
         };

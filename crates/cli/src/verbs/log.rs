@@ -1,5 +1,7 @@
 //! `factotum log`: the audit log.
 
+use std::path::PathBuf;
+
 use daemon::offline;
 use serde_json::Value;
 
@@ -24,7 +26,11 @@ enum What {
         limit: usize,
     },
     /// Find any record that was edited, removed or moved
-    Verify,
+    Verify {
+        /// Compare it with a shipped copy as well: a file, or the directory of a target
+        #[arg(long, value_name = "PATH")]
+        copy: Option<PathBuf>,
+    },
 }
 
 impl Log {
@@ -35,7 +41,16 @@ impl Log {
                 let records = offline::log_show(&context.home, after, limit)?;
                 context.output.fact(&records, |records| records.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
-            What::Verify => {
+            What::Verify { copy: Some(copy) } => {
+                let verified = offline::log_verify_copy(&context.home, &copy)?;
+                context.output.fact(&verified, |verified| {
+                    format!(
+                        "{} records are as they were written; the copy holds records {} to {}, and they are the same",
+                        verified.log.records, verified.copy.first, verified.copy.last
+                    )
+                })
+            }
+            What::Verify { copy: None } => {
                 let verified = offline::log_verify(&context.home)?;
                 context.output.fact(&verified, |verified| {
                     format!(

@@ -103,6 +103,21 @@ pub struct Status {
     pub canary: CanaryView,
     /// Each messenger.
     pub channels: Vec<ChannelView>,
+    /// Each place that the audit log is shipped to.
+    pub shipping: Vec<ShippingView>,
+}
+
+/// How far the audit log is shipped to one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShippingView {
+    /// The target's name.
+    pub name: String,
+    /// The last record that it confirmed.
+    pub shipped: u64,
+    /// The last record of the log.
+    pub recorded: u64,
+    /// Why the last attempt failed, if it did.
+    pub error: Option<String>,
 }
 
 /// A turn that runs.

@@ -43,6 +43,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[channels]", bots(old) != bots(new)),
         ("[sandbox]", old.sandbox != new.sandbox),
         ("[snapshots]", old.snapshots != new.snapshots),
+        ("[audit]", old.audit != new.audit),
     ];
     tables.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table).collect()
 }

@@ -4,7 +4,7 @@ use channels::telegram;
 use sandbox::SandboxError;
 use types::WorkspaceName;
 
-use super::Config;
+use super::{Config, ShipConfig};
 
 /// `provider/model`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     numbers(config)?;
     prices(config)?;
     sandbox(config)?;
+    audit(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
             &["api", "listen"],
@@ -59,10 +60,11 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
 
 /// Names become directories, channel ids and parts of messages, so they all have one form.
 fn names(config: &Config) -> Result<(), Problem> {
-    let tables: [(&[&str], Vec<&String>); 3] = [
+    let tables: [(&[&str], Vec<&String>); 4] = [
         (&["providers"], config.providers.keys().collect()),
         (&["channels", "telegram"], config.channels.telegram.keys().collect()),
         (&["workspaces"], config.workspaces.keys().collect()),
+        (&["audit", "ship"], config.audit.ship.keys().collect()),
     ];
     for (table, keys) in tables {
         for key in keys {
@@ -147,6 +149,42 @@ fn sandbox(config: &Config) -> Result<(), Problem> {
     Err(problem(&["sandbox", key], error.to_string(), hint))
 }
 
+fn audit(config: &Config) -> Result<(), Problem> {
+    let audit = &config.audit;
+    if audit.require_shipping && audit.ship.is_empty() {
+        let hint = "add a table [audit.ship.NAME], or remove the line";
+        return Err(problem(&["audit", "require_shipping"], "no target is configured", hint));
+    }
+    for (name, target) in &audit.ship {
+        let at = |key: &str, message: &str, hint: &str| Err(problem(&["audit", "ship", name, key], message, hint));
+        match target {
+            ShipConfig::Directory { path, segment_mb } => {
+                if !path.is_absolute() {
+                    return at("path", "the path is relative", "write the whole path, starting with /");
+                }
+                if *segment_mb == 0 {
+                    return at("segment_mb", "must not be 0", "remove the line to use the default");
+                }
+            }
+            ShipConfig::Syslog { tls, ca, .. } => {
+                if ca.is_some() && !tls {
+                    return at("ca", "authorities are only used with TLS", "remove `tls = false`, or this line");
+                }
+            }
+            ShipConfig::Https { url, .. } => {
+                if let Err(error) = egress::check_address(url) {
+                    return at("url", &error.message, "an address is like https://logs.example.org/ingest");
+                }
+                let plain = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+                if plain.is_some_and(|host| !matches!(host, "127.0.0.1" | "localhost")) {
+                    return at("url", "everybody on the way could read the log", "use https");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The key that a mistake of a Telegram channel is about, and what to do.
 fn telegram_key(error: &telegram::ConfigError) -> (&'static str, &'static str) {
     match error {
@@ -189,6 +227,8 @@ fn numbers(config: &Config) -> Result<(), Problem> {
         ("agent", "max_output_tokens", u64::from(config.agent.max_output_tokens)),
         ("agent", "approval_timeout_s", config.agent.approval_timeout_s),
         ("snapshots", "keep", config.snapshots.keep as u64),
+        ("audit", "rotate_mb", config.audit.rotate_mb),
+        ("audit", "max_lag_s", config.audit.max_lag_s),
     ];
     for (table, key, value) in positive {
         if value == 0 {

@@ -47,4 +47,19 @@ steps = 100                      # model calls of one task
 [snapshots]
 # keep = 20                      # saved states of each workspace, for `factotum undo`
 # exclude = ["target", "node_modules", ".venv", "__pycache__"]
+
+[audit]
+# rotate_mb = 64                 # a file of the log of this size is put aside, and the log goes on in another
+# require_shipping = false       # no shipping, no exec
+# max_lag_s = 60                 # how far shipping may be behind
+# [audit.ship.disk]              # off this machine: a directory that rsync takes or that is mounted,
+# kind = "directory"
+# path = "/mnt/log-host/factotum"
+# [audit.ship.syslog]            # a syslog server (RFC 5424, TLS),
+# kind = "syslog"
+# host = "logs.example.org"
+# [audit.ship.web]               # or a web server that takes NDJSON
+# kind = "https"
+# url = "https://logs.example.org/ingest"
+# secret = "log-token"           # the name of a secret
 "#;

@@ -9,6 +9,7 @@ mod requests;
 mod restart;
 mod scene;
 mod sessions;
+mod shipping;
 mod start;
 mod undo;
 mod words;

@@ -152,11 +152,7 @@ fn files(copy: &Path) -> Result<Vec<PathBuf>, Parted> {
     Ok(files)
 }
 
-fn each_line(
-    path: &Path,
-    file: File,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<(), Parted>,
-) -> Result<(), Parted> {
+fn each_line(path: &Path, file: File, mut visit: impl FnMut(u64, &[u8]) -> Result<(), Parted>) -> Result<(), Parted> {
     let mut lines = BufReader::with_capacity(64 << 10, file);
     let mut line = Vec::new();
     let mut number = 0;

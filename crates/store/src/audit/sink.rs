@@ -77,14 +77,6 @@ impl Sink {
             Self::File(_) | Self::Memory(_) => Ok(Settled { head: None, note: None }),
         }
     }
-
-    /// Whether the kernel lets the file only grow.
-    pub fn only_grows(&self) -> bool {
-        match self {
-            Self::File(file) => only_grows(&file.file),
-            Self::Memory(_) => false,
-        }
-    }
 }
 
 pub(super) struct LogFile {

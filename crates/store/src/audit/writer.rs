@@ -63,11 +63,6 @@ impl Appender {
         &self.head
     }
 
-    /// Whether the kernel lets the file only grow.
-    pub fn only_grows(&self) -> bool {
-        self.sink.only_grows()
-    }
-
     /// Writes the notes and these entries. Returns the number of the first entry. On an error nothing counts as recorded.
     pub fn append(&mut self, entries: &[AuditEntry]) -> Result<u64, AuditError> {
         let settled = self.sink.settle()?;

@@ -36,7 +36,8 @@ async fn fill(home: &TempDir, records: std::ops::RangeInclusive<u64>) -> TestRes
 }
 
 fn files(home: &Path) -> TestResult<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = fs::read_dir(home)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(home)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     found.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("audit.log")));
     found.sort();
     Ok(found)
