@@ -119,6 +119,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         clock,
         settings,
         before_write: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+        ready: Arc::new(|| Ok(())),
         begun: Begun::default(),
     }
 }
