@@ -1,6 +1,7 @@
 //! Masking of known secret values. A secret is found as it is, percent-encoded, with JSON escapes, in base64 (any
 //! alignment, both alphabets, wrapped lines) and in hex. It must not guess at unknown secrets: that is a scanner's part.
 
+mod bytes;
 mod forms;
 
 use std::{borrow::Cow, fmt};
@@ -78,7 +79,7 @@ impl Redactor {
             self.starting_at(bytes[at]).any(|(_, form)| match form.find(bytes, at) {
                 // A whole form at the very end may still grow: by padding, or into a longer secret.
                 Found::Partly => true,
-                Found::Whole { to, .. } => to == bytes.len(),
+                Found::Whole { to, open, .. } => open || to == bytes.len(),
                 Found::Not => false,
             })
         };
@@ -97,7 +98,7 @@ impl Redactor {
         let mut hits: Vec<Hit> = Vec::new();
         for at in 0..text.len() {
             for (name, form) in self.starting_at(text[at]) {
-                let Found::Whole { from, to } = form.find(text, at) else { continue };
+                let Found::Whole { from, to, .. } = form.find(text, at) else { continue };
                 hits.push(Hit { from, to, name: *name });
             }
         }

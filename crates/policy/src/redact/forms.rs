@@ -21,6 +21,8 @@ pub(super) enum Found {
     Whole {
         from: usize,
         to: usize,
+        /// Another spelling, of which the text shows only the beginning, would be longer.
+        open: bool,
     },
 }
 
@@ -42,18 +44,26 @@ impl Form {
         }
     }
 
+    /// Whether the character before the form, if it is one of base64, carries bits of the value.
+    pub(super) fn reaches_back(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Hex(_) => false,
+            Self::Base64 { before, .. } => *before,
+        }
+    }
+
     /// Looks for the form at `at`.
     pub(super) fn find(&self, text: &[u8], at: usize) -> Found {
         match self {
             Self::Text(value) => whole(follow(text, at, value, text_ends), at),
             Self::Hex(value) => whole(follow(text, at, value, hex_ends), at),
             Self::Base64 { core, before, after } => match follow(text, at, core, base64_ends) {
-                Followed::Whole(to) => {
+                Followed::Whole { to, open } => {
                     let from = if *before && at > 0 && sextet(text[at - 1]).is_some() { at - 1 } else { at };
                     let to =
                         if *after && text.get(to).is_some_and(|&byte| sextet(byte).is_some()) { to + 1 } else { to };
                     let padding = text[to..].iter().take(2).take_while(|&&byte| byte == b'=').count();
-                    Found::Whole { from, to: to + padding }
+                    Found::Whole { from, to: to + padding, open }
                 }
                 Followed::Partly => Found::Partly,
                 Followed::Not => Found::Not,
@@ -65,12 +75,12 @@ impl Form {
 enum Followed {
     Not,
     Partly,
-    Whole(usize),
+    Whole { to: usize, open: bool },
 }
 
 fn whole(followed: Followed, at: usize) -> Found {
     match followed {
-        Followed::Whole(to) => Found::Whole { from: at, to },
+        Followed::Whole { to, open } => Found::Whole { from: at, to, open },
         Followed::Partly => Found::Partly,
         Followed::Not => Found::Not,
     }
@@ -81,8 +91,8 @@ fn whole(followed: Followed, at: usize) -> Found {
 fn follow(text: &[u8], at: usize, units: &[u8], ends: fn(&[u8], usize, u8, bool, &mut Vec<usize>) -> bool) -> Followed {
     let mut positions = vec![at];
     let mut next = Vec::new();
+    let mut cut = false;
     for (index, &unit) in units.iter().enumerate() {
-        let mut cut = false;
         next.clear();
         for &position in &positions {
             cut |= ends(text, position, unit, index == 0, &mut next);
@@ -94,7 +104,7 @@ fn follow(text: &[u8], at: usize, units: &[u8], ends: fn(&[u8], usize, u8, bool,
         next.dedup();
         std::mem::swap(&mut positions, &mut next);
     }
-    Followed::Whole(positions.last().copied().unwrap_or(at))
+    Followed::Whole { to: positions.last().copied().unwrap_or(at), open: cut }
 }
 
 /// Adds the ends of the spellings of `byte` at `at`; true when the text ends within one.
@@ -181,7 +191,7 @@ fn base64(value: &[u8], offset: usize) -> Form {
     Form::Base64 { core, before: offset != 0, after: !(offset + value.len()).is_multiple_of(3) }
 }
 
-fn sextet(byte: u8) -> Option<u8> {
+pub(super) fn sextet(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
