@@ -16,6 +16,7 @@ mod serve;
 mod syscalls;
 mod system_files;
 mod tree;
+mod trust_files;
 
 use std::{
     fs::File,
@@ -92,6 +93,8 @@ fn build(socket: BorrowedFd<'_>) -> Result<(), Failure> {
     else {
         return Err(failed("read the specification", "there was none"));
     };
+    #[cfg(feature = "faults")]
+    types::faults::set_broken(&setup.broken);
     enter_groups(&groups).step("enter the control groups")?;
     drop(groups);
     rustix::process::setsid().step("leave the session")?;

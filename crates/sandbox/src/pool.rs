@@ -3,8 +3,9 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::SessionId;
 
-use crate::{Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace};
+use crate::{Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace};
 
 /// Sandboxes at once.
 const MAX_SANDBOXES: usize = 128;
@@ -31,8 +32,17 @@ pub struct Pool {
 struct Shared {
     config: SandboxConfig,
     home: PathBuf,
+    doors: OnceLock<DoorsHandle>,
     slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
     ending: CancellationToken,
+}
+
+struct DoorsHandle(Doors);
+
+impl fmt::Debug for DoorsHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Doors")
+    }
 }
 
 /// A session's place. Whoever starts or stops its sandbox holds the turnstile.
@@ -52,8 +62,15 @@ impl Pool {
     /// An empty pool. `home` is the agent's own directory, which no sandbox may see.
     pub fn new(config: SandboxConfig, home: &Path) -> Self {
         let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
-        let shared = Shared { config, home, slots: Mutex::default(), ending: CancellationToken::new() };
+        let doors = OnceLock::new();
+        let shared = Shared { config, home, doors, slots: Mutex::default(), ending: CancellationToken::new() };
         Self { shared: Arc::new(shared), tasks: TaskTracker::new() }
+    }
+
+    /// Says who serves the doors of sandboxes from here on. The first call wins; without it sandboxes have no way out.
+    pub fn use_doors(&self, doors: Doors) {
+        // A second call would be a mistake in the wiring, and the first one's rules stay in force.
+        _ = self.shared.doors.set(DoorsHandle(doors));
     }
 
     /// The session's sandbox for its workspace; started if there is none.
@@ -79,7 +96,10 @@ impl Pool {
         for path in &spec.read_only {
             self.shared.refuse_mount(path)?;
         }
-        let sandbox = Arc::new(Sandbox::start_for(Some(session), spec).await?);
+        let refused = |why| SandboxError::Build { step: "open its way to the proxy".to_owned(), why };
+        let doors = self.shared.doors.get();
+        let door = doors.map(|doors| doors.0(session, &workspace.name)).transpose().map_err(refused)?;
+        let sandbox = Arc::new(Sandbox::start_for(Some(session), spec, door).await?);
         *kept = Some(Kept { sandbox: sandbox.clone(), workspace: workspace.clone() });
         drop(kept);
         slot.touch();

@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{SessionId, Sink, WorkspaceName};
 
 use crate::{
-    Command, Exit, JobId, JobInfo, JobOutput, QuotaKind, SandboxError, SandboxSpec, cgroup::Groups, spec::Quota,
+    Command, Door, Exit, JobId, JobInfo, JobOutput, QuotaKind, SandboxError, SandboxSpec, cgroup::Groups, spec::Quota,
     wire::Program,
 };
 
@@ -70,11 +70,20 @@ struct Inner {
 impl Sandbox {
     /// Builds a sandbox and waits until it takes commands.
     pub async fn start(spec: SandboxSpec) -> Result<Self, SandboxError> {
-        Self::start_for(None, spec).await
+        Self::start_for(None, spec, None).await
     }
 
-    /// The same, for one session only.
-    pub(crate) async fn start_for(session: Option<SessionId>, spec: SandboxSpec) -> Result<Self, SandboxError> {
+    /// The same, for one session only and with a door that is served as long as it stands.
+    pub(crate) async fn start_for(
+        session: Option<SessionId>,
+        mut spec: SandboxSpec,
+        door: Option<Door>,
+    ) -> Result<Self, SandboxError> {
+        let serve = door.map(|door| {
+            spec.proxy = Some(door.trust);
+            spec.placeholder_env = door.env;
+            door.serve
+        });
         let (workspace, directory) = (spec.workspace.name.clone(), spec.workspace.dir().to_owned());
         let quota = spec.quota;
         let launched = launch::launch(spec).await?;
@@ -95,7 +104,14 @@ impl Sandbox {
         });
         let reader = inner.clone();
         inner.tasks.spawn(async move { reader.link.listen(&reader.ending).await });
-        Ok(Self { inner, proxy: Mutex::new(Some(launched.proxy)) })
+        let proxy = match serve {
+            Some(serve) => {
+                inner.tasks.spawn(serve(launched.proxy, inner.ending.clone()));
+                None
+            }
+            None => Some(launched.proxy),
+        };
+        Ok(Self { inner, proxy: Mutex::new(proxy) })
     }
 
     /// Runs a command to its end. Output goes to `output` as it comes, both streams in the order of writing; the command
@@ -132,7 +148,8 @@ impl Sandbox {
         self.inner.jobs.kill(job).await
     }
 
-    /// The socket that listens on the proxy's port inside the sandbox, once: its only door to the outside.
+    /// The socket that listens on the proxy's port inside the sandbox, once: its only door to the outside. None where a
+    /// [`Door`] is served already.
     pub fn proxy_listener(&self) -> Option<OwnedFd> {
         self.proxy.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SandboxError, Workspace, mounts};
+use crate::{ProxyTrust, SandboxError, Workspace, mounts};
 
 /// Which system calls and sockets commands get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,7 @@ impl SandboxConfig {
 }
 
 /// Names that would change how the sandbox's own programs are loaded or found are the owner's right; broken ones are not.
-fn check_env(env: &BTreeMap<String, String>) -> Result<(), SandboxError> {
+pub(crate) fn check_env(env: &BTreeMap<String, String>) -> Result<(), SandboxError> {
     let name_is_good = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
     match env.iter().find(|(name, value)| !name_is_good(name) || value.contains('\0')) {
         None => Ok(()),
@@ -138,6 +138,10 @@ pub struct SandboxSpec {
     pub read_only: Vec<PathBuf>,
     /// More environment variables.
     pub env: BTreeMap<String, String>,
+    /// Whose certificates commands believe. With it they are also told where the proxy listens.
+    pub proxy: Option<ProxyTrust>,
+    /// Environment variables with placeholders, which the proxy replaces by credentials. They win over `env`.
+    pub placeholder_env: BTreeMap<String, String>,
 }
 
 impl SandboxSpec {
@@ -150,6 +154,8 @@ impl SandboxSpec {
             quota: Quota::of(config),
             read_only: config.read_only.clone(),
             env: config.env.clone(),
+            proxy: None,
+            placeholder_env: BTreeMap::new(),
         })
     }
 }

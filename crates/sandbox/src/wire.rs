@@ -17,7 +17,10 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::spec::{Profile, Quota};
+use crate::{
+    ProxyTrust,
+    spec::{Profile, Quota},
+};
 
 /// The largest packet. The kernel's own default limit for a socket buffer lies a little above.
 pub(crate) const MAX_PACKET: usize = 180 * 1024;
@@ -39,6 +42,11 @@ pub(crate) struct Setup {
     pub cap_each_process: bool,
     /// The environment of every command, beside the fixed part.
     pub env: BTreeMap<String, String>,
+    /// Whose certificates commands believe; the host's own roots when none.
+    pub proxy: Option<ProxyTrust>,
+    /// The promises that a test switched off, as `types::faults` writes them: a process inside has no environment.
+    #[cfg(feature = "faults")]
+    pub broken: String,
 }
 
 /// A host directory as it was when it was checked. It is refused if it is another one when it is mounted.

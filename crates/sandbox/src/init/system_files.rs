@@ -2,7 +2,8 @@
 //! speak of the host's people and networks.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -12,7 +13,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::mount::Detached;
+use super::{mount::Detached, trust_files};
+use crate::ProxyTrust;
 
 /// What is taken from the host where it is there: neither secrets nor people. Names that end with `*` stand for all that
 /// begin so.
@@ -67,14 +69,26 @@ const WRITTEN: [(&str, &str); 8] = [
     ("gitconfig", "[user]\n\tname = Factotum\n\temail = factotum@localhost\n[safe]\n\tdirectory = *\n"),
 ];
 
-pub(super) fn place(root: &OwnedFd) -> io::Result<()> {
+/// Where the host keeps the roots of trust. With a proxy that shows certificates of its own they would be of no use, and a
+/// program that believed them would only fail.
+const ROOTS: [&str; 5] =
+    ["ca-certificates", "ca-certificates.conf", "pki/ca-trust/extracted", "pki/tls/certs", "ssl/certs"];
+
+pub(super) fn place(root: &OwnedFd, proxy: Option<&ProxyTrust>) -> io::Result<()> {
     for (name, text) in WRITTEN {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = openat(root, format!("etc/{name}"), flags, Mode::from_raw_mode(0o644))?;
-        io::Write::write_all(&mut fs::File::from(file), text.as_bytes())?;
+        let mut file = fs::File::from(file);
+        file.write_all(text.as_bytes())?;
+        if name == "gitconfig" && proxy.is_some() {
+            file.write_all(trust_files::git().as_bytes())?;
+        }
+    }
+    if let Some(proxy) = proxy {
+        trust_files::place(root, proxy)?;
     }
     symlinkat("/proc/self/mounts", root, "etc/mtab")?;
-    for name in TAKEN.into_iter().flat_map(expand) {
+    for name in TAKEN.into_iter().filter(|name| proxy.is_none() || !ROOTS.contains(name)).flat_map(expand) {
         take(root, &name)?;
     }
     Ok(())
@@ -92,6 +106,7 @@ fn take(root: &OwnedFd, name: &str) -> io::Result<()> {
     let host = PathBuf::from(format!("/etc/{name}"));
     let Ok(target) = fs::canonicalize(&host) else { return Ok(()) };
     let here = format!("etc/{name}");
+    // Directories of what is ours may stand there already.
     for (end, _) in name.match_indices('/') {
         match mkdirat(root, format!("etc/{}", &name[..end]), Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}

@@ -38,7 +38,7 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
     let workspace = workspace(&setup.workspace, ids)?;
     let root = new_root().step("make the root")?;
     system(&root).step("mount the system's directories")?;
-    system_files::place(&root).step("place the system's files")?;
+    system_files::place(&root, setup.proxy.as_ref()).step("place the system's files")?;
     devices::place(&root).step("place the devices")?;
     private_directories(&root, setup, ids).step("make the private directories")?;
     for directory in &setup.read_only {

@@ -1,6 +1,7 @@
 //! Starting the program that becomes a sandbox, and waiting until it is one.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::{fs::MetadataExt, process::CommandExt},
@@ -17,6 +18,8 @@ use crate::{
     cgroup::Groups,
     launcher::INIT,
     mounts,
+    spec::check_env,
+    trust,
     wire::{Failure, FailureKind, HostDirectory, MAX_PACKET, News, Order, Received, Setup, encode},
 };
 
@@ -95,13 +98,29 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         profile: spec.profile,
         quota: spec.quota,
         cap_each_process: groups.kind() == QuotaKind::RlimitsOnly,
-        env: spec.env,
+        env: environment(&spec)?,
+        proxy: spec.proxy,
+        #[cfg(feature = "faults")]
+        broken: types::faults::broken(),
     };
     let mut starting = Starting { child: None, process: None, groups: Some(groups) };
     let setup = encode(&Order::Setup(setup)).map_err(SandboxError::process("given its specification"))?;
     let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
     starting.child = Some(child);
     Ok((starting, socket, setup, lists))
+}
+
+/// What every command finds beside the fixed part. The owner's variables win over the proxy's, and placeholders over both.
+fn environment(spec: &SandboxSpec) -> Result<BTreeMap<String, String>, SandboxError> {
+    let mut env = BTreeMap::new();
+    if let Some(proxy) = &spec.proxy {
+        proxy.check()?;
+        env = trust::environment();
+    }
+    env.extend(spec.env.clone());
+    env.extend(spec.placeholder_env.clone());
+    check_env(&env)?;
+    Ok(env)
 }
 
 /// Starts the program with one end of a socket pair as its standard input, and gives the other end.

@@ -5,6 +5,7 @@
 
 mod bombs;
 mod commands;
+mod door;
 mod ends;
 mod escapes;
 mod outer;
