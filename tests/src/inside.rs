@@ -25,3 +25,28 @@ pub fn run_inside(home: &Path, addresses: &[&str], environment: &[(&str, &str)],
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// Set in the environment of the inner run.
+const MARK: &str = "FACTOTUM_TEST_INSIDE";
+
+/// Runs a whole test, doubles and daemon included, inside namespaces of its own: the disk can only be read there, `/tmp` is
+/// empty and private, and loopback carries these addresses besides. The test program is started again with only the test
+/// `name`, which is its path without the crate, and its verdict is taken over.
+pub fn all_inside(name: &str, addresses: &[&str], test: impl FnOnce()) {
+    if std::env::var_os(MARK).is_some() {
+        return test();
+    }
+    let set_up = "ip link set lo up && for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
+                  mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
+                  export TMPDIR=/tmp; exec \"$@\"";
+    let mut command = std::process::Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["-m", "-p", "-n", "-f", "--mount-proc", "--propagation", "private", "--kill-child"]);
+    command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    command.env(MARK, "1").env("FACTOTUM_BIN", process::binary()).env("TEST_ADDRESSES", addresses.join(" "));
+    let status = command.status().unwrap();
+    assert!(status.success(), "inside: {status}");
+}

@@ -16,6 +16,6 @@ pub mod process;
 pub mod repository;
 
 pub use home::Home;
-pub use inside::run_inside;
+pub use inside::{all_inside, run_inside};
 pub use process::{Factotum, Finished};
 pub use repository::Repository;

@@ -5,6 +5,7 @@ mod approvals;
 mod bad_input;
 mod crash;
 mod crash_approval;
+mod disasters;
 mod full_disk;
 mod main_job;
 mod practice;

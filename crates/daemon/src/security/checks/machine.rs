@@ -13,6 +13,8 @@ pub(super) fn run() -> Vec<Finding> {
     findings.extend(firewall());
     findings.extend(kernel());
     findings.extend(stale());
+    findings.extend(updates(Path::new("/etc/apt")));
+    findings.extend(environment(&text("/proc/self/environ").unwrap_or_default()));
     findings
 }
 
@@ -108,10 +110,60 @@ fn stale() -> Option<Finding> {
     })
 }
 
+/// Whether Debian's own updates of security faults are on, where there is apt.
+fn updates(apt: &Path) -> Option<Finding> {
+    let parts = std::fs::read_dir(apt.join("apt.conf.d")).ok()?;
+    let is_on = parts.flatten().filter_map(|entry| text(entry.path())).any(|text| {
+        text.lines().any(|line| {
+            let line = line.trim();
+            line.starts_with("APT::Periodic::Unattended-Upgrade") && !line.contains("\"0\"")
+        })
+    });
+    (!is_on).then(|| {
+        Finding::new(
+            "machine.updates",
+            Severity::Low,
+            "security updates are not installed by themselves",
+            "known faults of the kernel and of services stay open for as long as you are busy",
+            "apt-get install unattended-upgrades; dpkg-reconfigure -plow unattended-upgrades",
+        )
+    })
+}
+
+/// Secrets in this program's environment: every program that it starts without care would have them too.
+fn environment(environ: &str) -> Option<Finding> {
+    let sounds_secret = |name: &&str| {
+        ["_KEY", "_TOKEN", "SECRET", "PASSWORD", "PASSWD"].iter().any(|part| name.to_ascii_uppercase().contains(part))
+    };
+    let names: Vec<&str> = environ
+        .split('\0')
+        .filter_map(|variable| variable.split_once('='))
+        .filter(|(_, value)| value.len() >= 8)
+        .map(|(name, _)| name)
+        .filter(sounds_secret)
+        .collect();
+    (!names.is_empty()).then(|| {
+        Finding::new(
+            "machine.environment",
+            Severity::Low,
+            format!("the environment has what sounds like secrets: {}", names.join(", ")),
+            "an environment is readable by every process of the same user; sandboxes get an empty one",
+            "store them with `factotum secret set`, and remove them from your profile or unit file",
+        )
+    })
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_the_environment_are_named_and_not_shown() {
+        let found = environment("PATH=/usr/bin:/bin\0LAB_API_KEY=0123456789abcdef\0EMPTY_KEY=\0").unwrap();
+        assert!(found.found.contains("LAB_API_KEY") && !found.found.contains("0123456789"), "{found:?}");
+        assert!(environment("PATH=/usr/bin\0HOME=/root\0").is_none());
+    }
 
     #[test]
     fn the_first_setting_of_sshd_counts() {
