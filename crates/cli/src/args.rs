@@ -60,6 +60,9 @@ pub enum Verb {
     Security(verbs::security::Security),
     /// Choose the directories that the agent may work in
     Workspace(verbs::workspace::Workspace),
+    /// Own the audit log as another user than the agent's
+    #[command(hide = true)]
+    AuditWriter(verbs::audit_writer::AuditWriter),
     /// Print a completion script for a shell
     Completions(verbs::completions::Completions),
 }
@@ -102,6 +105,7 @@ impl Args {
             Verb::Doctor(verb) => verb.run(&context),
             Verb::Security(verb) => verb.run(&context),
             Verb::Workspace(verb) => verb.run(&context),
+            Verb::AuditWriter(verb) => verb.run(&context),
             Verb::Completions(verb) => verb.run(&context),
         }
     }

@@ -2,6 +2,7 @@
 //! or a wire format, and no client may do more than the API offers. Start reading at [`Daemon::start`], then `router`.
 
 pub mod api;
+mod audit_writer;
 mod canary;
 pub mod client;
 mod clock;
@@ -29,6 +30,7 @@ mod start;
 mod status;
 mod wiring;
 
+pub use audit_writer::{WriterOptions, serve_audit};
 pub use channels::terminal;
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, WorkspaceConfig};

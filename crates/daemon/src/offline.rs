@@ -229,8 +229,9 @@ pub async fn doctor(home: &Path, only: Option<&str>) -> Vec<Check> {
     crate::doctor::offline(home, only).await
 }
 
+/// Where the log is: in the home, or where the writer keeps it. A configuration that cannot be read names none.
 fn log_path(home: &Path) -> PathBuf {
-    home.join("audit.log")
+    Config::load(&config_path(home)).unwrap_or_default().audit.log_path(home)
 }
 
 fn vault_failure(error: VaultError) -> Failure {

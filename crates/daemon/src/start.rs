@@ -13,7 +13,10 @@ use std::{
 use channels::Channel;
 use egress::Vault;
 use sandbox::{Pool, Snapshots};
-use store::{NewSession, Store, StoreError, audit::LogOptions};
+use store::{
+    NewSession, Store, StoreError,
+    audit::{self, Keeping, LogOptions},
+};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use types::{ChannelId, Clock, Failure, FailureKind, Provider};
@@ -144,7 +147,7 @@ impl Daemon {
             .await
             .map_err(|error| StartError::Listen(error.to_string()))?;
         let token = Token::open(&home)?;
-        let store = Store::open_with(home.path(), log_options(&config), options.clock.clone())?;
+        let store = Store::open_with(home.path(), keeping(&config, &home), options.clock.clone())?;
         let vault = Vault::open(home.path())?;
         let (sessions, orders) = Sessions::new();
         let (canary, canary_state) = watch::channel(CanaryView::Running);
@@ -275,8 +278,18 @@ fn messengers(
     Ok(all)
 }
 
-fn log_options(config: &Config) -> LogOptions {
-    LogOptions { rotate_bytes: config.audit.rotate_mb.saturating_mul(1 << 20), ..LogOptions::default() }
+/// Who writes the audit log.
+fn keeping(config: &Config, home: &Home) -> Keeping {
+    match config.audit.socket.clone() {
+        Some(socket) => {
+            let connect: audit::Connect = Arc::new(move || egress::connect_local(&socket));
+            Keeping::Other { path: config.audit.log_path(home.path()), connect }
+        }
+        None => {
+            let rotate_bytes = config.audit.rotate_mb.saturating_mul(1 << 20);
+            Keeping::Own(LogOptions { rotate_bytes, ..LogOptions::default() })
+        }
+    }
 }
 
 /// Where the audit log is shipped to.

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use types::{Clock, Envelope, Event, SessionId, TurnId};
 
 use crate::{
-    audit::{AuditLog, Head, LogOptions},
+    audit::{AuditLog, Head, Keeping, LogOptions},
     codec,
     connection::{database_path, make_home, open_alone, open_memory, open_reader, open_writer},
     error::StoreError,
@@ -57,16 +57,19 @@ impl Store {
     /// Opens the store of a home directory, makes it if there is none, and brings its schema up to date. Only one
     /// process may have it open like this; the caller sees to that.
     pub fn open(home: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Self::open_with(home, LogOptions::default(), clock)
+        Self::open_with(home, Keeping::Own(LogOptions::default()), clock)
     }
 
     /// The same with an audit log that is kept in another way.
-    pub fn open_with(home: &Path, log: LogOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub fn open_with(home: &Path, log: Keeping, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         make_home(home)?;
         let path = database_path(home);
         let connection = open_writer(&path)?;
         let found = after_restart(&connection).map_err(|error| error.at(&path))?;
-        let audit = AuditLog::open(&home.join(AUDIT), found.as_ref(), log, clock.clone())?;
+        let audit = match log {
+            Keeping::Own(options) => AuditLog::open(&home.join(AUDIT), found.as_ref(), options, clock.clone())?,
+            Keeping::Other { path, connect } => AuditLog::open_remote(&path, found.as_ref(), connect)?,
+        };
         let readers = Readers::pool(path.clone(), open_reader);
         Self::start(Arc::new(Mutex::new(connection)), path, readers, audit, found, clock)
     }

@@ -2,6 +2,7 @@
 //! nothing.
 
 pub mod approvals;
+pub mod audit_writer;
 pub mod chat;
 pub mod completions;
 pub mod config;

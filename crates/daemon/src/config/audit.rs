@@ -1,6 +1,10 @@
 //! `[audit]`: how the audit log is kept, and where it is shipped to.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,6 +16,11 @@ use types::SecretName;
 pub struct AuditConfig {
     /// A file of the log of so many megabytes is put aside, and the log goes on in another one.
     pub rotate_mb: u64,
+    /// The socket of the writer that `factotum audit-writer` runs as another user, so that this one can append to the log
+    /// but not change it. Absent: the daemon writes the log itself, into the home.
+    pub socket: Option<PathBuf>,
+    /// Where that writer keeps the log; /var/lib/factotum-audit/audit.log when absent. Read only.
+    pub log: Option<PathBuf>,
     /// No shipping, no exec: calls that change anything are refused while a target cannot be reached or lags too far
     /// behind.
     pub require_shipping: bool,
@@ -24,11 +33,20 @@ pub struct AuditConfig {
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { rotate_mb: 64, require_shipping: false, max_lag_s: 60, ship: BTreeMap::new() }
+        Self { rotate_mb: 64, socket: None, log: None, require_shipping: false, max_lag_s: 60, ship: BTreeMap::new() }
     }
 }
 
 impl AuditConfig {
+    /// The log's file, for a home.
+    pub fn log_path(&self, home: &Path) -> PathBuf {
+        match (&self.socket, &self.log) {
+            (None, _) => home.join("audit.log"),
+            (Some(_), Some(log)) => log.clone(),
+            (Some(_), None) => PathBuf::from("/var/lib/factotum-audit/audit.log"),
+        }
+    }
+
     /// How far shipping may be behind.
     pub fn max_lag(&self) -> Duration {
         Duration::from_secs(self.max_lag_s)

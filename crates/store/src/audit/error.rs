@@ -8,6 +8,12 @@ pub enum AuditError {
     /// No room is left. The log is as it was before.
     #[error("the audit log cannot grow: the disk is full")]
     DiskFull,
+    /// The process that writes the log cannot be reached.
+    #[error("the writer of the audit log cannot record anything: {why}; look at the service factotum-audit")]
+    WriterGone {
+        /// Why.
+        why: String,
+    },
     /// The log was closed.
     #[error("the audit log is closed")]
     Closed,

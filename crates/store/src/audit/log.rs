@@ -12,14 +12,28 @@ use tokio::sync::{oneshot, watch};
 use types::Clock;
 
 use super::{
-    AuditEntry, AuditError, Head, LogOptions, chain, read,
+    AuditEntry, AuditError, Connect, Head, LogOptions, chain, read,
+    remote::Remote,
     sink::{Memory, Sink},
-    writer::{Appender, Job, Writer},
+    writer::{Appender, Backend, Job, Writer},
 };
 use crate::queue::Queue;
 
 /// How many records may wait to be written; more wait outside.
 const MAX_QUEUE: usize = 1_024;
+
+/// Who writes the audit log.
+pub enum Keeping {
+    /// This process, into the home.
+    Own(LogOptions),
+    /// A process of another user.
+    Other {
+        /// Where that process keeps it, for reading.
+        path: PathBuf,
+        /// The way to it.
+        connect: Connect,
+    },
+}
 
 /// The audit log. Cheap to clone; all clones append to the same log.
 #[derive(Clone)]
@@ -49,14 +63,19 @@ impl AuditLog {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuditError> {
         let appender = Appender::open(path, known, options, clock)?;
-        Self::start(Place::File(path.to_owned()), appender)
+        Self::start(Place::File(path.to_owned()), Backend::Own(Box::new(appender)))
+    }
+
+    /// The log that another process writes at `path`, behind the connection.
+    pub(crate) fn open_remote(path: &Path, known: Option<&Head>, connect: Connect) -> Result<Self, AuditError> {
+        Self::start(Place::File(path.to_owned()), Backend::Other(Box::new(Remote::new(connect, known))))
     }
 
     /// A log that is not kept.
     pub(crate) fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
         let memory = Memory::default();
         let appender = Appender::new(Sink::Memory(memory.clone()), Head::start(), Vec::new(), clock);
-        Self::start(Place::Memory(memory), appender)
+        Self::start(Place::Memory(memory), Backend::Own(Box::new(appender)))
     }
 
     /// The log as a file that may only be read.
@@ -66,10 +85,10 @@ impl AuditLog {
         Self { shared: Arc::new(shared) }
     }
 
-    fn start(place: Place, appender: Appender) -> Result<Self, AuditError> {
+    fn start(place: Place, backend: Backend) -> Result<Self, AuditError> {
         let (jobs, receiver) = Queue::new(MAX_QUEUE);
-        let head = Arc::new(watch::Sender::new(appender.head().clone()));
-        let writer = Writer { appender, head: head.clone() };
+        let head = Arc::new(watch::Sender::new(backend.head().clone()));
+        let writer = Writer { backend, head: head.clone() };
         let spawned = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(receiver));
         let thread = spawned.map_err(|error| AuditError::io("start the thread for", "audit.log", error))?;
         Ok(Self { shared: Arc::new(Shared { place, head, jobs: Some(jobs), thread: Mutex::new(Some(thread)) }) })

@@ -70,6 +70,14 @@ impl Sink {
         }
     }
 
+    /// Whether the kernel lets the file only grow.
+    pub fn only_grows(&self) -> bool {
+        match self {
+            Self::File(file) => only_grows(&file.file),
+            Self::Memory(_) => false,
+        }
+    }
+
     /// Makes good what a failed write left. Must be done before the next write.
     pub fn settle(&mut self) -> Result<Settled, AuditError> {
         match self {

@@ -10,6 +10,7 @@ use types::{Clock, Timestamp};
 
 use super::{
     AuditEntry, AuditError, Head, LogOptions, chain,
+    remote::Remote,
     sink::{self, Sink},
 };
 use crate::queue::Queued;
@@ -63,6 +64,11 @@ impl Appender {
         &self.head
     }
 
+    /// Whether the kernel lets the file only grow.
+    pub fn only_grows(&self) -> bool {
+        self.sink.only_grows()
+    }
+
     /// Writes the notes and these entries. Returns the number of the first entry. On an error nothing counts as recorded.
     pub fn append(&mut self, entries: &[AuditEntry]) -> Result<u64, AuditError> {
         let settled = self.sink.settle()?;
@@ -92,8 +98,35 @@ impl Appender {
     }
 }
 
+/// Who appends: this process, or another one.
+pub(super) enum Backend {
+    Own(Box<Appender>),
+    Other(Box<Remote>),
+}
+
+impl Backend {
+    /// The last durable record.
+    pub fn head(&self) -> &Head {
+        match self {
+            Self::Own(appender) => appender.head(),
+            Self::Other(remote) => remote.head(),
+        }
+    }
+
+    /// Appends entries, all of them or none, and gives the number of each.
+    fn append(&mut self, entries: &[AuditEntry]) -> Result<Vec<u64>, AuditError> {
+        match self {
+            Self::Own(appender) => {
+                let first = appender.append(entries)?;
+                Ok((first..first + entries.len() as u64).collect())
+            }
+            Self::Other(remote) => remote.append(entries),
+        }
+    }
+}
+
 pub(super) struct Writer {
-    pub appender: Appender,
+    pub backend: Backend,
     /// The last durable record, for everybody else.
     pub head: Arc<watch::Sender<Head>>,
 }
@@ -114,12 +147,12 @@ impl Writer {
 
     fn group(&mut self, group: Vec<Job>) {
         let (entries, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.entry, job.reply)).unzip();
-        let appended = self.appender.append(&entries);
-        self.head.send_replace(self.appender.head().clone());
+        let appended = self.backend.append(&entries);
+        self.head.send_replace(self.backend.head().clone());
         match appended {
-            Ok(first) => {
+            Ok(numbers) => {
                 crate::fault_point("audit");
-                for (seq, reply) in (first..).zip(replies) {
+                for (seq, reply) in numbers.into_iter().zip(replies) {
                     // Whoever asked may have gone; the record is there all the same.
                     let _ = reply.send(Ok(seq));
                 }

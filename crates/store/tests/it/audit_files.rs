@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use store::{
     Store,
-    audit::{AuditEntry, AuditKind, Follower, Head, LogOptions, Parted, compare, read, verify, verify_with_head},
+    audit::{
+        AuditEntry, AuditKind, Follower, Head, Keeping, LogOptions, Parted, compare, read, verify, verify_with_head,
+    },
 };
 use tempfile::TempDir;
 
@@ -23,7 +25,7 @@ fn entry(number: u64) -> AuditEntry {
 }
 
 fn open(home: &TempDir) -> TestResult<Store> {
-    Ok(Store::open_with(home.path(), SMALL, std::sync::Arc::new(TestClock::new()))?)
+    Ok(Store::open_with(home.path(), Keeping::Own(SMALL), std::sync::Arc::new(TestClock::new()))?)
 }
 
 async fn fill(home: &TempDir, records: std::ops::RangeInclusive<u64>) -> TestResult<PathBuf> {

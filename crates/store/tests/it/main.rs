@@ -3,6 +3,7 @@
 
 mod audit;
 mod audit_files;
+mod audit_remote;
 mod conversation;
 #[cfg(feature = "faults")]
 mod crash;
