@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use types::Invariant;
+
 use crate::SandboxError;
 
 /// The kernel's, the system's and the services' own: refused with everything below.
@@ -121,6 +123,16 @@ fn contains(dir: &Path, name: &str) -> bool {
     let parts: Vec<_> = dir.iter().collect();
     let wanted: Vec<_> = Path::new(name).iter().collect();
     parts.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Checks the owner's extra mounts and gives the directories that they mean. One that cannot be shown makes the sandbox
+/// impossible, and then nothing runs.
+pub(crate) fn check_all(paths: &[PathBuf]) -> Result<Vec<PathBuf>, SandboxError> {
+    let all = paths.iter().map(|path| check(path));
+    if Invariant::SandboxOrNothing.is_broken() {
+        return Ok(all.flatten().collect());
+    }
+    all.collect()
 }
 
 /// Checks one of the owner's extra mounts and gives the directory that it means.

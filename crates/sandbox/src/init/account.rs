@@ -8,6 +8,8 @@ use rustix::{
     thread::{CapabilitySet, LinkNameSpaceType},
 };
 
+use types::Invariant;
+
 use super::{Step, failed, kernel};
 use crate::wire::{Failure, FailureKind, Setup};
 
@@ -83,9 +85,14 @@ impl Account {
                 }
             }
         };
-        kernel::unshare(NAMESPACES).map_err(refused)?;
+        kernel::unshare(namespaces()).map_err(refused)?;
         Ok(ids)
     }
+}
+
+/// The network's own namespace is what leaves the proxy as the only way out.
+fn namespaces() -> i32 {
+    if Invariant::OnlyProxyOut.is_broken() { NAMESPACES & !libc::CLONE_NEWNET } else { NAMESPACES }
 }
 
 fn refused(error: io::Error) -> Failure {

@@ -4,6 +4,8 @@ use std::{net::TcpListener, os::fd::OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use types::Invariant;
+
 use super::{PROXY_PORT, Step, kernel};
 use crate::wire::Failure;
 
@@ -11,6 +13,11 @@ use crate::wire::Failure;
 pub(super) fn prepare() -> Result<OwnedFd, Failure> {
     let step = "prepare the network";
     let control = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).step(step)?;
-    kernel::loopback_up(&control).step(step)?;
+    let is_up = kernel::loopback_up(&control);
+    if Invariant::OnlyProxyOut.is_broken() {
+        // Sandboxes that share the host's network cannot all have the same port, nor change its interfaces.
+        return Ok(TcpListener::bind(("127.0.0.1", 0)).step(step)?.into());
+    }
+    is_up.step(step)?;
     Ok(TcpListener::bind(("127.0.0.1", PROXY_PORT)).step(step)?.into())
 }

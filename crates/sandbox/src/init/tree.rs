@@ -14,6 +14,8 @@ use rustix::{
     process::{chdir, fchdir, pivot_root},
 };
 
+use types::Invariant;
+
 use super::{
     HOME, Step, WORKSPACE,
     account::Ids,
@@ -45,6 +47,9 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
         extra(&root, directory).step(&format!("mount {}", directory.path.display()))?;
     }
     workspace.attach(&root, relative(WORKSPACE)).step("mount the workspace")?;
+    if Invariant::ControlFilesClosed.is_broken() {
+        beside_workspace(&root, setup, ids)?;
+    }
     kernel_files::place(&root)?;
     let change = MountChange { set: attribute::READ_ONLY, recursive: false };
     kernel::change_mount(&root, change).step("protect the root")?;
@@ -67,6 +72,23 @@ fn workspace(directory: &HostDirectory, ids: &Ids) -> Result<Detached, Failure> 
         step: "mount the workspace".to_owned(),
         why: error.to_string(),
     })
+}
+
+/// What a careless tree would show: everything that lies beside the workspace, to be written. Only for a broken build.
+fn beside_workspace(root: &OwnedFd, setup: &Setup, ids: &Ids) -> Result<(), Failure> {
+    let step = "mount what lies beside the workspace";
+    let Some(parent) = setup.workspace.path.parent().filter(|parent| parent.parent().is_some()) else { return Ok(()) };
+    let Some(mount) = Detached::of_host(parent).step(step)? else { return Ok(()) };
+    let mount = match ids.workspace_map() {
+        Some(map) => mount.with_ids(map).step(step)?,
+        None => mount,
+    };
+    let path = parent.to_string_lossy();
+    for (end, _) in relative(&path).match_indices('/') {
+        make_beneath(root, &relative(&path)[..end]).step(step)?;
+    }
+    make_beneath(root, relative(&path)).step(step)?;
+    mount.attach(root, relative(&path)).step(step)
 }
 
 fn new_root() -> io::Result<OwnedFd> {

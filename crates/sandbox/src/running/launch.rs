@@ -5,7 +5,7 @@ use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::{fs::MetadataExt, process::CommandExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     time::Duration,
 };
@@ -84,12 +84,10 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
     let workspace = spec.workspace.dir();
     let found = HostDirectory::look(workspace)
         .map_err(|why| SandboxError::Workspace { path: workspace.to_owned(), why: why.to_string() })?;
-    let extra = |path: &std::path::PathBuf| {
-        let directory = mounts::check(path)?;
-        HostDirectory::look(&directory)
-            .map_err(|why| SandboxError::ReadOnly { path: path.clone(), why: why.to_string() })
+    let extra = |path: PathBuf| {
+        HostDirectory::look(&path).map_err(|why| SandboxError::ReadOnly { path: path.clone(), why: why.to_string() })
     };
-    let read_only = spec.read_only.iter().map(extra).collect::<Result<_, _>>()?;
+    let read_only = mounts::check_all(&spec.read_only)?.into_iter().map(extra).collect::<Result<_, _>>()?;
     let groups = Groups::create(&spec.quota);
     let lists = groups.lists().map_err(SandboxError::process("put into its groups"))?;
     let setup = Setup {

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "tests say why they are skipped")]
 
 mod bombs;
+#[cfg(feature = "faults")]
+mod broken;
 mod commands;
 mod door;
 mod ends;
