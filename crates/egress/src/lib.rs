@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod deny;
 mod error;
+mod fetch;
 mod judge;
 mod log;
 mod network;
@@ -29,6 +30,7 @@ pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts, check_ad
 pub use config::{EgressConfig, RuleConfig, RuleError};
 pub use deny::DenyReason;
 pub use error::{EgressError, EgressErrorKind};
+pub use fetch::{Credentials, FetchError, FetchRequest, Fetched, Fetcher, Redirects, SecretHeader};
 pub use judge::{Allowed, Judge, Judged};
 pub use log::{EgressLog, EgressRecord, Stage, Unrecorded, Who};
 pub use network::{Interfaces, Network};

@@ -23,6 +23,8 @@ pub enum HostPattern {
     Exactly(Host),
     /// Names with exactly one label more than this one: written `*.example.com`.
     OneLabel(DnsName),
+    /// Every host. Nobody can write it: it is for [`EgressRules::public_web`] alone.
+    Any,
 }
 
 /// Why a host pattern was refused.
@@ -57,6 +59,7 @@ impl HostPattern {
                 name.as_str().split_once('.').is_some_and(|(_, rest)| rest == parent.as_str())
             }
             (Self::OneLabel(_), Host::Ip(_)) => false,
+            (Self::Any, _) => true,
         }
     }
 
@@ -65,7 +68,7 @@ impl HostPattern {
         match self {
             Self::Exactly(Host::Ip(_)) => true,
             Self::Exactly(Host::Dns(name)) => name.as_str() == "localhost",
-            Self::OneLabel(_) => false,
+            Self::OneLabel(_) | Self::Any => false,
         }
     }
 }
@@ -209,6 +212,40 @@ pub struct EgressRules {
 type Refusal = (u8, DenyReason);
 
 impl EgressRules {
+    /// Rules under which every public host may be read, and with `may_send` written to: for the fetch tool, whose calls
+    /// policy judges one by one. No sandbox gets them. `own` rules come first, so that one that denies counts here too.
+    pub fn public_web(mut own: Self, may_send: bool) -> Self {
+        let read = Rule {
+            id: Arc::from("web/read"),
+            hosts: vec![HostPattern::Any],
+            ports: vec![443, 80],
+            methods: Methods::Only(["GET", "HEAD"].map(str::to_owned).into()),
+            paths: Vec::new(),
+            deny: false,
+            plain_http: true,
+            private: false,
+            pass_through: false,
+            upgrade: false,
+            body: false,
+            needs_secret: false,
+            caps: Caps { url: 8192, up: 0, down: 256 << 20, up_day: 0, down_day: 8 << 30 },
+        };
+        if may_send {
+            let methods = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"].map(str::to_owned);
+            own.rules.push(Rule {
+                id: Arc::from("web/send"),
+                methods: Methods::Only(methods.into()),
+                ports: vec![443],
+                plain_http: false,
+                body: true,
+                caps: Caps { up: 16 << 20, up_day: 256 << 20, ..read.caps },
+                ..read.clone()
+            });
+        }
+        own.rules.push(read);
+        own
+    }
+
     /// Whether nothing at all is allowed.
     pub fn is_empty(&self) -> bool {
         self.rules.iter().all(|rule| rule.deny)
@@ -314,6 +351,7 @@ impl fmt::Display for HostPattern {
         match self {
             Self::Exactly(host) => host.fmt(f),
             Self::OneLabel(parent) => write!(f, "*.{parent}"),
+            Self::Any => f.write_str("*"),
         }
     }
 }
