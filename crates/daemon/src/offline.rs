@@ -10,7 +10,7 @@ use std::{
 
 use egress::{SecretValue, Vault, VaultError};
 use store::{Store, StoreError, audit};
-use types::{Failure, FailureKind, SecretName, WorkspaceName};
+use types::{Clock, Failure, FailureKind, SecretName, WorkspaceName};
 
 use crate::{
     Config, Home, SystemClock,
@@ -101,7 +101,7 @@ pub fn config_path(home: &Path) -> PathBuf {
 pub fn secret_set(home: &Path, name: &SecretName, value: Vec<u8>) -> Result<(), Failure> {
     let value = secret_value(value)?;
     let home = Home::open(home).map_err(|error| error.failure())?;
-    Vault::open(home.path()).and_then(|vault| vault.set(name, value)).map_err(vault_failure)
+    Vault::open(home.path()).and_then(|vault| vault.set(name, value, SystemClock::new().now())).map_err(vault_failure)
 }
 
 /// Whether a value can be stored as a secret; the error says what is wrong with it and nothing of the value.

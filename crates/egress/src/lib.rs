@@ -17,7 +17,6 @@ mod request;
 mod resolve;
 mod response;
 mod rules;
-mod sealed;
 mod stream;
 mod tally;
 mod target;
@@ -46,4 +45,7 @@ pub use tally::{DayTally, Meter, Moved, Tally};
 pub use target::{DnsName, Host, Scheme, Target, TargetError, WebTarget};
 pub use tls::check_certificates;
 pub use upstream::{Connection, Upstream, Wire};
-pub use vault::{SecretValue, Vault, VaultError};
+pub use vault::{
+    AskPassphrase, Binding, BoundSecret, CredentialSlot, Dead, EnvName, GithubRepository, InvalidBinding, KeySource,
+    KeySources, Known, Passphrase, SecretInfo, SecretSettings, SecretValue, Standing, Vault, VaultError,
+};

@@ -206,7 +206,7 @@ impl Target {
 }
 
 /// Separates the host from the port. The colons within brackets belong to the address.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), TargetError> {
+pub(crate) fn split_port(text: &str) -> Result<(&str, Option<&str>), TargetError> {
     if text.len() > MAX_HOST + 6 {
         return Err(TargetError::TooLong);
     }
@@ -221,7 +221,7 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), TargetError> {
     Ok(text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))))
 }
 
-fn parse_port(text: &str) -> Result<u16, TargetError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, TargetError> {
     // `u16::from_str` would take a plus sign, and leading zeros have two readings.
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_plain).ok_or(TargetError::Port)

@@ -22,24 +22,27 @@ pub struct Redactor {
     starts: Vec<Vec<usize>>,
 }
 
-/// A masked range and the secret that was found there.
-struct Hit {
-    from: usize,
-    to: usize,
-    name: usize,
+/// A range of a text in which known values stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Where it begins, in bytes.
+    pub from: usize,
+    /// Where it ends.
+    pub to: usize,
+    /// The number of the value, in the order in which [`Redactor::new`] took them.
+    pub value: usize,
 }
 
 impl Redactor {
     /// Masks these values. Surrounding white space is not part of a value; values under [`SHORTEST`] bytes are skipped.
     pub fn new(values: impl IntoIterator<Item = (SecretName, String)>) -> Self {
         let mut redactor = Self::default();
-        for (name, value) in values {
+        for (number, (name, value)) in values.into_iter().enumerate() {
+            redactor.names.push(name);
             let value = value.trim().as_bytes();
             if value.len() < SHORTEST {
                 continue;
             }
-            let number = redactor.names.len();
-            redactor.names.push(name);
             redactor.forms.extend(Form::all(value).map(|form| (number, form)));
         }
         for (index, (_, form)) in redactor.forms.iter().enumerate() {
@@ -63,7 +66,7 @@ impl Redactor {
         for hit in hits {
             masked.push_str(&text[rest..hit.from]);
             masked.push_str("[secret ");
-            masked.push_str(self.names[hit.name].as_str());
+            masked.push_str(self.names[hit.value].as_str());
             masked.push(']');
             rest = hit.to;
         }
@@ -89,21 +92,32 @@ impl Redactor {
         text.floor_char_boundary(cut.map_or(settled, |hit| hit.from))
     }
 
+    /// Every place where a known value stands, in the order of their beginnings. They may overlap, where one value
+    /// holds another.
+    pub fn find(&self, text: &str) -> Vec<Spot> {
+        self.every(text.as_bytes())
+    }
+
+    fn every(&self, text: &[u8]) -> Vec<Spot> {
+        let mut hits = Vec::new();
+        for at in 0..text.len() {
+            for (value, form) in self.starting_at(text[at]) {
+                let Found::Whole { from, to, .. } = form.find(text, at) else { continue };
+                hits.push(Spot { from, to, value: *value });
+            }
+        }
+        hits
+    }
+
     fn starting_at(&self, byte: u8) -> impl Iterator<Item = &(usize, Form)> {
         self.starts[usize::from(byte)].iter().map(|&index| &self.forms[index])
     }
 
     /// All hits in order; those that overlap are one, so that no tail of the second remains.
-    fn hits(&self, text: &[u8]) -> Vec<Hit> {
-        let mut hits: Vec<Hit> = Vec::new();
-        for at in 0..text.len() {
-            for (name, form) in self.starting_at(text[at]) {
-                let Found::Whole { from, to, .. } = form.find(text, at) else { continue };
-                hits.push(Hit { from, to, name: *name });
-            }
-        }
+    fn hits(&self, text: &[u8]) -> Vec<Spot> {
+        let mut hits = self.every(text);
         hits.sort_by_key(|hit| hit.from);
-        let mut merged: Vec<Hit> = Vec::new();
+        let mut merged: Vec<Spot> = Vec::new();
         for hit in hits {
             match merged.last_mut() {
                 Some(last) if hit.from < last.to => last.to = last.to.max(hit.to),

@@ -28,7 +28,7 @@ pub fn home(token: Option<&str>) -> Outcome<Home> {
     let directory = tempfile::tempdir()?;
     let vault = Vault::open(directory.path())?;
     if let Some(token) = token {
-        vault.set(&SecretName::new("telegram-token")?, SecretValue::new(token)?)?;
+        vault.set(&SecretName::new("telegram-token")?, SecretValue::new(token)?, types::Timestamp(0))?;
     }
     Ok(Home { _directory: directory, vault })
 }

@@ -4,10 +4,10 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use egress::Vault;
 use toml_edit::{DocumentMut, Item, Table, Value};
-use types::{Failure, FailureKind, SecretName, WorkspaceName};
+use types::{Clock, Failure, FailureKind, SecretName, WorkspaceName};
 
 use super::{config_path, holds, secret_value, vault_failure};
-use crate::{Config, Home, failure::user, wiring};
+use crate::{Config, Home, SystemClock, failure::user, wiring};
 
 /// Adds a workspace to `config.toml` and keeps the file's comments. The directory must exist.
 pub fn workspace_add(home: &Path, name: &WorkspaceName, path: &Path) -> Result<(), Failure> {
@@ -76,7 +76,7 @@ pub fn config_set(
     let notes = holds(home.path(), &config, &coming)?;
     let vault = Vault::open(home.path()).map_err(vault_failure)?;
     for (name, value) in secrets {
-        vault.set(&name, value).map_err(vault_failure)?;
+        vault.set(&name, value, SystemClock::new().now()).map_err(vault_failure)?;
     }
     write(&home, &text)?;
     Ok(notes)

@@ -65,7 +65,7 @@ async fn a_known_secret_in_a_message_is_masked_before_it_is_kept() {
     let scene = Scene::start().await;
     let vault = egress::Vault::open(scene.home.path()).unwrap();
     let name = types::SecretName::new("mail").unwrap();
-    vault.set(&name, egress::SecretValue::new("correct-horse-battery").unwrap()).unwrap();
+    vault.set(&name, egress::SecretValue::new("correct-horse-battery").unwrap(), types::Timestamp(0)).unwrap();
     scene.channel.say("1", "/new with correct-horse-battery").await;
     scene.channel.say("2", "log in with correct-horse-battery please").await;
     let answer = scene.channel.wait_for("log in with").await;

@@ -21,9 +21,10 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use types::SecretName;
+use types::{SecretName, Timestamp};
 
 const SECRET: &str = "123456:AA-secret_value";
+const NOW: Timestamp = Timestamp(1_000);
 
 /// What the server saw of each request: its address and its headers.
 type Seen = Arc<Mutex<Vec<(String, Vec<(String, String)>)>>>;
@@ -46,7 +47,7 @@ impl Bench {
         tasks.spawn(async move { drop(axum::serve(listener, app).await) });
         let home = tempfile::tempdir().unwrap();
         let vault = Vault::open(home.path()).unwrap();
-        vault.set(&name(), SecretValue::new(SECRET).unwrap()).unwrap();
+        vault.set(&name(), SecretValue::new(SECRET).unwrap(), NOW).unwrap();
         Self { base_url, seen, vault, _home: home, _tasks: tasks }
     }
 
@@ -130,7 +131,7 @@ async fn a_changed_secret_is_used_at_once() {
     let bench = Bench::start().await;
     let client = bench.client(with_slot(BEARER));
     get(&client, "/a").await.unwrap();
-    bench.vault.set(&name(), SecretValue::new("changed-value").unwrap()).unwrap();
+    bench.vault.set(&name(), SecretValue::new("changed-value").unwrap(), NOW).unwrap();
     get(&client, "/a").await.unwrap();
     assert!(bench.seen()[1].1.contains(&("authorization".to_owned(), "Bearer changed-value".to_owned())));
     bench.vault.remove(&name()).unwrap();
@@ -165,11 +166,11 @@ async fn secrets_that_do_not_fit_their_slot_are_refused() {
     let bench = Bench::start().await;
     for (slot, bad) in [(Slot::Path, "a/b"), (Slot::Path, "a?b"), (Slot::Path, "ä"), (BEARER, "a\nb")] {
         let path = if slot == Slot::Path { "/x/{secret}/y" } else { "/x" };
-        bench.vault.set(&name(), SecretValue::new(bad).unwrap()).unwrap();
+        bench.vault.set(&name(), SecretValue::new(bad).unwrap(), NOW).unwrap();
         let client = bench.client(with_slot(slot));
         assert_eq!(get(&client, path).await.unwrap_err().kind, Kind::Secret, "{bad}");
     }
-    bench.vault.set(&name(), SecretValue::new("..").unwrap()).unwrap();
+    bench.vault.set(&name(), SecretValue::new("..").unwrap(), NOW).unwrap();
     let client = bench.client(with_slot(Slot::Path));
     assert_eq!(get(&client, "/x/{secret}/y").await.unwrap_err().kind, Kind::Invalid);
     assert_eq!(bench.seen(), []);

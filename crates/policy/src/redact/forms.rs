@@ -1,15 +1,17 @@
 //! The forms in which a secret value may show up, each found by a small matcher that follows the encoding. Encoders
 //! differ in what they escape, in letter case and in line wrapping, so lists of finished spellings would miss some.
 
-/// One form of one value.
+use zeroize::Zeroizing;
+
+/// One form of one value. Overwritten in memory when it is dropped.
 #[derive(Clone)]
 pub(super) enum Form {
     /// As it is, each byte perhaps percent-encoded or JSON-escaped.
-    Text(Vec<u8>),
+    Text(Zeroizing<Vec<u8>>),
     /// Two hex digits for each byte.
-    Hex(Vec<u8>),
+    Hex(Zeroizing<Vec<u8>>),
     /// The base64 characters that the value alone determines, when it stands at one of the three alignments.
-    Base64 { core: Vec<u8>, before: bool, after: bool },
+    Base64 { core: Zeroizing<Vec<u8>>, before: bool, after: bool },
 }
 
 /// What stands at a position.
@@ -29,7 +31,7 @@ pub(super) enum Found {
 impl Form {
     /// All forms of a value.
     pub(super) fn all(value: &[u8]) -> impl Iterator<Item = Self> + use<> {
-        let mut forms = vec![Self::Text(value.to_vec()), Self::Hex(value.to_vec())];
+        let mut forms = vec![Self::Text(Zeroizing::new(value.to_vec())), Self::Hex(Zeroizing::new(value.to_vec()))];
         forms.extend((0..3).map(|offset| base64(value, offset)));
         forms.into_iter()
     }
@@ -187,7 +189,7 @@ fn base64(value: &[u8], offset: usize) -> Form {
         (pair >> (10 - shift) & 0x3f) as u8
     };
     let (from, to) = ((offset * 8).div_ceil(6), (offset + value.len()) * 8 / 6);
-    let core = (from..to).map(bits).collect();
+    let core = Zeroizing::new((from..to).map(bits).collect());
     Form::Base64 { core, before: offset != 0, after: !(offset + value.len()).is_multiple_of(3) }
 }
 

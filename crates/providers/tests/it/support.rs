@@ -43,7 +43,7 @@ impl Bench {
         let home = tempfile::tempdir().unwrap();
         let vault = Vault::open(home.path()).unwrap();
         let name = SecretName::new("lab-key").unwrap();
-        vault.set(&name, SecretValue::new(KEY).unwrap()).unwrap();
+        vault.set(&name, SecretValue::new(KEY).unwrap(), types::Timestamp(0)).unwrap();
         let mut config = ProviderConfig::new(api, server.base_url());
         config.key = Some(name);
         config.attempts = 1;

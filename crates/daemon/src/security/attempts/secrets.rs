@@ -4,9 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use egress::{SecretValue, Vault};
 use policy::Redactor;
 use serde_json::json;
-use types::SecretName;
+use types::{Clock, SecretName};
 
 use super::Surroundings;
+use crate::SystemClock;
 use crate::security::{
     Outcome,
     arena::{Arena, Mind, Trouble, call, say},
@@ -52,7 +53,7 @@ fn plant(arena: &Arena, value: &str, forms: &[(&str, String)]) -> Result<(), Tro
     let name = SecretName::new("planted").map_err(|error| error.to_string())?;
     let secret = SecretValue::new(value).map_err(|error| error.to_string())?;
     let vault = Vault::open(&arena.home()).map_err(|error| error.to_string())?;
-    vault.set(&name, secret).map_err(|error| error.to_string())?;
+    vault.set(&name, secret, SystemClock::new().now()).map_err(|error| error.to_string())?;
     let encoded: String = forms.iter().map(|(_, form)| format!("{form}\n")).collect();
     let write = |name: &str, text: &str| std::fs::write(arena.work().join(name), text);
     write("raw.txt", value).and_then(|()| write("encoded.txt", &encoded)).map_err(|error| error.to_string())
