@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod error;
 mod example;
+mod network;
 mod sections;
 
 use std::{collections::BTreeMap, path::Path};
@@ -19,6 +20,7 @@ pub use audit::{AuditConfig, ShipConfig};
 pub use check::ModelName;
 pub use error::ConfigError;
 pub use example::EXAMPLE;
+pub use network::{NetworkConfig, WebConfig};
 pub use sections::{AgentConfig, ApiConfig, BudgetConfig, ChannelsConfig, WorkspaceConfig};
 
 /// The most bytes a configuration file may have.
@@ -40,6 +42,10 @@ pub struct Config {
     pub budget: BudgetConfig,
     /// What commands may use, and what they may see beside their workspace.
     pub sandbox: SandboxConfig,
+    /// What is true of this machine's network.
+    pub network: NetworkConfig,
+    /// What the `fetch` tool may reach.
+    pub web: WebConfig,
     /// The HTTP API.
     pub api: ApiConfig,
     /// Rules by tool: `policy` (the table decides), `ask` (every change is asked about) or `deny`.

@@ -48,6 +48,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     prices(config)?;
     sandbox(config)?;
     audit(config)?;
+    network(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
             &["api", "listen"],
@@ -149,6 +150,28 @@ fn sandbox(config: &Config) -> Result<(), Problem> {
     Err(problem(&["sandbox", key], error.to_string(), hint))
 }
 
+fn network(config: &Config) -> Result<(), Problem> {
+    for (name, workspace) in &config.workspaces {
+        if let Err(error) = workspace.egress.check() {
+            let hint = "mend or remove the rule; `factotum config example` shows some";
+            return Err(problem(&["workspaces", name, "egress"], error.to_string(), hint));
+        }
+    }
+    if let Err(prefix) = config.network.nat64() {
+        let message = format!("`{prefix}` is not a NAT64 prefix");
+        return Err(problem(&["network", "nat64_prefixes"], message, "write it like 2001:db8:64::/96"));
+    }
+    let web = egress::EgressConfig {
+        rules: config.web.rules(),
+        extra_ca: config.web.extra_ca.clone(),
+        ..egress::EgressConfig::default()
+    };
+    if let Err(error) = web.check() {
+        return Err(problem(&["web"], error.to_string(), "hosts are names, `*.example.com` or `*`"));
+    }
+    Ok(())
+}
+
 fn audit(config: &Config) -> Result<(), Problem> {
     let audit = &config.audit;
     if audit.require_shipping && audit.ship.is_empty() {
@@ -229,6 +252,8 @@ fn numbers(config: &Config) -> Result<(), Problem> {
         ("snapshots", "keep", config.snapshots.keep as u64),
         ("audit", "rotate_mb", config.audit.rotate_mb),
         ("audit", "max_lag_s", config.audit.max_lag_s),
+        ("web", "max_kib", config.web.max_kib),
+        ("web", "timeout_s", config.web.timeout_s),
     ];
     for (table, key, value) in positive {
         if value == 0 {

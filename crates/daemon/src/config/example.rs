@@ -25,6 +25,19 @@ allow = [123456789]              # numeric user ids; the first is the owner. Eve
 [workspaces.billing]
 path = "/srv/code/billing"       # the only directory that commands of this workspace may write
 
+[workspaces.billing.egress]      # what its commands may reach; nothing without this
+presets = ["rust", "github"]     # rust, node, python, debian, github, and model vendors such as anthropic
+# secrets = ["github-token"]     # secrets of the vault that its requests may carry, where each is bound to
+# [[workspaces.billing.egress.rules]]
+# host = "api.example.com"       # or "*.example.com", or an address
+# methods = ["GET", "POST"]      # GET and HEAD when absent
+# paths = ["/v1/**"]
+# [[workspaces.billing.egress.rules]]
+# host = "192.168.1.10"          # a host of your own network
+# ports = [8123]
+# private = true
+# plain_http = true
+
 [budget]
 task_usd = 5.0
 day_usd = 20.0
@@ -37,6 +50,13 @@ steps = 100                      # model calls of one task
 # memory_mb = 2048
 # pids = 512
 # read_only = ["/opt/toolchain"] # more directories that commands may read
+
+[network]
+# public_addresses = ["198.51.100.7"]  # of this machine, as seen from outside, where a router translates
+
+[web]                            # the tool `fetch`
+# hosts = ["*"]                  # every public host, or a list
+# deny = ["ads.example.com"]
 
 [api]
 # listen = "127.0.0.1:7717"      # loopback only

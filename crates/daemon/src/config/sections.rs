@@ -58,6 +58,9 @@ pub struct ChannelsConfig {
 pub struct WorkspaceConfig {
     /// The directory: absolute, and the only one that commands of this workspace may write.
     pub path: PathBuf,
+    /// What programs of this workspace may reach. Nothing unless you say so.
+    #[serde(default)]
+    pub egress: egress::EgressConfig,
 }
 
 /// `[budget]`

@@ -49,6 +49,13 @@ fn mistakes() {
         ("a relative workspace", "[workspaces.billing]\npath = \"code\"\n".to_owned()),
         ("a bad workspace name", "[workspaces.Billing]\npath = \"/srv\"\n".to_owned()),
         ("an unknown workspace", "[agent]\nworkspace = \"x\"\n".to_owned()),
+        (
+            "a rule without sense",
+            "[workspaces.a]\npath = \"/srv/a\"\n[[workspaces.a.egress.rules]]\nhost = \"*.com\"\n".to_owned(),
+        ),
+        ("an unknown preset", "[workspaces.a]\npath = \"/srv/a\"\negress.presets = [\"rest\"]\n".to_owned()),
+        ("no prefix", "[network]\nnat64_prefixes = [\"10.0.0.0/8\"]\n".to_owned()),
+        ("no host", "[web]\nhosts = [\"https://example.com\"]\n".to_owned()),
         ("an open API", "[api]\nlisten = \"0.0.0.0:7717\"\n".to_owned()),
         ("nobody allowed", "[channels.telegram.home]\ntoken = \"t\"\nallow = []\n".to_owned()),
         (
