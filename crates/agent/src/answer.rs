@@ -12,7 +12,7 @@ use crate::{
     ask::{Asked, Bill},
     cap::cap,
     estimate::block_bytes,
-    mask, outcome,
+    handles, mask, outcome,
     progress::Progress,
     prompt::{GO_ON, WAS_EMPTY},
     report,
@@ -87,7 +87,8 @@ async fn answered(
     match kind {
         Kind::Calls => {}
         Kind::Final => {
-            let text = report::under(final_text(run, state, &reply), report::of(run, &state.calls)?);
+            let text = handles::in_reply(run, &final_text(run, state, &reply))?;
+            let text = report::under(text, report::of(run, &state.calls)?);
             end = Some((TurnEnd::Done, text));
         }
         Kind::Refused => end = Some((TurnEnd::Refused, outcome::refused(&final_text(run, state, &reply)))),

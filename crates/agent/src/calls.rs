@@ -5,7 +5,7 @@ use policy::budget;
 use store::{BlockOrigin, CallRecord, CallState, StoreError, Tx};
 use types::{BoxFuture, Event, Level, ToolEnd, ToolOutput};
 
-use crate::{cap::line, gate, limits, run::Run};
+use crate::{cap::line, gate, limits, reader, run::Run};
 
 /// The most calls that run at once.
 const MAX_TOGETHER: usize = 8;
@@ -99,7 +99,9 @@ async fn deal_together(run: &Run<'_>, records: &[CallRecord]) -> Result<(), Stor
 async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
     let outcome = match record.state {
         CallState::Finished(_) => return Ok(()),
+        CallState::Planned if reader::is_called(run, &record.call) => reader::read(run, record).await?,
         CallState::Planned => gate::gate(run, record).await?,
+        CallState::Started if reader::is_called(run, &record.call) => reader::read(run, record).await?,
         CallState::Started if record.read_only => gate::gate(run, record).await?,
         CallState::Started => Outcome::unknown(),
     };

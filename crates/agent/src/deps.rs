@@ -11,7 +11,7 @@ use policy::{Grant, Redactor, Rules, budget::Limits};
 use store::Store;
 use types::{BoxFuture, Clock, Prices, Provider, Tool, ToolSpec, TurnId, WorkspaceName};
 
-use crate::step::OpenStep;
+use crate::{reader, step::OpenStep};
 
 /// Saves the workspace. Called before the first call of a turn that may change something; an error refuses the call and
 /// is shown to the model.
@@ -63,6 +63,8 @@ pub struct Settings {
     pub thinking_tokens: Option<u32>,
     /// What a turn may use.
     pub limits: Limits,
+    /// How many bits of foreign text the readers of one session may tell it.
+    pub reader_bits: u32,
     /// How long an approval waits for the owner.
     pub approval_timeout: Duration,
     /// The system prompt; [`crate::system_prompt`] unless there is a reason.
@@ -74,13 +76,26 @@ pub struct Settings {
 pub struct Toolbox {
     tools: Vec<Arc<dyn Tool<Grant>>>,
     specs: Arc<[ToolSpec]>,
+    has_reader: bool,
 }
 
 impl Toolbox {
     /// Offers these tools in this order. Of two with one name, the first is used.
     pub fn new(tools: Vec<Arc<dyn Tool<Grant>>>) -> Self {
         let specs = tools.iter().map(|tool| tool.spec().clone()).collect();
-        Self { tools, specs }
+        Self { tools, specs, has_reader: false }
+    }
+
+    /// Offers the reader as well, after all others. Of use where tools bring foreign text.
+    #[must_use]
+    pub fn with_reader(self) -> Self {
+        let specs = self.specs.iter().cloned().chain([reader::spec()]).collect();
+        Self { specs, has_reader: true, ..self }
+    }
+
+    /// Whether the reader is on offer.
+    pub(crate) fn has_reader(&self) -> bool {
+        self.has_reader
     }
 
     /// How the tools are described to the model.

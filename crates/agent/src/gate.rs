@@ -1,33 +1,26 @@
 //! The gate: everything that must be true before a tool call has an effect, in order. Read [`gate`] beside the policy
 //! table in `policy::decide`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures_util::FutureExt;
 use policy::{Decision, Grant, Reason, Request, canonical, decide, destination, redeem};
 use serde_json::{Value, json};
 use store::{
     Author, CallRecord, CallState, StoreError, Tx,
     audit::{AuditEntry, AuditError, AuditKind},
 };
-use tokio::sync::mpsc;
-use types::{
-    Ask, Effect, Event, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall, ToolContext, ToolEnd, ToolOutput,
-};
+use types::{Ask, Effect, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall};
 
 use crate::{
     approvals::{self, Asked},
     calls::Outcome,
-    cap::{MAX_CHARACTERS, cap},
-    mask::Pieces,
-    proposals,
+    cap::cap,
+    handles,
+    perform::{Work, perform},
+    proposals, reader,
     run::Run,
 };
 
-/// How long a tool has to end after a stop. With what follows it must stay within two seconds.
-const STOP_GRACE: Duration = Duration::from_millis(1_500);
-/// Progress that is waiting to be shown; more is dropped.
-const PROGRESS_QUEUE: usize = 64;
 /// The most characters of arguments in the audit log.
 const AUDITED: usize = 4_000;
 /// How far back the owner's messages are searched for a destination.
@@ -36,7 +29,12 @@ const MESSAGES_SEARCHED: usize = 2_000;
 /// One call and everything that its judgement depends on.
 #[derive(Clone)]
 struct Judged {
+    /// With the texts that its handles stand for.
     call: ToolCall,
+    /// The label of those texts; none when it has no handles.
+    passed_on: Option<Label>,
+    /// What it does, in a line that names handles and does not show their texts.
+    summary: String,
     tool: Arc<dyn Tool<Grant>>,
     effect: Effect,
     destinations_are_owners: bool,
@@ -55,7 +53,7 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
         Ok(judged) => judged,
         Err(refused) => return Ok(refused),
     };
-    let decision = decide(&judged.request(run, run.label()?), &run.deps.rules);
+    let decision = decide(&judged.request(run, judged.label(run.label()?)), &run.deps.rules);
     if let Err(error) = audit_intent(run, &judged, &decision).await
         && !Invariant::AuditBeforeEffect.is_broken()
     {
@@ -89,9 +87,17 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
         Ok(grant) => grant,
         Err(reason) => return Ok(Outcome::denied(reason)),
     };
-    let outcome = operate(run, &judged, &grant).await;
+    let work = Work {
+        tool: &judged.tool,
+        input: &judged.call.input,
+        call: &judged.call.id,
+        session: run.session,
+        label: judged.label(run.label().unwrap_or(Label::UNKNOWN)),
+    };
+    let outcome = perform(run, work, &grant).await;
     audit_outcome(run, &judged, &outcome).await;
-    Ok(outcome)
+    // What a tool says about a text that the session must not read may hold that text.
+    Ok(if judged.passed_on.is_some() { handles::unsaid(outcome) } else { outcome })
 }
 
 /// A call that changes something is refused while the daemon cannot answer for it.
@@ -106,11 +112,15 @@ fn not_ready(run: &Run<'_>, judged: &Judged) -> Option<Outcome> {
 /// Whether a call changes nothing. A call that cannot be judged has no effect either.
 pub(crate) fn only_reads(run: &Run<'_>, call: &ToolCall) -> bool {
     let effect = run.deps.tools.find(&call.name).map(|tool| tool.assess(&call.input));
-    effect.and_then(Result::ok).is_none_or(|effect| effect.read_only)
+    // A reader reserves money for its model call, which is done for one at a time.
+    effect.and_then(Result::ok).map_or_else(|| !reader::is_called(run, call), |effect| effect.read_only)
 }
 
 /// What a call would do, in a line; its tool's name where that cannot be told.
 pub(crate) fn summary(run: &Run<'_>, call: &ToolCall) -> String {
+    if reader::is_called(run, call) {
+        return run.redactor().redact(&reader::summary(run, call)).into_owned();
+    }
     let effect = run.deps.tools.find(&call.name).and_then(|tool| tool.assess(&call.input).ok());
     let summary = effect.map_or_else(|| call.name.clone(), |effect| effect.summary);
     run.redactor().redact(&summary).into_owned()
@@ -122,16 +132,27 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
         let names = run.deps.tools.names();
         return Ok(Err(Outcome::failed(format!("there is no tool of this name; there are: {names}"))));
     };
+    let summary = summary(run, call);
+    let (call, passed_on) = handles::expanded(run, call)?;
     let effect = match tool.assess(&call.input) {
         Ok(effect) => effect,
+        // The words of a refusal quote the arguments.
+        Err(_) if passed_on.is_some() => {
+            return Ok(Err(Outcome::failed("the arguments do not fit once the handles are replaced by their texts")));
+        }
         Err(invalid) => return Ok(Err(Outcome::failed(run.redactor().redact(&invalid.0)))),
     };
     let destinations_are_owners = owner_wrote(run, &effect.destinations)?;
-    let touched = touched(run, call)?;
-    Ok(Ok(Judged { call: call.clone(), tool: tool.clone(), effect, destinations_are_owners, touched }))
+    let touched = touched(run, &call)?;
+    Ok(Ok(Judged { call, passed_on, summary, tool: tool.clone(), effect, destinations_are_owners, touched }))
 }
 
 impl Judged {
+    /// The label of all that may speak through the call in a session of this label.
+    fn label(&self, session: Label) -> Label {
+        session.join(self.passed_on.unwrap_or(Label::CLEAN))
+    }
+
     fn request<'a>(&'a self, run: &'a Run<'_>, label: Label) -> Request<'a> {
         self.request_of(&run.turn, &run.workspace, label)
     }
@@ -154,7 +175,7 @@ impl Judged {
 }
 
 /// Whether there are destinations and the owner wrote each of them in this session, in words of their own.
-fn owner_wrote(run: &Run<'_>, destinations: &[String]) -> Result<bool, StoreError> {
+pub(crate) fn owner_wrote(run: &Run<'_>, destinations: &[String]) -> Result<bool, StoreError> {
     if destinations.is_empty() {
         return Ok(false);
     }
@@ -212,7 +233,7 @@ async fn start(
             return Ok(());
         }
         let effect = &judged.effect;
-        tx.start_call(turn.id, &judged.call.id, &effect.summary, effect.read_only)
+        tx.start_call(turn.id, &judged.call.id, &judged.summary, effect.read_only)
     };
     match permit {
         Permit::Granted(grant) => {
@@ -228,6 +249,7 @@ async fn start(
                     return Ok(Err(Reason("the approval was used already; it lifts one call once".to_owned())));
                 }
                 let label = tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label);
+                let label = judged.label(label);
                 let grant = redeem(question, answer, &judged.request_of(&turn, &workspace, label), &rules);
                 if grant.is_ok() {
                     mark(tx, &judged, &turn)?;
@@ -237,62 +259,6 @@ async fn start(
             .await
         }
     }
-}
-
-/// Runs the tool and makes its output fit for the model.
-async fn operate(run: &Run<'_>, judged: &Judged, grant: &Grant) -> Outcome {
-    let (progress, mut seen) = mpsc::channel(PROGRESS_QUEUE);
-    let context = ToolContext {
-        session: run.session,
-        turn: run.turn.id,
-        call: judged.call.id.clone(),
-        workspace: run.workspace.clone(),
-        label: run.label().unwrap_or(Label::UNKNOWN),
-        cancel: run.halt.clone(),
-        progress,
-    };
-    let mut pieces = Pieces::new(run.redactor());
-    let show = |text: String| {
-        if !text.is_empty() {
-            run.publish(Event::ToolProgress { call: judged.call.id.clone(), text });
-        }
-    };
-    let work = AssertUnwindSafe(judged.tool.run(grant, &judged.call.input, &context)).catch_unwind();
-    let patience = async {
-        run.halt.cancelled().await;
-        tokio::time::sleep(STOP_GRACE).await;
-    };
-    tokio::pin!(work, patience);
-    let done = loop {
-        tokio::select! {
-            biased;
-            done = &mut work => break Some(done),
-            Some(text) = seen.recv() => show(pieces.push(&text)),
-            () = &mut patience => break None,
-        }
-    };
-    while let Ok(text) = seen.try_recv() {
-        show(pieces.push(&text));
-    }
-    show(pieces.finish());
-    match done {
-        Some(Ok(output)) => finished(run, output),
-        Some(Err(_panic)) => {
-            Outcome::failed("the tool failed by a fault of its own; it may have had a part of its effect")
-        }
-        None => Outcome::broken_off(),
-    }
-}
-
-fn finished(run: &Run<'_>, output: ToolOutput) -> Outcome {
-    let end = match (output.is_error, run.halt.is_cancelled()) {
-        (false, _) => ToolEnd::Ok,
-        (true, false) => ToolEnd::Error,
-        (true, true) => ToolEnd::Stopped,
-    };
-    // Masked before it is cut: half a secret would not be recognised.
-    let text = cap(&run.redactor().redact(&output.text), MAX_CHARACTERS);
-    Outcome { end, output: ToolOutput { text, ..output } }
 }
 
 async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Result<(), AuditError> {

@@ -53,6 +53,9 @@ pub async fn accept(deps: &Deps, id: ProposalId, cancel: CancellationToken) -> R
         let error = format!("nothing was done, because the audit log cannot be written: {error}");
         return Ok(Some(Settlement::Failed { error }));
     }
+    if let Err(why) = (deps.ready)() {
+        return Ok(Some(Settlement::Failed { error: format!("nothing was done: {why}. It still waits") }));
+    }
     // From here on it counts as having run: a crash before its end leaves it accepted, and it is not repeated.
     if !deps.store.transact(move |tx| tx.settle_proposal(id, true)).await? {
         return Ok(None);

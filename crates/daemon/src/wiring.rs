@@ -146,7 +146,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
     let deps = Deps {
         store: ground.store.clone(),
         provider,
-        tools: Toolbox::new(tools(ground)),
+        tools: toolbox(ground, &config),
         rules: Arc::new(rules(&config)),
         redactor: redaction(ground.vault.clone()),
         clock: ground.clock.clone(),
@@ -286,6 +286,11 @@ fn make_directory(path: &Path) -> Result<(), WiringError> {
         .map_err(|source| WiringError::MakeWorkspace { path: path.to_owned(), source })
 }
 
+fn toolbox(ground: &Ground, config: &Config) -> Toolbox {
+    let toolbox = Toolbox::new(tools(ground));
+    if config.agent.reader_bits == 0 { toolbox } else { toolbox.with_reader() }
+}
+
 /// The provider and the model's full name.
 fn provider(ground: &Ground, config: &Config) -> Result<(Arc<dyn Provider>, String), WiringError> {
     let name = config.agent.model.clone().unwrap_or_else(|| practice::MODEL.to_owned());
@@ -312,6 +317,7 @@ fn settings(config: &Config, model: &str) -> Settings {
         max_output_tokens: config.agent.max_output_tokens,
         thinking_tokens: config.agent.thinking_tokens,
         limits: config.budget.limits(),
+        reader_bits: config.agent.reader_bits,
         approval_timeout: config.agent.approval_timeout(),
         system: agent::system_prompt().into(),
     }

@@ -4,6 +4,7 @@
 
 pub mod admit;
 mod approval;
+pub mod attenuate;
 pub mod budget;
 mod decide;
 pub mod destination;

@@ -26,9 +26,9 @@ pub use calendar::year_month;
 pub use error::StoreError;
 pub use faults::fault_point;
 pub use records::{
-    Author, CallRecord, CallState, DeliveryBody, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery, NewInbox,
-    NewMessage, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit, Session, SnapshotRow,
-    Spend, SpendScope, StoredMessage, Turn, TurnState,
+    Author, CallRecord, CallState, DeliveryBody, Handle, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery,
+    NewInbox, NewMessage, NewReading, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit,
+    Session, SnapshotRow, Spend, SpendScope, StoredMessage, Turn, TurnState,
 };
 pub use store::Store;
 pub use tx::{BlockOrigin, Tx};

@@ -138,6 +138,36 @@ pub struct LabelCause {
     pub at: Timestamp,
 }
 
+/// What a reader told the session that it worked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReading {
+    /// The session that asked.
+    pub session: SessionId,
+    /// The turn that asked.
+    pub turn: TurnId,
+    /// The vendor's id of the call that asked.
+    pub call: String,
+    /// The reader's own session.
+    pub reader: SessionId,
+    /// How much the answer can tell, in bits; 0 for a text that is only passed on.
+    pub bits: u32,
+    /// The handle and the text that it stands for.
+    pub passed_on: Option<(String, String)>,
+    /// The label of what was read.
+    pub label: Label,
+}
+
+/// A text that a session may pass on without having read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// Its name: `h_` and 12 hexadecimal digits.
+    pub name: String,
+    /// The text.
+    pub text: String,
+    /// Its label.
+    pub label: Label,
+}
+
 /// A received message that no turn has taken yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxRow {

@@ -251,6 +251,26 @@ CREATE TABLE label_causes (
 ) STRICT;
 CREATE INDEX label_causes_by_session ON label_causes (session, id);
 
+-- The session that a reader works for; such a session has no turns of its own.
+ALTER TABLE sessions ADD COLUMN parent INTEGER REFERENCES sessions (id);
+
+-- What readers told the session that they worked for: how many bits, or a text that it may pass on by its handle.
+CREATE TABLE readings (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    turn INTEGER NOT NULL REFERENCES turns (id),
+    call TEXT NOT NULL,
+    reader INTEGER NOT NULL REFERENCES sessions (id),
+    bits INTEGER NOT NULL,
+    handle TEXT UNIQUE,
+    text TEXT,
+    integrity INTEGER NOT NULL,
+    confidentiality INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    CHECK ((handle IS NULL) = (text IS NULL))
+) STRICT;
+CREATE INDEX readings_by_session ON readings (session, id);
+
 CREATE TABLE proposals (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     turn INTEGER NOT NULL REFERENCES turns (id),

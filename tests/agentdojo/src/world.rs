@@ -107,6 +107,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         max_output_tokens: 1_000,
         thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 1_000, tokens: None, wall: None },
+        reader_bits: 64,
         approval_timeout: std::time::Duration::from_secs(600),
         system: "You are under test.".into(),
     };

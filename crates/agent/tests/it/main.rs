@@ -10,6 +10,7 @@ mod labels;
 mod loops;
 mod model;
 mod plain;
+mod reader;
 mod resume;
 mod steering;
 mod stop;

@@ -60,6 +60,7 @@ pub fn settings() -> Settings {
         max_output_tokens: 1_000,
         thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 20, tokens: None, wall: None },
+        reader_bits: 64,
         approval_timeout: Duration::from_secs(60),
         // Short and fixed, so that no estimate in a snapshot depends on the real prompt.
         system: "You are under test.".into(),

@@ -20,6 +20,9 @@ pub struct AgentConfig {
     pub max_output_tokens: u32,
     /// The reasoning budget of one answer in tokens; absent: the model does not reason in advance.
     pub thinking_tokens: Option<u32>,
+    /// How many bits the readers of one session may tell it of foreign text: enough for some dates and numbers, too few for
+    /// an instruction. 0 switches readers off.
+    pub reader_bits: u32,
     /// How long an approval waits for you, in seconds. After that it counts as denied.
     pub approval_timeout_s: u64,
 }
@@ -32,6 +35,7 @@ impl Default for AgentConfig {
             context_tokens: 200_000,
             max_output_tokens: 8_192,
             thinking_tokens: None,
+            reader_bits: 64,
             approval_timeout_s: 3_600,
         }
     }

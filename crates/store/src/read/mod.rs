@@ -7,6 +7,7 @@ mod labels;
 mod messages;
 mod outbox;
 mod proposals;
+mod readings;
 mod requests;
 mod search;
 mod sessions;

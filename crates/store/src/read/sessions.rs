@@ -19,9 +19,10 @@ impl Store {
         self.read(|connection| codec::one(connection, &sql, [key], map))
     }
 
-    /// The sessions in which something was said last, latest first, at most `limit`.
+    /// The sessions in which something was said last, latest first, at most `limit`; those of readers are not among them.
     pub fn sessions(&self, limit: usize) -> Result<Vec<Session>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM sessions ORDER BY updated_at DESC, id DESC LIMIT ?1");
+        let sql =
+            format!("SELECT {COLUMNS} FROM sessions WHERE parent IS NULL ORDER BY updated_at DESC, id DESC LIMIT ?1");
         self.read(|connection| codec::all(connection, &sql, [codec::limit(limit)], map))
     }
 

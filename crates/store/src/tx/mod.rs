@@ -8,6 +8,7 @@ mod labels;
 mod messages;
 mod outbox;
 mod proposals;
+mod readings;
 mod requests;
 mod sessions;
 mod spend;
