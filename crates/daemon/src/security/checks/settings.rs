@@ -15,6 +15,7 @@ pub(super) fn run(config: &Config) -> Vec<Finding> {
     findings.extend(mounts(config));
     findings.extend(environment(config));
     findings.extend(approvals(config));
+    findings.extend(shipping(config));
     findings
 }
 
@@ -88,6 +89,20 @@ fn approvals(config: &Config) -> Option<Finding> {
             format!("an approval waits for {} h", config.agent.approval_timeout_s / 3_600),
             "a question from yesterday is answered without remembering what it was about",
             "set `approval_timeout_s` under [agent] to an hour or less",
+        )
+    })
+}
+
+/// Whoever becomes this user can rewrite the whole home, the log with it; a copy elsewhere is out of reach.
+fn shipping(config: &Config) -> Option<Finding> {
+    let is_used = config.agent.model.is_some();
+    (is_used && config.audit.ship.is_empty()).then(|| {
+        Finding::new(
+            "audit.not-shipped",
+            Severity::Low,
+            "the audit log is on this machine alone",
+            "whoever takes over the account removes the traces with it",
+            "add a target under [audit.ship.NAME]: a directory that another machine fetches, syslog, or a web server",
         )
     })
 }
