@@ -8,6 +8,7 @@ mod honesty;
 mod labels;
 mod limits;
 mod messengers;
+mod network;
 mod record;
 mod sandbox;
 mod secrets;
@@ -102,6 +103,14 @@ pub(super) const ALL: &[Attempt] = &[
         fix: SANDBOX_FIX,
         unknown: Severity::High,
         run: |around| Box::pin(sandbox::network(around)),
+    },
+    Attempt {
+        id: "egress.private-addresses",
+        invariant: Invariant::JudgedAddress,
+        gain: "the cloud's credentials of this machine, and whatever else trusts its network",
+        fix: OURS,
+        unknown: Severity::High,
+        run: |around| Box::pin(network::private_addresses(around)),
     },
     Attempt {
         id: "labels.silent-send",
