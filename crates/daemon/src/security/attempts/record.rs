@@ -1,21 +1,48 @@
 //! The audit log: while a command runs, its intent must stand in the log already.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 
 use super::Surroundings;
-use crate::security::{
-    Outcome,
-    arena::{Arena, Mind, Trouble, call, say},
+use crate::{
+    config::ShipConfig,
+    security::{
+        Outcome,
+        arena::{Arena, Mind, Trouble, call, say},
+    },
 };
 
 /// Looks at the log from inside the time in which a command runs, and verifies the chain afterwards.
 pub(super) async fn before_effect(around: &Surroundings) -> Outcome {
-    match observed(around).await {
-        Ok(outcome) => outcome,
-        Err(why) => Outcome::NotTried { why },
+    match (observed(around).await, unshipped(around).await) {
+        (Ok(Outcome::Held { tried }), Ok(false)) => {
+            Outcome::held(format!("{tried}; where the log must be shipped and is not, nothing ran"))
+        }
+        (Ok(Outcome::Held { .. }), Ok(true)) => {
+            Outcome::broken("a command ran although the log must be shipped and could not be")
+        }
+        (_, Err(why)) | (Err(why), _) => Outcome::NotTried { why },
+        (Ok(outcome), _) => outcome,
     }
+}
+
+/// Whether a command runs where the log must be shipped to a place that does not exist.
+async fn unshipped(around: &Surroundings) -> Result<bool, Trouble> {
+    let mind = Mind::of(vec![vec![call(0, "exec", json!({ "command": "echo ran > ran" }))], vec![say("done")]]);
+    let arena = Arena::open(around, mind, |config| {
+        config.audit.require_shipping = true;
+        let nowhere = ShipConfig::Directory { path: PathBuf::from("/proc/factotum-audit"), segment_mb: 1 };
+        config.audit.ship.insert("nowhere".to_owned(), nowhere);
+    })
+    .await?;
+    let job = arena.job("run it").await;
+    let ran = arena.work().join("ran").exists();
+    arena.close().await;
+    job.map(|_| ran)
 }
 
 async fn observed(around: &Surroundings) -> Result<Outcome, Trouble> {
