@@ -13,6 +13,7 @@ mod log;
 mod network;
 mod path;
 mod presets;
+mod proxy;
 mod request;
 mod resolve;
 mod response;
@@ -35,6 +36,9 @@ pub use log::{EgressLog, EgressRecord, Stage, Unrecorded, Who};
 pub use network::{Interfaces, Network};
 pub use path::{PathError, PathPattern, PatternError, RequestPath};
 pub use presets::Preset;
+pub use proxy::{
+    CaError, EgressPolicy, Hello, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress, read_head, read_hello,
+};
 pub use request::Request;
 pub use reqwest::Method;
 pub use resolve::{Resolve, SystemResolver, TableResolver};

@@ -1,4 +1,5 @@
-//! The vault on a real disk, and the clients against real servers on loopback; the judge in networks of its own.
+//! The vault on a real disk, and the clients against real servers on loopback; the judge and the proxy in networks of their
+//! own.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod address;
@@ -7,6 +8,7 @@ mod client;
 mod dns;
 mod inside;
 mod network;
+mod proxy;
 mod rules;
 mod target;
 mod vault;
