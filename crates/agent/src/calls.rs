@@ -115,7 +115,7 @@ async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
             if record.summary.is_empty() { &tool } else { &record.summary }
         ),
     });
-    let notice = notice.or_else(|| denied(run, &outcome, &summary));
+    let report = denied(run, &outcome, &summary)?;
     run.commit(move |tx: &mut Tx<'_>| {
         // The label rises with the result in one transaction: no later call is judged without it.
         let origin = BlockOrigin { turn: Some(turn), call: Some(&id) };
@@ -124,16 +124,24 @@ async fn deal(run: &Run<'_>, record: &CallRecord) -> Result<(), StoreError> {
         if let Some(notice) = notice {
             tx.record(Some(session), Some(turn), notice)?;
         }
+        if let Some(report) = report {
+            // Without its turn, so that it goes to the owner and not to whoever set the task off.
+            tx.record(Some(session), None, report)?;
+        }
         Ok(())
     })
     .await
 }
 
-/// Told when a call was not allowed and the owner is not there to see it.
-fn denied(run: &Run<'_>, outcome: &Outcome, summary: &str) -> Option<Event> {
+/// Told when a call was not allowed and the owner is not there to see it: once for each task, which may try a hundred.
+fn denied(run: &Run<'_>, outcome: &Outcome, summary: &str) -> Result<Option<Event>, StoreError> {
     if outcome.end != ToolEnd::Denied || run.turn.origin.is_attended() {
-        return None;
+        return Ok(None);
+    }
+    let was_denied = |record: &CallRecord| record.state == CallState::Finished(ToolEnd::Denied);
+    if run.deps.store.calls(run.turn.id)?.iter().any(was_denied) {
+        return Ok(None);
     }
     let text = format!("a task without you wanted `{summary}`: {}", line(&outcome.output.text, MAX_CAUSE));
-    Some(Event::Notice { level: Level::Warning, text })
+    Ok(Some(Event::Notice { level: Level::Warning, text }))
 }

@@ -21,6 +21,10 @@ pub type BeforeWrite = Arc<dyn Fn(TurnId, WorkspaceName) -> BoxFuture<'static, R
 /// such call: must be cheap.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// The state of a workspace as the number of a snapshot: two calls give the same one if no file was changed in between.
+/// An error refuses the call that it was asked for and is shown to the model.
+pub type WorkspaceState = Arc<dyn Fn(WorkspaceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
 /// The masking that is in force. Asked for at each use, since secrets are added while the daemon runs: must be cheap.
 pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
 
@@ -44,6 +48,8 @@ pub struct Deps {
     pub before_write: BeforeWrite,
     /// Whether anything may be changed now.
     pub ready: Ready,
+    /// Tells the state of a workspace, which an approval is bound to.
+    pub workspace_state: WorkspaceState,
     /// Turns that were begun and do not run yet; starts empty.
     pub begun: Begun,
 }

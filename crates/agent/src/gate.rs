@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use policy::{Decision, Grant, Reason, Request, canonical, decide, destination, redeem};
+use policy::{Grant, Reason, Request, allowance, canonical, destination, redeem};
 use serde_json::{Value, json};
 use store::{
     Author, CallRecord, CallState, StoreError, Tx,
     audit::{AuditEntry, AuditError, AuditKind},
 };
-use types::{Ask, Effect, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall};
+use types::{Allowance, Ask, Effect, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall};
 
 use crate::{
     approvals::{self, Asked},
@@ -19,6 +19,7 @@ use crate::{
     perform::{Work, perform},
     proposals, reader,
     run::Run,
+    verdict::{self, Verdict},
 };
 
 /// The most characters of arguments in the audit log.
@@ -28,33 +29,39 @@ const MESSAGES_SEARCHED: usize = 2_000;
 
 /// One call and everything that its judgement depends on.
 #[derive(Clone)]
-struct Judged {
+pub(crate) struct Judged {
     /// With the texts that its handles stand for.
-    call: ToolCall,
+    pub call: ToolCall,
     /// The label of those texts; none when it has no handles.
     passed_on: Option<Label>,
     /// What it does, in a line that names handles and does not show their texts.
     summary: String,
     tool: Arc<dyn Tool<Grant>>,
-    effect: Effect,
+    pub effect: Effect,
     destinations_are_owners: bool,
     touched: u32,
+    /// The state of the workspace that the call was shown with, where it depends on one.
+    pub workspace_state: Option<String>,
 }
 
 /// How the call came to be allowed.
 enum Permit {
     Granted(Grant),
     Approved(Box<OwnerRequest>),
+    Allowed(Box<Allowance>),
 }
 
 /// One call, from its arguments to its result. No audit row, no effect; no grant, no effect.
 pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, StoreError> {
-    let judged = match assess(run, &record.call)? {
+    let mut judged = match assess(run, &record.call)? {
         Ok(judged) => judged,
         Err(refused) => return Ok(refused),
     };
-    let decision = decide(&judged.request(run, judged.label(run.label()?)), &run.deps.rules);
-    if let Err(error) = audit_intent(run, &judged, &decision).await
+    let verdict = match verdict::judge(run, &mut judged).await? {
+        Ok(verdict) => verdict,
+        Err(failed) => return Ok(failed),
+    };
+    if let Err(error) = audit_intent(run, &judged, &verdict).await
         && !Invariant::AuditBeforeEffect.is_broken()
     {
         return Ok(Outcome::failed(format!("nothing was done, because the audit log cannot be written: {error}")));
@@ -62,11 +69,12 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     if let Some(refused) = not_ready(run, &judged) {
         return Ok(refused);
     }
-    let permit = match decision {
-        Decision::Deny(reason) => return Ok(Outcome::denied(reason)),
-        Decision::Propose(question) => return proposals::propose(run, &record.call, question).await,
-        Decision::Allow(grant) => Permit::Granted(grant),
-        Decision::Ask(question) => match approvals::ask(run, &record.call, question).await? {
+    let permit = match verdict {
+        Verdict::Deny(reason) => return Ok(Outcome::denied(reason)),
+        Verdict::Propose(question) => return proposals::propose(run, &record.call, question).await,
+        Verdict::Allow(grant) => Permit::Granted(grant),
+        Verdict::Allowed(allowance) => Permit::Allowed(allowance),
+        Verdict::Ask(question) => match approvals::ask(run, &record.call, question).await? {
             Asked::Approved(request) => Permit::Approved(request),
             Asked::Refused(outcome) => return Ok(outcome),
         },
@@ -83,6 +91,7 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     if let Some(refused) = not_ready(run, &judged) {
         return Ok(refused);
     }
+    verdict::look_again(run, &mut judged).await;
     let grant = match start(run, record, &judged, permit).await? {
         Ok(grant) => grant,
         Err(reason) => return Ok(Outcome::denied(reason)),
@@ -144,16 +153,18 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
     };
     let destinations_are_owners = owner_wrote(run, &effect.destinations)?;
     let touched = touched(run, &call)?;
-    Ok(Ok(Judged { call, passed_on, summary, tool: tool.clone(), effect, destinations_are_owners, touched }))
+    let tool = tool.clone();
+    let workspace_state = None;
+    Ok(Ok(Judged { call, passed_on, summary, tool, effect, destinations_are_owners, touched, workspace_state }))
 }
 
 impl Judged {
     /// The label of all that may speak through the call in a session of this label.
-    fn label(&self, session: Label) -> Label {
+    pub(crate) fn label(&self, session: Label) -> Label {
         session.join(self.passed_on.unwrap_or(Label::CLEAN))
     }
 
-    fn request<'a>(&'a self, run: &'a Run<'_>, label: Label) -> Request<'a> {
+    pub(crate) fn request<'a>(&'a self, run: &'a Run<'_>, label: Label) -> Request<'a> {
         self.request_of(&run.turn, &run.workspace, label)
     }
 
@@ -167,7 +178,7 @@ impl Judged {
             session: turn.session,
             turn: turn.id,
             workspace,
-            workspace_state: None,
+            workspace_state: self.workspace_state.as_deref(),
             destinations_are_owners: self.destinations_are_owners,
             touched: self.touched,
         }
@@ -240,13 +251,29 @@ async fn start(
             run.commit(move |tx: &mut Tx<'_>| mark(tx, &judged, &turn)).await?;
             Ok(Ok(grant))
         }
+        Permit::Allowed(allowance) => {
+            run.commit(move |tx: &mut Tx<'_>| {
+                if !tx.use_allowance(allowance.id, turn.id)? {
+                    return Ok(Err(Reason("the rule that let it through was taken back".to_owned())));
+                }
+                let label = judged.label(tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label));
+                let Some(grant) = allowance::allow(&allowance.rule, &judged.request_of(&turn, &workspace, label))
+                else {
+                    return Ok(Err(Reason("the session's label rose above that of the rule".to_owned())));
+                };
+                mark(tx, &judged, &turn)?;
+                Ok(Ok(grant))
+            })
+            .await
+        }
         Permit::Approved(request) => {
             run.commit(move |tx: &mut Tx<'_>| {
                 let (Ask::Approval(question), Some(answer)) = (&request.ask, &request.answer) else {
                     return Ok(Err(Reason("it was not approved".to_owned())));
                 };
                 if !tx.use_approval(request.id)? {
-                    return Ok(Err(Reason("the approval was used already; it lifts one call once".to_owned())));
+                    let why = "the approval was used already, or its time is over; it lifts one call once";
+                    return Ok(Err(Reason(why.to_owned())));
                 }
                 let label = tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label);
                 let label = judged.label(label);
@@ -261,12 +288,13 @@ async fn start(
     }
 }
 
-async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Result<(), AuditError> {
-    let (verdict, reason) = match decision {
-        Decision::Allow(_) => ("allow", None),
-        Decision::Ask(question) => ("ask", Some(question.reason.as_str())),
-        Decision::Propose(question) => ("propose", Some(question.reason.as_str())),
-        Decision::Deny(reason) => ("deny", Some(reason.0.as_str())),
+async fn audit_intent(run: &Run<'_>, judged: &Judged, verdict: &Verdict) -> Result<(), AuditError> {
+    let (verdict, reason, allowance) = match verdict {
+        Verdict::Allow(_) => ("allow", None, None),
+        Verdict::Allowed(allowance) => ("allow", None, Some(allowance.id)),
+        Verdict::Ask(question) => ("ask", Some(question.reason.as_str()), None),
+        Verdict::Propose(question) => ("propose", Some(question.reason.as_str()), None),
+        Verdict::Deny(reason) => ("deny", Some(reason.0.as_str()), None),
     };
     let effect = &judged.effect;
     let detail = json!({
@@ -277,6 +305,7 @@ async fn audit_intent(run: &Run<'_>, judged: &Judged, decision: &Decision) -> Re
         "destinations": effect.destinations,
         "decision": verdict,
         "reason": reason,
+        "allowance": allowance,
     });
     audit(run, &judged.call.id, AuditKind::ToolIntent, detail).await
 }

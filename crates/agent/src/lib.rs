@@ -33,9 +33,10 @@ mod run;
 mod state;
 mod step;
 mod turn;
+mod verdict;
 
 pub use begin::begin;
-pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox};
+pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox, WorkspaceState};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

@@ -166,12 +166,14 @@ pub enum Outbound {
         /// The buttons, in order.
         buttons: Vec<Button>,
     },
-    /// A new text for a message that we sent. Its buttons go away.
+    /// A new text for a message that we sent, with these buttons in place of those that it had.
     Edit {
         /// Which message.
         remote_id: RemoteId,
         /// Its text.
         markdown: String,
+        /// Its buttons, in order; with none, those that it had go away.
+        buttons: Vec<Button>,
     },
     /// A message in the making, shown until the real one is sent.
     Draft {

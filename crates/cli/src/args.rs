@@ -46,6 +46,8 @@ pub enum Verb {
     Approve(verbs::approvals::Approve),
     /// Forbid a call
     Deny(verbs::approvals::Deny),
+    /// List the rules by which calls are not asked about, or take one back
+    Allow(verbs::allow::Allow),
     /// Put a workspace back to before the last task that wrote to it
     Undo(verbs::undo::Undo),
     /// Keep keys and tokens; values are read from standard input only
@@ -63,6 +65,10 @@ pub enum Verb {
     /// Own the audit log as another user than the agent's
     #[command(hide = true)]
     AuditWriter(verbs::audit_writer::AuditWriter),
+    /// Set up codes of an authenticator app as a second factor
+    Totp(verbs::totp::Totp),
+    /// Replace the credential of the API
+    Api(verbs::api::Api),
     /// Print a completion script for a shell
     Completions(verbs::completions::Completions),
 }
@@ -98,6 +104,7 @@ impl Args {
             Verb::Approvals(verb) => verb.run(&context),
             Verb::Approve(verb) => verb.run(&context),
             Verb::Deny(verb) => verb.run(&context),
+            Verb::Allow(verb) => verb.run(&context),
             Verb::Undo(verb) => verb.run(&context),
             Verb::Secret(verb) => verb.run(&context),
             Verb::Log(verb) => verb.run(&context),
@@ -106,6 +113,8 @@ impl Args {
             Verb::Security(verb) => verb.run(&context),
             Verb::Workspace(verb) => verb.run(&context),
             Verb::AuditWriter(verb) => verb.run(&context),
+            Verb::Totp(verb) => verb.run(&context),
+            Verb::Api(verb) => verb.run(&context),
             Verb::Completions(verb) => verb.run(&context),
         }
     }

@@ -8,7 +8,9 @@ use std::{path::Path, time::Duration};
 use egress::{EgressError, LocalClient, Method};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-use types::{Command, CommandReply, Failure, FailureKind, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName};
+use types::{
+    Allowance, Command, CommandReply, Failure, FailureKind, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName,
+};
 
 use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView};
 use crate::{commands::send, failure::network};
@@ -83,6 +85,11 @@ impl Client {
     /// `GET /v1/approvals`: the open requests, oldest first.
     pub async fn approvals(&self) -> Result<Vec<OwnerRequest>, Failure> {
         self.get("/v1/approvals", &[]).await
+    }
+
+    /// `GET /v1/allowances`: the rules in force, oldest first.
+    pub async fn allowances(&self) -> Result<Vec<Allowance>, Failure> {
+        self.get("/v1/allowances", &[]).await
     }
 
     /// `GET /v1/snapshots?workspace=NAME`: latest first; the present session's workspace when absent.

@@ -1,5 +1,6 @@
 //! Carrying out what clients and chats ask for. Both come through here, so that no client can do more than another.
 
+pub(crate) mod allow;
 pub(crate) mod answer;
 pub(crate) mod reload;
 pub(crate) mod send;
@@ -13,6 +14,7 @@ use types::{ChannelId, Command, CommandReply, Failure, Origin};
 use crate::{
     core::Core,
     failure::user,
+    second_factor,
     sessions::{self, Stopped},
 };
 
@@ -52,13 +54,22 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             let stopped = sessions::stop(core, session).await;
             Ok(CommandReply::Done { text: stopped_text(stopped) })
         }
-        Command::Answer { request, answer } => {
-            answer::answer(core, request, answer, ChannelId::api(), None).await.map(|text| CommandReply::Done { text })
+        Command::Answer { request, answer, code, confirm } => {
+            let given = answer::Given { answer, code, confirm, channel: ChannelId::api(), said_in: None };
+            answer::answer(core, request, given).await
         }
+        Command::RevokeAllowance { allowance } => {
+            allow::revoke(core, allowance).await.map(|text| CommandReply::Done { text })
+        }
+        Command::SetUpTotp { secret, code, present } => {
+            second_factor::set_up(core, &secret, &code, present.as_ref()).await
+        }
+        Command::RemoveTotp { code } => second_factor::remove(core, &code).await,
+        Command::RotateToken => crate::api::rotate(core).await.map(|text| CommandReply::Done { text }),
         Command::Undo { workspace, snapshot } => {
             undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }
-        Command::Reload => reload::reload(core).map(|text| CommandReply::Done { text }),
+        Command::Reload { code } => reload::reload(core, code.as_ref()).await,
     }
 }
 

@@ -16,7 +16,7 @@ use types::{ChannelId, Clock, Failure, Provider, SessionId, WorkspaceName};
 
 use crate::{
     Config, Home,
-    api::views::CanaryView,
+    api::{Access, views::CanaryView},
     failure::{stored, user},
     occupancy::Occupancy,
     sessions::Sessions,
@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub occupancy: Occupancy,
     pub canary: watch::Receiver<CanaryView>,
     pub address: SocketAddr,
+    /// Who may use the TCP API.
+    pub access: Access,
     /// Short work that must not hold up a loop: an undo, the progress of one turn. Joined when the daemon stops.
     pub tasks: TaskTracker,
     pub phases: Phases,
@@ -129,11 +131,12 @@ pub(crate) struct Parts {
     pub sessions: Sessions,
     pub canary: watch::Receiver<CanaryView>,
     pub address: SocketAddr,
+    pub access: Access,
 }
 
 impl Core {
     pub fn new(parts: Parts) -> Self {
-        let Parts { ground, live, messengers, sessions, canary, address } = parts;
+        let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
         let Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
@@ -150,6 +153,7 @@ impl Core {
             occupancy: Occupancy::default(),
             canary,
             address,
+            access,
             tasks,
             phases,
             provider,

@@ -2,6 +2,7 @@
 //! it works on the home's files alone.
 
 mod edit;
+mod second_factor;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use edit::{config_set, workspace_add, workspace_check, workspace_remove};
+pub use second_factor::second_factor_lost;
 
 /// A workspace of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -7,15 +7,18 @@ use channels::{Delivered, Inbound, InboundKind, Outbound, ReceiveEnd, RemoteId};
 use policy::admit::{Admission, Sender, admit};
 use store::{DeliveryBody, NewDelivery, StoreError};
 use tokio::sync::mpsc;
-use types::{Answer, Ask, ChannelId, CommandReply, Event, Failure, FailureKind, Invariant, Level, Origin, WhenBusy};
+use types::{
+    Answer, Ask, ChannelId, CommandReply, Event, Failure, FailureKind, Invariant, Level, Origin, OwnerRequest, Scope,
+    WhenBusy,
+};
 
 use crate::{
     commands::{
-        answer,
+        answer::{self, Given},
         send::{self, Incoming, Selection},
     },
     core::{Core, Messenger},
-    requests::{self, Press},
+    requests::{self, Press, Stage},
     slash::{self, Slash},
 };
 
@@ -102,7 +105,7 @@ async fn handle(core: &Arc<Core>, id: &ChannelId, admission: Admission, item: In
     };
     match &item.kind {
         InboundKind::Button { nonce, callback_id, message } if owner => {
-            let text = pressed(core, id, nonce).await?;
+            let text = pressed(core, id, nonce, &item.remote_id).await?;
             remember(core, id, &item.remote_id).await?;
             if let Some(text) = text {
                 let text = text.chars().take(190).collect();
@@ -150,7 +153,10 @@ async fn said(core: &Arc<Core>, id: &ChannelId, owner: bool, item: &Inbound, tex
     };
     match send::accept(core, incoming).await {
         Ok(CommandReply::Accepted { .. }) => Ok(()),
-        Ok(CommandReply::Said { text } | CommandReply::Done { text }) => reply(core, id, item, text).await,
+        Ok(CommandReply::Said { text } | CommandReply::Done { text } | CommandReply::CodeNeeded { text }) => {
+            reply(core, id, item, text).await
+        }
+        Ok(CommandReply::Confirm { rule, .. }) => reply(core, id, item, rule).await,
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
         Err(_) if !owner => remember(core, id, &item.remote_id).await,
         Err(failure) => {
@@ -187,25 +193,67 @@ async fn remember(core: &Arc<Core>, id: &ChannelId, remote_id: &str) -> Result<(
 }
 
 /// A press of a button by the owner. Returns what to show for it: nothing for a button that we never made.
-async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str) -> Result<Option<String>, Failure> {
+async fn pressed(core: &Arc<Core>, id: &ChannelId, data: &str, update: &str) -> Result<Option<String>, Failure> {
     let Some(press) = requests::press(data) else { return Ok(None) };
     let Some(request) = core.store.request_by_nonce(press.nonce()).map_err(crate::failure::stored)? else {
         return Ok(None);
     };
-    let answer = match (press, &request.ask) {
-        (Press::Approve(_), _) => Answer::ONCE,
-        (Press::Deny(_), _) => Answer::Denied,
+    let offer = match &request.ask {
+        Ask::Approval(question) => question.offer.as_ref(),
+        Ask::Question { .. } => None,
+    };
+    let (answer, confirm) = match (press, &request.ask) {
+        (Press::Approve(_), _) => (Answer::ONCE, None),
+        (Press::Deny(_), _) => (Answer::Denied, None),
+        (Press::Show(scope, _), Ask::Approval(_)) => {
+            return show_rule(core, id, &request, scope, update).await.map(Some);
+        }
+        (Press::Save(scope, _), Ask::Approval(_)) => {
+            // The button stands under the rule alone. One that was made up saves nothing that was not shown.
+            if requests::stage(core, request.id, id)? != Some(Stage::Rule(scope)) {
+                return Ok(None);
+            }
+            (Answer::Approved { scope }, offer.map(|offer| offer.digest.clone()))
+        }
         (Press::Option(_, number), Ask::Question { options, .. }) => match options.get(number) {
-            Some(option) => Answer::Text { text: option.clone() },
+            Some(option) => (Answer::Text { text: option.clone() }, None),
             None => return Ok(None),
         },
-        (Press::Option(..), Ask::Approval(_)) => return Ok(None),
+        (Press::Option(..), Ask::Approval(_)) | (Press::Show(..) | Press::Save(..), Ask::Question { .. }) => {
+            return Ok(None);
+        }
     };
-    match answer::answer(core, request.id, answer, id.clone(), None).await {
-        Ok(text) => Ok(Some(text)),
+    let scope = match answer {
+        Answer::Approved { scope } => scope,
+        Answer::Denied | Answer::Expired | Answer::Withdrawn | Answer::Text { .. } => Scope::Once,
+    };
+    let given = Given { answer, code: None, confirm, channel: id.clone(), said_in: None };
+    match answer::answer(core, request.id, given).await {
+        Ok(CommandReply::CodeNeeded { .. }) => {
+            requests::set_stage(core, &request, id, Stage::Code(scope), update).await?;
+            Ok(Some(format!("Write the code of your authenticator app: {} 123456", request.id)))
+        }
+        Ok(reply) => Ok(Some(requests::in_words(request.id, scope, reply))),
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
         Err(failure) => Ok(Some(failure.error)),
     }
+}
+
+/// Shows the rule that would be saved, with the buttons that save it.
+async fn show_rule(
+    core: &Arc<Core>,
+    id: &ChannelId,
+    request: &OwnerRequest,
+    scope: Scope,
+    update: &str,
+) -> Result<String, Failure> {
+    match answer::open(core, request.id) {
+        Ok(_) => {}
+        Err(failure) if failure.kind == FailureKind::Internal => return Err(failure),
+        Err(failure) => return Ok(failure.error),
+    }
+    requests::set_stage(core, request, id, Stage::Rule(scope), update).await?;
+    Ok("This is the rule; nothing is allowed yet.".to_owned())
 }
 
 /// Takes the buttons away from a message that shows a settled request and that we know nothing of: a crash fell between
@@ -220,7 +268,7 @@ fn leftover(core: &Core, id: &ChannelId, data: &str, message: &RemoteId) -> Opti
     }
     let limits = core.messengers.get(id)?.channel.limits();
     let markdown = channels::split(&settled, limits).into_iter().next().unwrap_or_default();
-    Some(Outbound::Edit { remote_id: message.clone(), markdown })
+    Some(Outbound::Edit { remote_id: message.clone(), markdown, buttons: Vec::new() })
 }
 
 /// What follows a pressed button: signs only, so a failure is not worth another attempt.

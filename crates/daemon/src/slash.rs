@@ -1,6 +1,6 @@
 //! Slash commands: what the owner can say to the daemon itself. Pure parsing; `commands` carries them out.
 
-use types::{Failure, RequestId, SessionId, WorkspaceName};
+use types::{AllowanceId, Code, Failure, RequestId, Scope, SessionId, WorkspaceName};
 
 use crate::failure::user;
 
@@ -22,7 +22,7 @@ pub(crate) enum Slash {
     /// Puts the workspace back.
     Undo,
     /// Lets a call happen.
-    Approve(RequestId),
+    Approve(RequestId, Yes),
     /// Forbids it.
     Deny(RequestId),
     /// Moves the present session to a workspace.
@@ -35,6 +35,22 @@ pub(crate) enum Slash {
     Interrupt(String),
     /// Says what was spent.
     Cost,
+    /// Lists the rules that let calls through without asking.
+    Allowed,
+    /// Takes one of them back.
+    Disallow(AllowanceId),
+}
+
+/// What comes with a yes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Yes {
+    pub scope: Scope,
+    /// The word that a messenger without buttons shows with the question.
+    pub word: Option<String>,
+    /// The beginning of the digest of the rule that is to be saved.
+    pub confirm: Option<String>,
+    /// The code of the second factor.
+    pub code: Option<Code>,
 }
 
 /// What `/help` answers.
@@ -44,7 +60,8 @@ pub(crate) const HELP: &str = "\
 /stop - stop everything that runs
 /status - what is going on; /cost - what it cost; /model - who answers
 /undo - put the workspace back to before the last task that wrote to it
-/approve N, /deny N - answer a request
+/approve N, /deny N - answer a request; /approve N task, /approve N always - and others like it
+/allow - which calls are not asked about; /allow rm N - take one back
 /workspace NAME - let this session work elsewhere
 /queue TEXT - say it after the running task; /interrupt TEXT - say it instead
 Anything else goes to the agent; while it works, it hears it at its next step.";
@@ -71,7 +88,7 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         "stop" => Ok(Slash::Stop),
         "status" => Ok(Slash::Status),
         "undo" => Ok(Slash::Undo),
-        "approve" => number(word, argument).map(|number| Slash::Approve(RequestId(number))),
+        "approve" => approve(word, argument),
         "deny" => number(word, argument).map(|number| Slash::Deny(RequestId(number))),
         "workspace" => WorkspaceName::new(argument)
             .map(Slash::Workspace)
@@ -80,8 +97,50 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         "queue" => said(word, argument).map(Slash::Queue),
         "interrupt" => said(word, argument).map(Slash::Interrupt),
         "cost" => Ok(Slash::Cost),
+        "allow" => match argument.strip_prefix("rm") {
+            Some(id) => number("allow rm", id.trim()).map(|number| Slash::Disallow(AllowanceId(number))),
+            None if argument.is_empty() || argument == "list" => Ok(Slash::Allowed),
+            None => Err(user("/allow is followed by nothing, or by `rm` and a number", "write it as /allow rm 7")),
+        },
         _ => Err(user(format!("there is no command /{}", title(word)), "/help lists the commands")),
     }
+}
+
+/// A request's number, then in any order how far the yes reaches and what comes with it.
+fn approve(word: &str, argument: &str) -> Result<Slash, Failure> {
+    let mut parts = argument.split_whitespace();
+    let request = number(word, parts.next().unwrap_or_default()).map(RequestId)?;
+    let mut yes = Yes::default();
+    for part in parts {
+        let lower = part.to_ascii_lowercase();
+        match lower.as_str() {
+            "once" => yes.scope = Scope::Once,
+            "task" => yes.scope = Scope::Task,
+            "always" => yes.scope = Scope::Always,
+            _ if is_code(part) => yes.code = Some(Code::new(part)),
+            _ if part.len() >= 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit()) => yes.confirm = Some(lower),
+            _ if part.len() == WORD_LENGTH && part.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                yes.word = Some(lower);
+            }
+            _ => return Err(user("that is no answer to a request", "write it as /approve 7, or /approve 7 task")),
+        }
+    }
+    Ok(Slash::Approve(request, yes))
+}
+
+/// Letters of the word that a messenger without buttons shows with a question.
+pub(crate) const WORD_LENGTH: usize = 5;
+
+/// A request's number and a code of the second factor, as they are typed when a code was asked for: `12 123456`.
+pub(crate) fn typed_code(text: &str) -> Option<(RequestId, Code)> {
+    let (request, code) = text.trim().split_once(char::is_whitespace)?;
+    let request = request.trim_start_matches('#').parse().ok().filter(|number| *number > 0)?;
+    let code = code.trim();
+    is_code(code).then(|| (RequestId(request), Code::new(code)))
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A title is a name, not a text: it is cut at 80 characters.
@@ -118,7 +177,22 @@ mod tests {
             ("/new", Slash::New { title: None }),
             ("/new fix the build", Slash::New { title: Some("fix the build".to_owned()) }),
             ("/resume 7", Slash::Resume(SessionId(7))),
-            ("/approve #12", Slash::Approve(RequestId(12))),
+            ("/approve #12", Slash::Approve(RequestId(12), Yes::default())),
+            ("/approve 12 task", Slash::Approve(RequestId(12), Yes { scope: Scope::Task, ..Yes::default() })),
+            (
+                "/approve 12 always 12AB34cd 123456 Horse",
+                Slash::Approve(
+                    RequestId(12),
+                    Yes {
+                        scope: Scope::Always,
+                        word: Some("horse".to_owned()),
+                        confirm: Some("12ab34cd".to_owned()),
+                        code: Some(Code::new("123456")),
+                    },
+                ),
+            ),
+            ("/allow", Slash::Allowed),
+            ("/allow rm 3", Slash::Disallow(AllowanceId(3))),
             ("/deny 12", Slash::Deny(RequestId(12))),
             ("/workspace billing", Slash::Workspace(WorkspaceName::new("billing").unwrap())),
             ("/queue then\ncommit", Slash::Queue("then\ncommit".to_owned())),
@@ -140,14 +214,35 @@ mod tests {
 
     #[test]
     fn wrong_commands_are_told() {
-        for text in ["/resume", "/resume x", "/approve -1", "/queue", "/interrupt  ", "/workspace A B", "/nope"] {
+        for text in [
+            "/resume",
+            "/resume x",
+            "/approve -1",
+            "/approve 1 perhaps",
+            "/allow 3",
+            "/allow rm",
+            "/queue",
+            "/interrupt  ",
+            "/workspace A B",
+            "/nope",
+        ] {
             assert!(parse(text).unwrap().is_err(), "{text}");
         }
     }
 
     #[test]
+    fn a_typed_code_is_a_number_and_six_digits() {
+        assert_eq!(typed_code(" 12 123456 "), Some((RequestId(12), Code::new("123456"))));
+        for text in ["12", "123456", "12 12345", "12 1234567", "-1 123456", "12 123456 and more", "a 123456"] {
+            assert_eq!(typed_code(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn help_names_every_command() {
-        for word in ["new", "sessions", "resume", "stop", "status", "undo", "approve", "deny", "workspace", "model"] {
+        for word in
+            ["new", "sessions", "resume", "stop", "status", "undo", "approve", "deny", "workspace", "model", "allow"]
+        {
             assert!(HELP.contains(&format!("/{word}")), "{word}");
         }
     }

@@ -23,7 +23,7 @@ use types::{ChannelId, Clock, Failure, FailureKind, Provider};
 
 use crate::{
     Config, ConfigError, Home, HomeError, SystemClock,
-    api::{self, Listeners, Token, views::CanaryView},
+    api::{self, Access, Listeners, views::CanaryView},
     canary,
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
@@ -146,7 +146,7 @@ impl Daemon {
         let listeners = api::bind(config.api.listen, &home.socket())
             .await
             .map_err(|error| StartError::Listen(error.to_string()))?;
-        let token = Token::open(&home)?;
+        let access = Access::open(&home)?;
         let store = Store::open_with(home.path(), keeping(&config, &home), options.clock.clone())?;
         let vault = Vault::open(home.path())?;
         let (sessions, orders) = Sessions::new();
@@ -161,7 +161,8 @@ impl Daemon {
         let ground = Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
-        let core = Arc::new(Core::new(Parts { ground, live, messengers, sessions, canary: canary_state, address }));
+        let core =
+            Arc::new(Core::new(Parts { ground, live, messengers, sessions, canary: canary_state, address, access }));
         ensure_main_session(&core).await?;
         let mut daemon = Self {
             core,
@@ -173,7 +174,7 @@ impl Daemon {
         };
         daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
         recovery::resume(&daemon.core).await?;
-        daemon.launch(listeners, token);
+        daemon.launch(listeners);
         for (name, target) in targets {
             daemon.api.spawn(ship::run(daemon.core.clone(), name, target));
         }
@@ -189,9 +190,9 @@ impl Daemon {
     }
 
     /// Starts what takes messages in and sends them out. Each part is owned by one of the sets and joined when the daemon stops.
-    fn launch(&mut self, listeners: Listeners, token: Token) {
+    fn launch(&mut self, listeners: Listeners) {
         let core = &self.core;
-        self.api.spawn(api::serve(core.clone(), listeners, token));
+        self.api.spawn(api::serve(core.clone(), listeners));
         self.parts.spawn(journal::follow(core.clone()));
         self.parts.spawn(recovery::recover(core.clone()));
         for id in core.messengers.keys() {

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox};
+use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox, WorkspaceState};
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
@@ -153,6 +153,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         settings: settings(&config, &model),
         before_write: before_write(ground.clone()),
         ready: ready(ground.shipping.clone()),
+        workspace_state: workspace_state(ground.clone()),
         begun: Begun::default(),
     };
     // Nothing can fail from here on, so a mistake above has changed nothing.
@@ -359,17 +360,29 @@ fn before_write(ground: Ground) -> BeforeWrite {
     })
 }
 
+/// The state of a workspace: what a snapshot of now is called. An unchanged workspace has the name of its last one.
+fn workspace_state(ground: Ground) -> WorkspaceState {
+    Arc::new(move |workspace: WorkspaceName| {
+        let ground = ground.clone();
+        Box::pin(async move { snapshot(&ground, &workspace).await })
+    })
+}
+
+async fn snapshot(ground: &Ground, name: &WorkspaceName) -> Result<String, String> {
+    let workspace = ground.workspaces.get(name).ok_or_else(|| format!("workspace {name} is no longer configured"))?;
+    let snapshots = ground.snapshots.clone();
+    let take = move || snapshots.take(&decide_own(Act::Snapshot, workspace.name.clone()), &workspace);
+    let taken = tokio::task::spawn_blocking(take).await.map_err(|_| "saving the workspace broke off".to_owned())?;
+    taken.map_err(|error| format!("the workspace cannot be saved before it is changed: {error}"))
+}
+
 async fn save(ground: &Ground, turn: TurnId, name: WorkspaceName) -> Result<(), String> {
-    let workspace = ground.workspaces.get(&name).ok_or_else(|| format!("workspace {name} is no longer configured"))?;
     let already = ground.store.snapshots(&name).map_err(|error| error.to_string())?;
     if already.iter().any(|row| row.turn == Some(turn)) {
         // A turn that a restart interrupted: its first snapshot is the one to go back to.
         return Ok(());
     }
-    let snapshots = ground.snapshots.clone();
-    let take = move || snapshots.take(&decide_own(Act::Snapshot, workspace.name.clone()), &workspace);
-    let taken = tokio::task::spawn_blocking(take).await.map_err(|_| "saving the workspace broke off".to_owned())?;
-    let manifest = taken.map_err(|error| format!("the workspace cannot be saved before it is changed: {error}"))?;
+    let manifest = snapshot(ground, &name).await?;
     let record = move |tx: &mut store::Tx<'_>| {
         let snapshot = tx.add_snapshot(&name, Some(turn), manifest)?;
         tx.record(None, Some(turn), Event::SnapshotTaken { snapshot, workspace: name.clone() })

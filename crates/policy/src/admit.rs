@@ -1,5 +1,7 @@
 //! Who may speak to the agent. Everybody else gets silence: no answer, no model call, no sign that anybody is there.
 
+use types::Invariant;
+
 /// Who sent something and how, as a channel's authenticated transport tells it. Display names are no identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
@@ -28,6 +30,9 @@ pub enum Admission {
 
 /// Judges a sender by the owner's list. The first entry is the owner; ids are compared as a whole.
 pub fn admit(sender: &Sender, allow: &[String]) -> Admission {
+    if Invariant::SilenceForStrangers.is_broken() {
+        return if allow.first() == Some(&sender.user) { Admission::Owner } else { Admission::Allowed };
+    }
     if !sender.chat_is_private || sender.is_bot || sender.is_forward || sender.is_edit {
         return Admission::Silence;
     }

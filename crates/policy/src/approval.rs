@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use types::{Answer, Question};
+use types::{Answer, Invariant, Question, Scope, Sink};
 
 use crate::{
-    Grant,
+    Grant, allowance,
     decide::{Reason, Request, Rules, grant},
 };
 
@@ -24,7 +24,7 @@ pub fn question(request: &Request<'_>, rules: &Rules, reason: &str) -> Question 
         policy_version: rules.version,
         reason: reason.to_owned(),
         workspace_state: request.workspace_state.map(str::to_owned),
-        offer: None,
+        offer: allowance::offer(request),
         hash: String::new(),
     };
     question.hash = hash(&question);
@@ -50,12 +50,28 @@ pub fn redeem(stored: &Question, answer: &Answer, request: &Request<'_>, rules: 
         Answer::Text { .. } => return refuse("words are not an approval"),
     }
     let present = question(request, rules, &stored.reason);
-    if stored.hash != hash(stored) || present.hash != stored.hash {
+    let is_bound = stored.hash == hash(stored) && present.hash == stored.hash;
+    if !is_bound && !Invariant::ApprovalBound.is_broken() {
         return refuse(
-            "the call, the session's label or the policy changed after it was shown; it must be asked again",
+            "the call, the session's label, the policy or a file of the workspace changed after it was shown; it must be \
+             asked again",
         );
     }
     Ok(grant(request))
+}
+
+/// Whether a yes needs the second factor, where one is set up: for what persists, destroys or acts in bulk, and for every
+/// answer that widens what may happen later.
+pub fn needs_second_factor(question: &Question, scope: Scope) -> bool {
+    let widens = match scope {
+        Scope::Once => false,
+        Scope::Task | Scope::Always => true,
+    };
+    widens
+        || match question.effect.sink {
+            Sink::Persist | Sink::Destructive => true,
+            Sink::Compute | Sink::WorkspaceWrite | Sink::Fetch | Sink::Send | Sink::Reply | Sink::Credential => false,
+        }
 }
 
 /// JSON with sorted keys and no spaces, so that equal arguments have equal bytes.

@@ -198,8 +198,13 @@ pub fn is_counted(effect: &Effect) -> bool {
 
 /// S7 by number: a task that touches one thing after another is asked about at each [`BULK`], as one call on all would be.
 fn why_ask_bulk(request: &Request<'_>) -> Option<&'static str> {
+    reaches_bulk(request).then_some("it acts in bulk: the task has touched many things")
+}
+
+/// Whether the call brings the task to another [`BULK`] of things.
+pub(crate) fn reaches_bulk(request: &Request<'_>) -> bool {
     let after = request.touched.saturating_add(request.effect.count.max(1));
-    (request.touched / BULK != after / BULK).then_some("it acts in bulk: the task has touched many things")
+    is_counted(request.effect) && request.touched / BULK != after / BULK
 }
 
 pub(crate) fn grant(request: &Request<'_>) -> Grant {

@@ -28,7 +28,7 @@ pub use faults::fault_point;
 pub use records::{
     Author, CallRecord, CallState, DeliveryBody, Handle, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery,
     NewInbox, NewMessage, NewReading, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit,
-    Session, SnapshotRow, Spend, SpendScope, StoredMessage, Turn, TurnState,
+    SecondFactor, Session, SnapshotRow, Spend, SpendScope, StoredMessage, Turn, TurnState,
 };
 pub use store::Store;
 pub use tx::{BlockOrigin, Tx};

@@ -460,3 +460,16 @@ pub struct SnapshotRow {
     /// When it was taken.
     pub at: Timestamp,
 }
+
+/// How the second factor stands while one is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecondFactor {
+    /// Since when.
+    pub since: Timestamp,
+    /// The time step of the last code that was accepted.
+    pub used_step: Option<u64>,
+    /// Wrong codes since the last right one, or since the last lock ended.
+    pub failures: u32,
+    /// Until when no code is accepted.
+    pub locked_until: Option<Timestamp>,
+}

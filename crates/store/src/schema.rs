@@ -282,6 +282,34 @@ CREATE TABLE proposals (
 ) STRICT;
 CREATE INDEX proposals_open ON proposals (id) WHERE settled IS NULL;
 CREATE INDEX proposals_by_call ON proposals (turn, call, id);
+
+CREATE TABLE allowances (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    request INTEGER NOT NULL REFERENCES requests (id),
+    tool TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    text TEXT NOT NULL,
+    -- The task for which it holds; null for one that holds until it is taken back.
+    session INTEGER REFERENCES sessions (id),
+    turn INTEGER REFERENCES turns (id),
+    created_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL DEFAULT 0,
+    used_at INTEGER,
+    revoked_at INTEGER,
+    CHECK ((session IS NULL) = (turn IS NULL))
+) STRICT;
+CREATE INDEX allowances_in_force ON allowances (tool, id) WHERE revoked_at IS NULL;
+
+-- One row while a second factor is set up. Its secret is in the vault.
+CREATE TABLE second_factor (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    since INTEGER NOT NULL,
+    -- The time step of the last code that was accepted: none of it or before counts again.
+    used_step INTEGER,
+    -- Wrong codes since the last right one, or since the last lock ended.
+    failures INTEGER NOT NULL DEFAULT 0,
+    locked_until INTEGER
+) STRICT;
 ";
 
 /// The latest version.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, ChannelId, InboxId, Label, MicroUsd, OutboxId, OwnerRequest, Proposal, ProposalId, RequestId, Seq,
-    SessionId, Settlement, SnapshotId, StopReason, Timestamp, TurnId, Usage, WorkspaceName,
+    AllowanceId, Answer, ChannelId, Code, InboxId, Label, MicroUsd, OutboxId, OwnerRequest, Proposal, ProposalId,
+    RequestId, Seq, SessionId, Settlement, SnapshotId, StopReason, Timestamp, TurnId, Usage, WorkspaceName,
 };
 
 /// What set a turn off. The same call is judged differently by origin.
@@ -333,7 +333,35 @@ pub enum Command {
         request: RequestId,
         /// The answer; `expired` and `withdrawn` are refused.
         answer: Answer,
+        /// The code of the second factor. Where one is needed and missing, the reply is `code_needed`.
+        #[serde(default)]
+        code: Option<Code>,
+        /// For the scope `always`: the digest of the rule, from the reply `confirm`, as the sign that the rule was seen.
+        #[serde(default)]
+        confirm: Option<String>,
     },
+    /// Take an allowance back. Calls that it let through are asked about again, from the next one on.
+    RevokeAllowance {
+        /// Which.
+        allowance: AllowanceId,
+    },
+    /// Set up the second factor: codes of an authenticator app after RFC 6238 (SHA-1, 6 digits, 30 seconds).
+    SetUpTotp {
+        /// The secret that the app was given: 32 characters of base32 (RFC 4648).
+        secret: Code,
+        /// A code that the app shows for it.
+        code: Code,
+        /// A code of the second factor that is in force, if one is.
+        #[serde(default)]
+        present: Option<Code>,
+    },
+    /// Do without the second factor.
+    RemoveTotp {
+        /// A code of it.
+        code: Code,
+    },
+    /// Make a new API token. The old one is refused and streams that were opened with it end.
+    RotateToken,
     /// Put a workspace back to before the last turn that wrote to it.
     Undo {
         /// Which; the main session's when absent.
@@ -344,7 +372,18 @@ pub enum Command {
         snapshot: Option<SnapshotId>,
     },
     /// Read the configuration again.
-    Reload,
+    Reload {
+        /// The code of the second factor. Where what may be done grows and one is set up, it is needed.
+        #[serde(default)]
+        code: Option<Code>,
+    },
+}
+
+impl Command {
+    /// An answer by itself, without a code and without the confirmation of a rule.
+    pub fn answer(request: RequestId, answer: Answer) -> Self {
+        Self::Answer { request, answer, code: None, confirm: None }
+    }
 }
 
 /// What the daemon says to a command that was taken.
@@ -371,6 +410,18 @@ pub enum CommandReply {
     Done {
         /// In a sentence.
         text: String,
+    },
+    /// Nothing was done yet: the second factor's code is needed. Send the command again with `code`.
+    CodeNeeded {
+        /// Why, in a sentence.
+        text: String,
+    },
+    /// Nothing was done yet: this rule would be saved. Send the answer again with `confirm`.
+    Confirm {
+        /// The whole rule, for people.
+        rule: String,
+        /// Its digest.
+        confirm: String,
     },
 }
 

@@ -121,6 +121,8 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         settings,
         before_write: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         ready: Arc::new(|| Ok(())),
+        // The suites have no files of a workspace.
+        workspace_state: Arc::new(|_| Box::pin(async { Ok("none".to_owned()) })),
         begun: Begun::default(),
     }
 }

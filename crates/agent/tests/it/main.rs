@@ -2,6 +2,7 @@
 //! compared as a whole.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod allowances;
 mod approvals;
 mod budget;
 mod compaction;

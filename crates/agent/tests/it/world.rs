@@ -47,6 +47,8 @@ pub struct World {
     pub session: SessionId,
     pub runs: Runs,
     pub saved: Arc<Mutex<u32>>,
+    /// The state of the workspace's files.
+    pub state: Arc<Mutex<String>>,
     pub requests: Arc<Mutex<Vec<types::ModelRequest>>>,
     events: broadcast::Receiver<Envelope>,
     messages: i64,
@@ -93,6 +95,8 @@ impl World {
         let (runs, saved) = (Runs::default(), Arc::new(Mutex::new(0)));
         let requests = script.seen.clone();
         let counter = saved.clone();
+        let state = Arc::new(Mutex::new("state 1".to_owned()));
+        let files = state.clone();
         let events = store.subscribe();
         let masked = redactor();
         let deps = Deps {
@@ -107,10 +111,14 @@ impl World {
                 Box::pin(async { Ok(()) })
             }),
             ready: Arc::new(|| Ok(())),
+            workspace_state: Arc::new(move |_| {
+                let state = files.lock().unwrap().clone();
+                Box::pin(async move { Ok(state) })
+            }),
             begun: Begun::default(),
             store,
         };
-        Self { deps, clock, session, runs, saved, requests, events, messages: 0 }
+        Self { deps, clock, session, runs, saved, state, requests, events, messages: 0 }
     }
 
     /// The same world after a restart of the daemon.

@@ -33,11 +33,11 @@ pub(super) fn render(chat: i64, outbound: &Outbound) -> Result<Option<Call>, Cha
             let body = json!({ "chat_id": chat, "reply_markup": keyboard(buttons)? });
             message(body, "sendMessage", markdown)?
         }
-        Outbound::Edit { remote_id, markdown } => {
+        Outbound::Edit { remote_id, markdown, buttons } => {
             let body = json!({
                 "chat_id": chat,
                 "message_id": message_id(remote_id)?,
-                "reply_markup": { "inline_keyboard": [] },
+                "reply_markup": if buttons.is_empty() { json!({ "inline_keyboard": [] }) } else { keyboard(buttons)? },
             });
             message(body, "editMessageText", markdown)?
         }
@@ -123,8 +123,8 @@ mod tests {
         let markdown = "Run **make** <now>?".to_owned();
         let calls: Vec<Value> = [
             Outbound::Text { markdown: markdown.clone() },
-            Outbound::Buttons { markdown: markdown.clone(), buttons },
-            Outbound::Edit { remote_id, markdown: markdown.clone() },
+            Outbound::Buttons { markdown: markdown.clone(), buttons: buttons.clone() },
+            Outbound::Edit { remote_id, markdown: markdown.clone(), buttons: buttons.clone() },
             Outbound::Draft { draft_id: 5, markdown },
             Outbound::Typing,
             Outbound::AnswerButton { callback_id: "42".to_owned(), text: "Done".to_owned() },
@@ -141,7 +141,8 @@ mod tests {
         let data = "x".repeat(65);
         let too_long =
             Outbound::Buttons { markdown: "a".to_owned(), buttons: vec![Button { label: data.clone(), data }] };
-        let nowhere = Outbound::Edit { remote_id: RemoteId("$event".to_owned()), markdown: "a".to_owned() };
+        let nowhere =
+            Outbound::Edit { remote_id: RemoteId("$event".to_owned()), markdown: "a".to_owned(), buttons: Vec::new() };
         let blank = Outbound::Text { markdown: "[x]: https://example.org".to_owned() };
         let zero = Outbound::Draft { draft_id: 0, markdown: "a".to_owned() };
         for outbound in [too_long, nowhere, blank, zero] {

@@ -74,7 +74,11 @@ async fn buttons_carry_a_nonce_and_go_away_with_an_edit() -> Outcome {
     let press = server.push_callback(OWNER, remote_id.0.parse()?, "Approve:nonce");
     send(&channel, Outbound::AnswerButton { callback_id: press.clone(), text: "Approved".to_owned() }).await?;
     assert!(server.state().is_answered(&press));
-    let edit = Outbound::Edit { remote_id: remote_id.clone(), markdown: "Run `make`? *Approved.*".to_owned() };
+    let edit = Outbound::Edit {
+        remote_id: remote_id.clone(),
+        markdown: "Run `make`? *Approved.*".to_owned(),
+        buttons: Vec::new(),
+    };
     assert_eq!(send(&channel, edit.clone()).await?, remote_id);
     let sent = server.sent(OWNER);
     let message = sent.first().ok_or("the message is gone")?;
@@ -82,7 +86,8 @@ async fn buttons_carry_a_nonce_and_go_away_with_an_edit() -> Outcome {
     // An edit that changes nothing has succeeded already.
     assert_eq!(send(&channel, edit).await?, remote_id);
     assert_eq!(server.calls().last().and_then(|call| call.status), Some(400));
-    let nowhere = Outbound::Edit { remote_id: RemoteId("99999".to_owned()), markdown: "x".to_owned() };
+    let nowhere =
+        Outbound::Edit { remote_id: RemoteId("99999".to_owned()), markdown: "x".to_owned(), buttons: Vec::new() };
     assert_eq!(send(&channel, nowhere).await.map_err(|error| error.kind), Err(ChannelErrorKind::Permanent));
     let old = Outbound::AnswerButton { callback_id: "1".to_owned(), text: String::new() };
     assert_eq!(send(&channel, old).await.map_err(|error| error.kind), Err(ChannelErrorKind::Permanent));

@@ -36,6 +36,9 @@ fn approval(question: &Question, lines: &mut Vec<String>) {
     }
     quote(&format!("arguments of `{}`", one_line(&question.tool)), &question.arguments, lines);
     lines.push(format!("  what the session holds: {}", label(question.label)));
+    if let Some(offer) = &question.offer {
+        quote("a rule that may be made of it (--task, --always)", &offer.text, lines);
+    }
 }
 
 /// Only what leaves the machine is sent; elsewhere the payload is what would be done, in full.

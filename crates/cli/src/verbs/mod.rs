@@ -1,9 +1,12 @@
 //! One file per verb. A verb reads its options, asks the daemon or the home's files, and shows the answer; it decides
 //! nothing.
 
+pub mod allow;
+pub mod api;
 pub mod approvals;
 pub mod audit_writer;
 pub mod chat;
+mod complete;
 pub mod completions;
 pub mod config;
 pub mod doctor;
@@ -15,6 +18,7 @@ pub mod send;
 pub mod sessions;
 pub mod setup;
 pub mod stop;
+pub mod totp;
 pub mod undo;
 pub mod up;
 pub mod workspace;

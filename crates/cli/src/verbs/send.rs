@@ -12,7 +12,6 @@ use crate::{
     watch::{Follow, Watch},
 };
 use wait::Wait;
-pub use wait::how_to_answer;
 
 /// The most bytes of a message; the daemon takes no more. It is checked here as well, so that a huge file is not read.
 const MAX_TEXT: u64 = 64 << 10;
@@ -72,6 +71,7 @@ impl Send {
                 CommandReply::Said { ref text } | CommandReply::Done { ref text } => {
                     context.output.fact(&reply, |_| daemon::terminal::render(text))
                 }
+                CommandReply::CodeNeeded { .. } | CommandReply::Confirm { .. } => super::tell(context.output, &reply),
                 CommandReply::Accepted { inbox, session, .. } if self.no_wait => context
                     .output
                     .fact(&reply, |_| format!("message {inbox} is stored in session {session} and will be answered")),

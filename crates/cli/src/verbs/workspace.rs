@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use daemon::offline::{self, WorkspaceEntry};
 use types::{Command, FailureKind, WorkspaceName};
 
+use super::complete::complete;
 use crate::{
     args::Context,
     error::{Stop, user},
@@ -80,7 +81,7 @@ pub fn reload(context: &Context) -> Result<(), Stop> {
             Err(failure) if failure.kind == FailureKind::Network => return Ok(()),
             client => client?,
         };
-        client.command(&Command::Reload).await?;
+        complete(context, &client, Command::Reload { code: None }).await?;
         context.output.note("the running daemon has read it");
         Ok(())
     })

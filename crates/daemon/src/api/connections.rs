@@ -63,9 +63,19 @@ impl<L: Listener> Listener for Bounded<L> {
 pub(super) struct Proof(Arc<AtomicBool>);
 
 impl Proof {
-    /// From here on the connection may take its time.
-    pub fn accept(&self) {
-        self.0.store(true, Ordering::Release);
+    /// From here on the connection may take its time. True when it had not shown the token before.
+    pub fn accept(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the connection has shown the token.
+    pub fn is_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Forgets that the connection has shown the token.
+    pub fn withdraw(&self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

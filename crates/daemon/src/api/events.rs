@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{Query, State},
     http::HeaderMap,
     response::{
@@ -17,9 +18,9 @@ use tokio::sync::{
     Semaphore,
     broadcast::{Receiver, error::RecvError},
 };
-use types::{Envelope, Seq, SessionId};
+use types::{Envelope, Invariant, Seq, SessionId};
 
-use super::commands::Refused;
+use super::{access::Generation, commands::Refused};
 use crate::{core::Core, failure::user};
 
 /// Streams that may be open at the same time.
@@ -42,6 +43,7 @@ pub(super) struct Place {
 pub(super) async fn events(
     State(core): State<Arc<Core>>,
     Query(place): Query<Place>,
+    generation: Option<Extension<Generation>>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let permit = STREAMS
@@ -53,7 +55,16 @@ pub(super) async fn events(
         None => core.store.last_seq().map_err(crate::failure::stored)?,
     };
     let live = core.store.subscribe();
-    let feed = Feed { core, live, after, session: place.session.map(SessionId), ready: VecDeque::new(), behind: true };
+    let generation = generation.map(|Extension(generation)| generation);
+    let feed = Feed {
+        core,
+        live,
+        generation,
+        after,
+        session: place.session.map(SessionId),
+        ready: VecDeque::new(),
+        behind: true,
+    };
     let stream = frames(feed, permit);
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
@@ -74,10 +85,20 @@ fn frames(
     })
 }
 
+/// Returns when the token that opened the stream is no longer in force: whoever stole it hears nothing more.
+async fn is_over(generation: &mut Option<Generation>) {
+    match generation {
+        Some(generation) if !Invariant::RevocationIsLive.is_broken() => generation.is_over().await,
+        Some(_) | None => std::future::pending().await,
+    }
+}
+
 /// One reader's view of the journal.
 struct Feed {
     core: Arc<Core>,
     live: Receiver<Envelope>,
+    /// The token that opened it; none on the Unix socket.
+    generation: Option<Generation>,
     after: Seq,
     session: Option<SessionId>,
     ready: VecDeque<Envelope>,
@@ -88,6 +109,9 @@ struct Feed {
 impl Feed {
     async fn next(&mut self) -> Option<Envelope> {
         loop {
+            if self.is_revoked() {
+                return None;
+            }
             if let Some(envelope) = self.ready.pop_front() {
                 return Some(envelope);
             }
@@ -97,6 +121,7 @@ impl Feed {
             }
             let received = tokio::select! {
                 () = self.core.phases.closing.cancelled() => return None,
+                () = is_over(&mut self.generation) => return None,
                 received = self.live.recv() => received,
             };
             match received {
@@ -111,6 +136,12 @@ impl Feed {
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+
+    /// Whether the token that opened the stream was replaced: the journal is not read to its end for whoever stole it.
+    fn is_revoked(&self) -> bool {
+        let has_ended = self.generation.as_ref().is_some_and(Generation::has_ended);
+        has_ended && !Invariant::RevocationIsLive.is_broken()
     }
 
     /// Reads on in the journal. None when that fails: the client comes again.

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use store::{StoredMessage, Turn, TurnState};
-use types::{OwnerRequest, TurnId, WorkspaceName};
+use types::{Allowance, OwnerRequest, TurnId, WorkspaceName};
 
 use super::{
     commands::Refused,
@@ -92,6 +92,10 @@ pub(super) async fn approvals(State(core): State<Arc<Core>>) -> Answer<Vec<Owner
     let mut open = core.store.open_requests().map_err(stored)?;
     open.sort_by_key(|request| request.id);
     Ok(Json(open))
+}
+
+pub(super) async fn allowances(State(core): State<Arc<Core>>) -> Answer<Vec<Allowance>> {
+    Ok(Json(core.store.allowances().map_err(stored)?))
 }
 
 /// Which workspace.

@@ -19,9 +19,7 @@ use axum::{
 use tokio::net::{TcpListener, UnixListener};
 
 use super::{
-    auth,
-    auth::Token,
-    commands,
+    auth, commands,
     connections::{Bounded, MAX_CONNECTIONS, Proof, TO_PROVE},
     events, reads,
 };
@@ -74,6 +72,7 @@ fn routes(core: Arc<Core>) -> Router {
         .route("/v1/sessions/{id}/messages", get(reads::messages))
         .route("/v1/turns/{id}", get(reads::turn))
         .route("/v1/approvals", get(reads::approvals))
+        .route("/v1/allowances", get(reads::allowances))
         .route("/v1/snapshots", get(reads::snapshots))
         .route("/v1/status", get(reads::status))
         .route("/v1/doctor", get(reads::doctor))
@@ -84,9 +83,9 @@ fn routes(core: Arc<Core>) -> Router {
 }
 
 /// Serves both listeners until the daemon closes.
-pub(crate) async fn serve(core: Arc<Core>, listeners: Listeners, token: Token) {
+pub(crate) async fn serve(core: Arc<Core>, listeners: Listeners) {
     let open = routes(core.clone());
-    let guarded = open.clone().layer(middleware::from_fn_with_state(token, auth::require));
+    let guarded = open.clone().layer(middleware::from_fn_with_state(core.clone(), auth::require));
     let tcp = listeners.tcp.tap_io(|stream| {
         // Without this, small answers wait for the acknowledgement of the piece before.
         if let Err(error) = stream.set_nodelay(true) {

@@ -3,16 +3,30 @@
 use std::sync::Arc;
 
 use channels::telegram;
-use types::{ChannelId, Failure};
+use serde_json::json;
+use store::audit::{AuditEntry, AuditKind};
+use types::{ChannelId, Code, CommandReply, Failure};
 
-use crate::{Config, core::Core, wiring};
+use crate::{Config, core::Core, failure::internal, second_factor, widening::widened, wiring};
 
 /// Puts the file's present content in force. Nothing changes when it has a mistake. Who may use a messenger changes at
 /// once; its other settings, the API's address, the sandbox's and the snapshots' are only read at the start, and a change
 /// there is told.
-pub(crate) fn reload(core: &Arc<Core>) -> Result<String, Failure> {
+///
+/// Where more becomes possible by it, the second factor is needed if one is set up. Whoever can write the file and restart
+/// the daemon needs none: the file is out of reach of everything that the model can do.
+pub(crate) async fn reload(core: &Arc<Core>, code: Option<&Code>) -> Result<CommandReply, Failure> {
     let config = Config::load(&core.home.config()).map_err(|error| error.failure())?;
     let old = core.live();
+    let wider = widened(&old.config, &config);
+    if !wider.is_empty()
+        && let Some(reply) = second_factor::require(core, code, &format!("{} in config.toml", wider.join("; "))).await?
+    {
+        return Ok(reply);
+    }
+    let detail = json!({ "configuration": "reloaded", "wider": wider });
+    let entry = AuditEntry { session: None, turn: None, call: None, kind: AuditKind::Policy, detail };
+    core.store.audit().append(entry).await.map_err(internal)?;
     let late = needs_restart(&old.config, &config);
     let live = wiring::live(core, config).map_err(|error| error.failure())?;
     let mut text = format!("the configuration is in force; {} answers", live.model);
@@ -27,7 +41,7 @@ pub(crate) fn reload(core: &Arc<Core>) -> Result<String, Failure> {
     if !late.is_empty() {
         text.push_str(&format!("; what changed in {} needs a restart", late.join(", ")));
     }
-    Ok(text)
+    Ok(CommandReply::Done { text })
 }
 
 /// The tables whose changes wait for the next start.

@@ -7,10 +7,14 @@ use types::{
     Answer, Ask, ChannelId, CommandReply, Failure, Label, Origin, OwnerRequest, SessionId, WhenBusy, WorkspaceName,
 };
 
-use super::{answer, spoken};
+use super::{
+    answer::{self, Given},
+    spoken,
+};
 use crate::{
     core::{Core, shown},
     failure::{stored, user},
+    requests::{self, Stage},
     sessions, slash,
 };
 
@@ -76,6 +80,11 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
         }
         Some(Ok(command)) => return spoken::carry_out(core, &incoming, command).await,
     }
+    if incoming.origin == Origin::Owner
+        && let Some(reply) = coded(core, &incoming).await?
+    {
+        return Ok(reply);
+    }
     let goes_to = session_of(core, &incoming).await?;
     if incoming.when_busy == WhenBusy::Steer
         && incoming.origin == Origin::Owner
@@ -84,11 +93,29 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
     {
         let said_in = incoming.on_messenger();
         let words = Answer::Text { text: incoming.text };
-        return answer::answer(core, question.id, words, incoming.channel, said_in)
-            .await
-            .map(|text| CommandReply::Done { text });
+        return answer::answer(core, question.id, Given::plain(words, incoming.channel, said_in)).await;
     }
     receive(core, goes_to, incoming).await
+}
+
+/// A code of the second factor for a request that asked for one in this chat. It goes no further: not into the inbox, and
+/// not to the model.
+async fn coded(core: &Arc<Core>, incoming: &Incoming) -> Result<Option<CommandReply>, Failure> {
+    let Some((id, code)) = slash::typed_code(&incoming.text) else { return Ok(None) };
+    let Some(Stage::Code(scope)) = requests::stage(core, id, &incoming.channel)? else { return Ok(None) };
+    let request = answer::open(core, id)?;
+    let confirm = match &request.ask {
+        Ask::Approval(question) => question.offer.as_ref().map(|offer| offer.digest.clone()),
+        Ask::Question { .. } => None,
+    };
+    let given = Given {
+        answer: Answer::Approved { scope },
+        code: Some(code),
+        confirm,
+        channel: incoming.channel.clone(),
+        said_in: incoming.on_messenger(),
+    };
+    answer::answer(core, id, given).await.map(Some)
 }
 
 /// Refuses a message that is too long.

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use store::NewSession;
-use types::{Answer, CommandReply, Failure, Origin, RequestId, SessionId, WorkspaceName};
+use types::{Answer, Ask, CommandReply, Failure, Origin, RequestId, Scope, SessionId, WorkspaceName};
 
 use super::{
-    answer,
+    allow,
+    answer::{self, Given},
     send::{self, Incoming},
     stopped_text, undo,
 };
 use crate::{
     core::{CURRENT_SESSION, Core},
     failure::{stored, user},
-    sessions,
-    slash::{HELP, Slash},
+    requests, sessions,
+    slash::{HELP, Slash, Yes},
     status,
 };
 
@@ -37,8 +38,13 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
             let said_in = incoming.on_messenger().map(|number| (incoming.channel.clone(), number));
             undo::undo(core, None, None, said_in).await?
         }
-        Slash::Approve(request) => answered(core, incoming, request, Answer::ONCE).await?,
-        Slash::Deny(request) => answered(core, incoming, request, Answer::Denied).await?,
+        Slash::Approve(request, yes) => approved(core, incoming, request, yes).await?,
+        Slash::Deny(request) => {
+            let given = Given::plain(Answer::Denied, incoming.channel.clone(), incoming.on_messenger());
+            requests::in_words(request, Scope::Once, answer::answer(core, request, given).await?)
+        }
+        Slash::Allowed => allow::listed(core)?,
+        Slash::Disallow(allowance) => allow::revoke(core, allowance).await?,
         Slash::Workspace(name) => change_workspace(core, name).await?,
         Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
         Slash::Cost => status::cost_in_words(core)?,
@@ -49,13 +55,26 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
     Ok(CommandReply::Said { text })
 }
 
-async fn answered(
-    core: &Arc<Core>,
-    incoming: &Incoming,
-    request: RequestId,
-    answer: Answer,
-) -> Result<String, Failure> {
-    answer::answer(core, request, answer, incoming.channel.clone(), incoming.on_messenger()).await
+/// A typed yes. Where a messenger has no buttons, the word that was shown with the question must come with it: it shows
+/// which question is meant, and that it was seen.
+async fn approved(core: &Arc<Core>, incoming: &Incoming, id: RequestId, yes: Yes) -> Result<String, Failure> {
+    let request = answer::open(core, id)?;
+    let has_buttons = core.messengers.get(&incoming.channel).is_none_or(|on| on.channel.limits().buttons);
+    if let (false, Ask::Approval(_)) = (has_buttons, &request.ask) {
+        let word = core.store.request_nonce(id).map_err(stored)?.map(|nonce| requests::word(&nonce));
+        if word.is_none() || yes.word != word {
+            let hint = "write the line that stands under the question, with its word";
+            return Err(user(format!("request {id} needs the word that was shown with it"), hint));
+        }
+    }
+    let given = Given {
+        answer: Answer::Approved { scope: yes.scope },
+        code: yes.code,
+        confirm: yes.confirm,
+        channel: incoming.channel.clone(),
+        said_in: incoming.on_messenger(),
+    };
+    Ok(requests::in_words(id, yes.scope, answer::answer(core, id, given).await?))
 }
 
 /// The message is remembered in the write that makes the session: one that comes again must not make another.

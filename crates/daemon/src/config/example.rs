@@ -10,7 +10,7 @@ model = "lab/model-1"            # provider/model
 # max_output_tokens = 8192       # of one answer
 # thinking_tokens = 4096         # the reasoning budget of one answer
 # reader_bits = 64               # how much of foreign text the readers of a session may tell it; 0: no readers
-# approval_timeout_s = 3600      # an approval that nobody answers in this time counts as denied
+# approval_timeout_s = 600       # an approval that nobody answers in this time counts as denied
 
 [providers.lab]
 api = "anthropic"                # anthropic | openai-chat

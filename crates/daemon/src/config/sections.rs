@@ -36,7 +36,7 @@ impl Default for AgentConfig {
             max_output_tokens: 8_192,
             thinking_tokens: None,
             reader_bits: 64,
-            approval_timeout_s: 3_600,
+            approval_timeout_s: 600,
         }
     }
 }

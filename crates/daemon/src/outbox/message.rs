@@ -2,7 +2,7 @@
 
 use channels::{Outbound, RemoteId};
 use store::{DeliveryBody, OutboxRow, StoreError};
-use types::RequestId;
+use types::{Ask, RequestId};
 
 use crate::{
     core::{Core, Messenger},
@@ -38,11 +38,21 @@ fn owner_request(
     let shown = core.store.cursor(&requests::shown_cursor(id, &row.channel))?.filter(|remote| !remote.is_empty());
     let limits = messenger.channel.limits();
     let fit = |text: String| channels::split(&text, limits).into_iter().next().unwrap_or_default();
+    let nonce = core.store.request_nonce(id)?;
     Ok(match (&request.answer, shown) {
+        (None, Some(remote)) if limits.buttons => {
+            let stage = requests::stored_stage(core, id, &row.channel)?;
+            let (Some(stage), Some(nonce), Ask::Approval(question)) = (stage, nonce, &request.ask) else {
+                return Ok(None);
+            };
+            let markdown = fit(requests::stage_text(&request, question, stage));
+            let buttons = requests::stage_buttons(stage, &nonce);
+            Some(Outbound::Edit { remote_id: RemoteId(remote), markdown, buttons })
+        }
         (None, _) => {
-            let nonce = core.store.request_nonce(id)?;
+            let typed = nonce.as_deref().filter(|_| !limits.buttons);
+            let markdown = fit(requests::question_text(&request, typed));
             let buttons = nonce.filter(|_| limits.buttons).map(|nonce| requests::buttons(&request, &nonce));
-            let markdown = fit(requests::question_text(&request));
             Some(match buttons {
                 Some(buttons) => Outbound::Buttons { markdown, buttons },
                 None => Outbound::Text { markdown },
@@ -50,7 +60,7 @@ fn owner_request(
         }
         (Some(answer), Some(remote)) => {
             let markdown = fit(requests::settled_text(&request, answer));
-            Some(Outbound::Edit { remote_id: RemoteId(remote), markdown })
+            Some(Outbound::Edit { remote_id: RemoteId(remote), markdown, buttons: Vec::new() })
         }
         (Some(_), None) => None,
     })

@@ -93,7 +93,7 @@ impl<M: Memory> Screen<M> {
             Mode::Draft => Outbound::Draft { draft_id: self.turn.0.max(1), markdown: self.fit(&text) },
             Mode::Message(None) => return self.first(text).await,
             Mode::Message(Some(remote_id)) => {
-                Outbound::Edit { remote_id: remote_id.clone(), markdown: self.fit(&text) }
+                Outbound::Edit { remote_id: remote_id.clone(), markdown: self.fit(&text), buttons: Vec::new() }
             }
             Mode::Off => return,
         };
@@ -142,7 +142,8 @@ impl<M: Memory> Screen<M> {
     pub async fn close(self, record: &str) {
         let Mode::Message(Some(remote_id)) = self.mode else { return };
         for _ in 0..3 {
-            let outbound = Outbound::Edit { remote_id: remote_id.clone(), markdown: record.to_owned() };
+            let outbound =
+                Outbound::Edit { remote_id: remote_id.clone(), markdown: record.to_owned(), buttons: Vec::new() };
             let wait = match self.channel.send(&self.target, outbound, self.cancel.clone()).await {
                 Ok(_) => return,
                 Err(error) => match error.kind {
@@ -206,7 +207,7 @@ mod tests {
             let sent = self.sent.lock().unwrap();
             let text = |outbound: &Outbound| match outbound {
                 Outbound::Text { markdown } => format!("text {markdown}"),
-                Outbound::Edit { remote_id, markdown } => format!("edit {remote_id} {markdown}"),
+                Outbound::Edit { remote_id, markdown, .. } => format!("edit {remote_id} {markdown}"),
                 Outbound::Draft { markdown, .. } => format!("draft {markdown}"),
                 Outbound::Buttons { .. } | Outbound::Typing | Outbound::AnswerButton { .. } => format!("{outbound:?}"),
             };

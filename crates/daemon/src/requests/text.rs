@@ -2,7 +2,9 @@
 //! model's own words are quoted as such.
 
 use channels::Button;
-use types::{Answer, Ask, OwnerRequest, Question};
+use types::{Answer, Ask, OwnerRequest, Question, Scope};
+
+use super::{Stage, word};
 
 /// The longest part of arguments or payload that a chat shows.
 const MAX_SHOWN: usize = 1_500;
@@ -16,6 +18,10 @@ const MAX_LABEL: usize = 40;
 pub(crate) enum Press<'a> {
     /// Yes to the approval with this nonce.
     Approve(&'a str),
+    /// The rule of this scope is to be shown.
+    Show(Scope, &'a str),
+    /// Yes, and the rule that was shown is to be saved.
+    Save(Scope, &'a str),
     /// No to it.
     Deny(&'a str),
     /// The suggested answer of this number.
@@ -26,7 +32,11 @@ impl<'a> Press<'a> {
     /// What names the request.
     pub fn nonce(&self) -> &'a str {
         match self {
-            Self::Approve(nonce) | Self::Deny(nonce) | Self::Option(nonce, _) => nonce,
+            Self::Approve(nonce)
+            | Self::Show(_, nonce)
+            | Self::Save(_, nonce)
+            | Self::Deny(nonce)
+            | Self::Option(nonce, _) => nonce,
         }
     }
 }
@@ -40,6 +50,10 @@ pub(crate) fn press(data: &str) -> Option<Press<'_>> {
     }
     match first {
         'y' => Some(Press::Approve(nonce)),
+        't' => Some(Press::Show(Scope::Task, nonce)),
+        'a' => Some(Press::Show(Scope::Always, nonce)),
+        'T' => Some(Press::Save(Scope::Task, nonce)),
+        'A' => Some(Press::Save(Scope::Always, nonce)),
         'n' => Some(Press::Deny(nonce)),
         digit => {
             let number = digit.to_digit(10).and_then(|number| usize::try_from(number).ok())?;
@@ -50,8 +64,11 @@ pub(crate) fn press(data: &str) -> Option<Press<'_>> {
 
 /// The buttons of an open request.
 pub(crate) fn buttons(request: &OwnerRequest, nonce: &str) -> Vec<Button> {
-    let button = |label: &str, letter: char| Button { label: label.to_owned(), data: format!("{letter}{nonce}") };
+    let button = |label: &str, letter: char| button(label, letter, nonce);
     match &request.ask {
+        Ask::Approval(question) if question.offer.is_some() => {
+            vec![button("Approve", 'y'), button("Deny", 'n'), button("For this task …", 't'), button("Always …", 'a')]
+        }
         Ask::Approval(_) => vec![button("Approve", 'y'), button("Deny", 'n')],
         Ask::Question { options, .. } => {
             let labels =
@@ -61,13 +78,57 @@ pub(crate) fn buttons(request: &OwnerRequest, nonce: &str) -> Vec<Button> {
     }
 }
 
-/// An open request in words.
-pub(crate) fn question_text(request: &OwnerRequest) -> String {
+fn button(label: &str, letter: char, nonce: &str) -> Button {
+    Button { label: label.to_owned(), data: format!("{letter}{nonce}") }
+}
+
+/// The buttons of an open approval whose answer has come so far.
+pub(crate) fn stage_buttons(stage: Stage, nonce: &str) -> Vec<Button> {
+    let once = button("Only this once", 'y', nonce);
+    let deny = button("Deny", 'n', nonce);
+    match stage {
+        Stage::Rule(Scope::Once) => vec![once, deny],
+        Stage::Rule(Scope::Task) => vec![button("Allow for this task", 'T', nonce), once, deny],
+        Stage::Rule(Scope::Always) => vec![button("Always allow", 'A', nonce), once, deny],
+        Stage::Code(_) => vec![deny],
+    }
+}
+
+/// An open approval in words, when its answer has come so far.
+pub(crate) fn stage_text(request: &OwnerRequest, question: &Question, stage: Stage) -> String {
+    let (id, summary) = (request.id, inline_code(&question.effect.summary));
+    let rule = question.offer.as_ref().map(|offer| fenced(&offer.text)).unwrap_or_default();
+    let until = match stage {
+        Stage::Rule(Scope::Always) | Stage::Code(Scope::Always) => "until you take it back",
+        Stage::Rule(_) | Stage::Code(_) => "until this task ends",
+    };
+    match stage {
+        Stage::Rule(_) => format!("**Approval {id}**: {summary}\nWith it, this rule would hold {until}:\n{rule}"),
+        Stage::Code(Scope::Once) => {
+            format!("**Approval {id}**: {summary}\nIt needs the code of your authenticator app. Write: `{id} 123456`")
+        }
+        Stage::Code(Scope::Task | Scope::Always) => format!(
+            "**Approval {id}**: {summary}\nWith it, this rule will hold {until}:\n{rule}\nIt needs the code of your \
+             authenticator app. Write: `{id} 123456`"
+        ),
+    }
+}
+
+/// An open request in words. A messenger without buttons shows the word that a typed yes needs.
+pub(crate) fn question_text(request: &OwnerRequest, typed: Option<&str>) -> String {
     let minutes = request.expires_at.since(request.asked_at).as_secs().div_ceil(60);
     match &request.ask {
         Ask::Approval(question) => {
             let id = request.id;
-            format!("{}\nValid for {minutes} min. /approve {id} or /deny {id}", approval(request, question))
+            let word = typed.map(|nonce| format!(" {}", word(nonce))).unwrap_or_default();
+            let others = match (&question.offer, typed) {
+                (Some(_), Some(_)) => format!("\n/approve {id} always{word} shows a rule for calls like it."),
+                (Some(_) | None, _) => String::new(),
+            };
+            format!(
+                "{}\nValid for {minutes} min. /approve {id}{word} or /deny {id}{others}",
+                approval(request, question)
+            )
         }
         Ask::Question { text, options } => {
             let options: String = options.iter().map(|option| format!("\n- {}", one_line(option))).collect();
@@ -133,7 +194,7 @@ fn inline_code(text: &str) -> String {
 }
 
 /// Text in a code block that it cannot leave.
-fn fenced(text: &str) -> String {
+pub(crate) fn fenced(text: &str) -> String {
     let text = cut(text);
     let fence = "`".repeat((longest_run(&text) + 1).max(3));
     format!("{fence}\n{text}\n{fence}")
@@ -163,6 +224,8 @@ mod tests {
         let data = |letter: char| format!("{letter}{nonce}");
         assert_eq!(press(&data('y')), Some(Press::Approve(nonce)));
         assert_eq!(press(&data('n')), Some(Press::Deny(nonce)));
+        assert_eq!(press(&data('a')), Some(Press::Show(Scope::Always, nonce)));
+        assert_eq!(press(&data('T')), Some(Press::Save(Scope::Task, nonce)));
         assert_eq!(press(&data('3')), Some(Press::Option(nonce, 3)));
         for bad in ["", "y", "x0123456789abcdef0123456789abcdef", "y01", "yzzzzzzzzzzzzzzzzzzzz", "é0123456789abcdef00"]
         {

@@ -131,7 +131,10 @@ impl Arena {
         };
         match self.client.command(&command).await.map_err(in_words)? {
             CommandReply::Accepted { session, since, .. } => Ok((session, since)),
-            CommandReply::Said { text } | CommandReply::Done { text } => Err(format!("no task was begun: {text}")),
+            CommandReply::Said { text }
+            | CommandReply::Done { text }
+            | CommandReply::CodeNeeded { text }
+            | CommandReply::Confirm { rule: text, .. } => Err(format!("no task was begun: {text}")),
         }
     }
 

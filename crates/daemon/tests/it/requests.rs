@@ -63,9 +63,9 @@ async fn a_question_is_answered_in_words_or_over_the_api() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     };
-    let approve = Command::Answer { request: open.id, answer: Answer::ONCE };
+    let approve = Command::answer(open.id, Answer::ONCE);
     assert!(client.command(&approve).await.is_err(), "a question in words cannot be approved");
-    let words = Command::Answer { request: open.id, answer: Answer::Text { text: "violet".to_owned() } };
+    let words = Command::answer(open.id, Answer::Text { text: "violet".to_owned() });
     client.command(&words).await.unwrap();
     scene.channel.wait_for("violet").await;
     scene.daemon.stop().await;

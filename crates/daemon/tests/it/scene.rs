@@ -75,6 +75,7 @@ impl FakeChannel {
         let sent = self.sent.lock().unwrap();
         let found = sent.iter().rev().find_map(|(_, outbound)| match outbound {
             Outbound::Buttons { buttons, .. } => Some(buttons.clone()),
+            Outbound::Edit { buttons, .. } if !buttons.is_empty() => Some(buttons.clone()),
             _ => None,
         });
         found.unwrap_or_default()
@@ -115,7 +116,7 @@ fn text_of(outbound: &Outbound) -> String {
         Outbound::Text { markdown } | Outbound::Buttons { markdown, .. } | Outbound::Draft { markdown, .. } => {
             markdown.clone()
         }
-        Outbound::Edit { remote_id, markdown } => format!("edit {remote_id}: {markdown}"),
+        Outbound::Edit { remote_id, markdown, .. } => format!("edit {remote_id}: {markdown}"),
         Outbound::Typing => "typing".to_owned(),
         Outbound::AnswerButton { text, .. } => format!("pressed: {text}"),
     }

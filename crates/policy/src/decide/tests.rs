@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use types::Answer;
+use types::{Answer, Scope};
 
 use super::*;
-use crate::{canonical, redeem};
+use crate::{canonical, needs_second_factor, redeem};
 
 mod table;
 
@@ -76,7 +76,7 @@ impl Case {
             session: SessionId(1),
             turn: TurnId(2),
             workspace: &self.workspace,
-            workspace_state: None,
+            workspace_state: Some("state"),
             destinations_are_owners: self.owners,
             touched: self.touched,
         }
@@ -169,6 +169,8 @@ fn a_call_that_changed_in_any_part_is_refused() {
         ("the tool", Request { tool: "other", ..request }),
         ("the session", Request { session: SessionId(9), ..request }),
         ("the turn", Request { turn: TurnId(9), ..request }),
+        ("a file of the workspace", Request { workspace_state: Some("other"), ..request }),
+        ("no state of the workspace", Request { workspace_state: None, ..request }),
     ] {
         assert!(redeem(&question, &Answer::ONCE, &request, &rules).is_err(), "{what}");
     }
@@ -180,7 +182,7 @@ fn a_call_that_changed_in_any_part_is_refused() {
 fn a_stored_question_that_was_tampered_with_is_refused() {
     let case = Case::new(Sink::Destructive, Label::OWNER);
     let rules = rules(ToolRule::Policy);
-    let changes: [fn(&mut Question); 12] = [
+    let changes: [fn(&mut Question); 14] = [
         |question| question.tool.push('x'),
         |question| question.arguments = "{}".to_owned(),
         |question| question.effect.summary = "tool: harmless".to_owned(),
@@ -192,12 +194,27 @@ fn a_stored_question_that_was_tampered_with_is_refused() {
         |question| question.label = Label::CLEAN,
         |question| question.policy_version = 0,
         |question| question.reason = "it is fine".to_owned(),
+        |question| question.workspace_state = None,
+        |question| question.workspace = WorkspaceName::new("other").expect("the name is valid"),
         |question| question.hash = "0".repeat(64),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut question = asked(&case, &rules);
         change(&mut question);
         assert!(redeem(&question, &Answer::ONCE, &case.request(), &rules).is_err(), "{number}");
+    }
+}
+
+#[test]
+fn what_persists_destroys_or_widens_needs_the_second_factor() {
+    for sink in SINKS {
+        let case = Case::new(sink, Label::OWNER);
+        let question = question(&case.request(), &rules(ToolRule::Policy), "test");
+        let strong = matches!(sink, Sink::Persist | Sink::Destructive);
+        assert_eq!(needs_second_factor(&question, Scope::Once), strong, "{sink:?}");
+        for scope in [Scope::Task, Scope::Always] {
+            assert!(needs_second_factor(&question, scope), "{sink:?}");
+        }
     }
 }
 

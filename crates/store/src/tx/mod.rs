@@ -1,6 +1,7 @@
 //! Everything that is written, one file for each noun. All of it happens inside [`crate::Store::transact`]; nothing in
 //! here commits.
 
+mod allowances;
 mod calls;
 mod events;
 mod inbox;
@@ -10,6 +11,7 @@ mod outbox;
 mod proposals;
 mod readings;
 mod requests;
+mod second_factor;
 mod sessions;
 mod spend;
 mod turns;

@@ -1,6 +1,6 @@
 //! Questions and approvals: each is settled once, and an approval is used once.
 
-use types::{Answer, Ask, ChannelId, Event, OwnerRequest, RequestId, Timestamp, TurnId};
+use types::{Answer, Ask, ChannelId, Event, Invariant, OwnerRequest, RequestId, Timestamp, TurnId};
 
 use super::Tx;
 use crate::{MAX_TEXT, codec, error::StoreError, records::NewRequest};
@@ -57,11 +57,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Uses up an approval: true exactly once, and only for a request that was approved.
+    /// Uses up an approval: true exactly once, within its time, and only for a request that was approved.
     pub fn use_approval(&mut self, id: RequestId) -> Result<bool, StoreError> {
         let sql = "UPDATE requests SET used = 1
-                   WHERE id = ?1 AND used = 0 AND json_extract(answer, '$.verdict') = 'approved'";
-        Ok(self.run(sql, [id.0])? > 0)
+                   WHERE id = ?1 AND json_extract(answer, '$.verdict') = 'approved'
+                   AND (?3 OR (used = 0 AND expires_at > ?2))";
+        Ok(self.run(sql, (id.0, self.clock.0, Invariant::ApprovalBound.is_broken()))? > 0)
     }
 
     fn settle_request(

@@ -1,6 +1,7 @@
 //! The store as its users see it: what is written, what is found again, and what survives.
 #![expect(clippy::disallowed_methods, reason = "tests start tasks, await them, and damage files")]
 
+mod allowances;
 mod audit;
 mod audit_files;
 mod audit_remote;

@@ -76,6 +76,59 @@ async fn a_late_answer_is_no_answer() -> TestResult {
     Ok(())
 }
 
+/// No two of many threads that redeem one approval at the same moment get through, however often it is tried.
+#[test]
+fn of_threads_that_race_for_one_approval_one_gets_through() -> TestResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let (store, _) = store()?;
+    for _ in 0..50 {
+        let id = runtime.block_on(async {
+            let id = asked(&store).await?.id;
+            answer(&store, id, Answer::ONCE).await.map(|_| id)
+        })?;
+        let start = Arc::new(std::sync::Barrier::new(8));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (store, start, runtime) = (store.clone(), start.clone(), runtime.handle().clone());
+                std::thread::spawn(move || {
+                    start.wait();
+                    runtime.block_on(store.transact(move |tx| tx.use_approval(id)))
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for thread in threads {
+            won += usize::from(thread.join().map_err(|_| "a thread panicked")??);
+        }
+        assert_eq!(won, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_approval_does_not_outlive_its_time() -> TestResult {
+    let (store, clock) = store()?;
+    let id = asked(&store).await?.id;
+    answer(&store, id, Answer::ONCE).await?;
+    clock.set(NOON + 1_000);
+    assert!(!store.transact(move |tx| tx.use_approval(id)).await?);
+    Ok(())
+}
+
+/// Without the defence an approval is used twice and out of time: the tests above would fail.
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn the_fault_switch_lets_an_approval_be_used_again() -> TestResult {
+    let (store, clock) = store()?;
+    let id = asked(&store).await?.id;
+    answer(&store, id, Answer::ONCE).await?;
+    assert!(store.transact(move |tx| tx.use_approval(id)).await?);
+    clock.set(NOON + 1_000);
+    types::faults::set_broken("7");
+    assert!(store.transact(move |tx| tx.use_approval(id)).await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn nonces_are_long_random_and_found() -> TestResult {
     let (store, _) = store()?;

@@ -17,7 +17,7 @@ use crate::{
     output::Output,
     questions::Questions,
     show::{self, Live},
-    verbs::{self, send::how_to_answer},
+    verbs,
     watch::{Bearing, Follow},
 };
 
@@ -153,7 +153,7 @@ impl Talk {
         self.input.forget();
         self.output.piece(self.live.end_line())?;
         self.output.text(&show::request(request))?;
-        self.output.ask(how_to_answer(request));
+        self.output.ask(self.questions.prompt().unwrap_or_default());
         Ok(())
     }
 
@@ -164,12 +164,23 @@ impl Talk {
             self.prompt();
             return Ok(());
         }
-        if let Some((request, answer)) = self.questions.read(line) {
+        let was_deciding = self.questions.is_deciding();
+        if let Some(said) = self.questions.read(line) {
             // What came of it is told by the events, as for everybody else who watches. The next line is not for it.
-            match self.client.command(&Command::Answer { request, answer }).await {
-                Ok(_) => self.questions.settle(request),
+            match self.client.command(&said.command()).await {
+                Ok(reply) => {
+                    if let Some(text) = self.questions.hear(said, &reply) {
+                        self.output.note(&daemon::terminal::neutral(&text));
+                        self.prompt();
+                    }
+                }
                 Err(failure) => self.refused(&failure),
             }
+            return Ok(());
+        }
+        if was_deciding {
+            // A line that is no code must not reach the model as a message.
+            self.prompt();
             return Ok(());
         }
         let command = Command::Send {
@@ -187,7 +198,12 @@ impl Talk {
                 self.waiting.push(Follow::new(inbox));
                 Ok(())
             }
-            Ok(reply @ (CommandReply::Said { .. } | CommandReply::Done { .. })) => {
+            Ok(
+                reply @ (CommandReply::Said { .. }
+                | CommandReply::Done { .. }
+                | CommandReply::CodeNeeded { .. }
+                | CommandReply::Confirm { .. }),
+            ) => {
                 verbs::tell(self.output, &reply)?;
                 self.look_around().await?;
                 self.prompt();
@@ -272,10 +288,7 @@ impl Talk {
         if !Input::is_terminal() || self.output.is_json() {
             return;
         }
-        match self.questions.oldest() {
-            Some(request) => self.output.ask(how_to_answer(request)),
-            None => self.output.ask("> "),
-        }
+        self.output.ask(self.questions.prompt().unwrap_or("> "));
     }
 }
 

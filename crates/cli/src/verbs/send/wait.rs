@@ -7,7 +7,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
-use types::{Command, Envelope, Failure};
+use types::{Command, Envelope, Event, Failure};
 
 use super::answer::Answer;
 use crate::{
@@ -98,33 +98,45 @@ impl Wait {
     }
 
     fn show(&mut self, envelope: &Envelope, quiet: bool, input: Option<&mut Input>) {
+        let before = self.questions.oldest().map(|request| request.id);
         let is_new = self.questions.see(envelope);
+        let is_settled = before.is_some() && before != self.questions.oldest().map(|request| request.id);
         match (input, self.questions.oldest()) {
             (Some(input), Some(request)) if is_new => {
                 // What was typed before the question was seen must not answer it.
                 input.forget();
                 self.output.note(&show::request(request));
-                self.output.ask(how_to_answer(request));
+                self.output.ask(self.questions.prompt().unwrap_or_default());
             }
+            // Whoever sits at the prompt must know that it is answered, even if progress is not wanted.
+            _ if is_settled => self.note(&envelope.event),
             _ if is_new || !quiet => {
-                if let Some(text) = show::progress(&envelope.event) {
-                    self.output.note(&text);
-                }
+                self.note(&envelope.event);
             }
             _ => {}
         }
     }
 
     async fn answer(&mut self, line: &str) {
-        let Some((request, answer)) = self.questions.read(line) else {
-            if let Some(request) = self.questions.oldest() {
-                self.output.ask(how_to_answer(request));
+        if let Some(said) = self.questions.read(line) {
+            match self.client.command(&said.command()).await {
+                Ok(reply) => {
+                    if let Some(text) = self.questions.hear(said, &reply) {
+                        self.output.note(&daemon::terminal::neutral(&text));
+                    }
+                }
+                // It was settled elsewhere in the meantime, which the events tell as well; or a code was wrong.
+                Err(failure) => self.output.note(&daemon::terminal::neutral(&failure.error)),
             }
-            return;
-        };
-        if let Err(failure) = self.client.command(&Command::Answer { request, answer }).await {
-            // It was settled elsewhere in the meantime, which the events tell as well.
-            self.output.note(&daemon::terminal::neutral(&failure.error));
+        }
+        if let Some(prompt) = self.questions.prompt() {
+            self.output.ask(prompt);
+        }
+    }
+
+    fn note(&self, event: &Event) {
+        if let Some(text) = show::progress(event) {
+            self.output.note(&text);
         }
     }
 
@@ -135,14 +147,6 @@ impl Wait {
         self.output.note("stopping the task; Ctrl-C again leaves at once");
         let session = Some(self.watch.session().to_string());
         self.client.command(&Command::Stop { session }).await.map(|_| ())
-    }
-}
-
-/// How a person answers at the prompt.
-pub fn how_to_answer(request: &types::OwnerRequest) -> &'static str {
-    match request.ask {
-        types::Ask::Approval(_) => "y or n? ",
-        types::Ask::Question { .. } => "your answer: ",
     }
 }
 
