@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -13,6 +14,7 @@ use types::SecretName;
 
 use crate::{
     EgressError, EgressErrorKind, Request, Vault,
+    configured::{self, Closed, ConfiguredResolver},
     tls::{install_provider, no_certificates},
 };
 
@@ -184,6 +186,7 @@ impl Endpoint {
             .no_proxy()
             .tcp_nodelay(true)
             .http1_only()
+            .dns_resolver(Arc::new(ConfiguredResolver::default()))
             .connect_timeout(self.timeouts.connect)
             .user_agent(concat!("factotum/", env!("CARGO_PKG_VERSION")));
         if self.base.scheme() == "http" {
@@ -235,6 +238,16 @@ pub fn check_address(base_url: &str) -> Result<(), EgressError> {
     parse_base(base_url).map(|_| ())
 }
 
+/// Whether a configured address is that of our own API at `listen`, which no client of ours has business with: a vendor or
+/// a messenger that is really ourselves would feed the agent its own words.
+pub fn leads_to(base_url: &str, listen: SocketAddr) -> bool {
+    let Ok(url) = parse_base(base_url) else { return false };
+    let host = literal(&url).map(|address| address.to_canonical());
+    let is_here = is_loopback(&url) || host.is_some_and(|host| host.is_unspecified());
+    let reaches = |ip: IpAddr| host == Some(ip) || (is_here && (ip.is_unspecified() || ip.is_loopback()));
+    url.port_or_known_default() == Some(listen.port()) && reaches(listen.ip().to_canonical())
+}
+
 fn parse_base(text: &str) -> Result<Url, EgressError> {
     let invalid = |why: &str| EgressError::new(EgressErrorKind::Invalid, format!("the address {why}"));
     let url = Url::parse(text).map_err(|error| invalid(&format!("cannot be read: {error}")))?;
@@ -247,11 +260,18 @@ fn parse_base(text: &str) -> Result<Url, EgressError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(invalid("must not have a query or fragment"));
     }
+    // A literal address is never resolved, so it is judged here.
+    if literal(&url).is_some_and(configured::is_closed) {
+        return Err(EgressError::new(EgressErrorKind::Invalid, Closed.to_string()));
+    }
     Ok(url)
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    url.host_str() == Some("localhost") || literal(url).is_some_and(|address| address.to_canonical().is_loopback())
+}
+
+/// The host, if it is an address and not a name.
+fn literal(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }

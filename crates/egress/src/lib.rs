@@ -5,6 +5,7 @@
 mod address;
 mod client;
 mod config;
+mod configured;
 mod deny;
 mod error;
 mod fetch;
@@ -27,7 +28,7 @@ mod upstream;
 mod vault;
 
 pub use address::{AddressClass, AddressRules, Prefix, PrefixError, classify};
-pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts, check_address};
+pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts, check_address, leads_to};
 pub use config::{EgressConfig, RuleConfig, RuleError};
 pub use deny::DenyReason;
 pub use error::{EgressError, EgressErrorKind};

@@ -41,16 +41,18 @@ impl Default for SystemResolver {
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a DnsName) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
-        Box::pin(async move {
-            let answer = tokio::time::timeout(PATIENCE, self.ask(name.as_str().to_owned())).await;
-            let mut addresses = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            addresses.truncate(MAX_ADDRESSES);
-            if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
-        })
+        Box::pin(self.ask_in_time(name.as_str()))
     }
 }
 
 impl SystemResolver {
+    /// The addresses of a host that the system knows, even one that is no [`DnsName`].
+    pub(crate) async fn ask_in_time(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let answer = tokio::time::timeout(PATIENCE, self.ask(name.to_owned())).await;
+        let addresses = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
+    }
+
     async fn ask(&self, name: String) -> io::Result<Vec<IpAddr>> {
         let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let asked = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
 //! Plain and encrypted byte streams to a host that the owner configured, for protocols that are not HTTP. Addresses that a
 //! model chooses must never be given to these clients.
 
-use std::{io, os::unix::net::UnixStream, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::unix::net::UnixStream, path::Path, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{EgressError, EgressErrorKind};
+use crate::{EgressError, EgressErrorKind, configured::ConfiguredResolver};
 
 /// How long making a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -85,9 +85,10 @@ impl StreamClient {
 
     #[expect(clippy::disallowed_methods, reason = "this crate is the door to the network")]
     async fn attempt(&self) -> Result<Box<dyn Stream>, EgressError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(|error| EgressError::new(EgressErrorKind::Connect, format!("could not connect: {error}")))?;
+        let failed = |error| EgressError::new(EgressErrorKind::Connect, format!("could not connect: {error}"));
+        let addresses = ConfiguredResolver::default().addresses(&self.host).await.map_err(failed)?;
+        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
+        let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
         // A delay would only cost time; an error here costs nothing else.
         let _ = stream.set_nodelay(true);
         match &self.tls {

@@ -49,6 +49,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     sandbox(config)?;
     audit(config)?;
     network(config)?;
+    own_api(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
             &["api", "listen"],
@@ -168,6 +169,32 @@ fn network(config: &Config) -> Result<(), Problem> {
     };
     if let Err(error) = web.check() {
         return Err(problem(&["web"], error.to_string(), "hosts are names, `*.example.com` or `*`"));
+    }
+    Ok(())
+}
+
+/// No client of ours speaks to our own API: a vendor or a messenger that is really ourselves would feed the agent its own
+/// words.
+fn own_api(config: &Config) -> Result<(), Problem> {
+    let refuse = |key: &[&str]| {
+        Err(problem(key, "this is the address of the agent's own API", "write the other service's address"))
+    };
+    for (name, provider) in &config.providers {
+        if egress::leads_to(&provider.base_url, config.api.listen) {
+            return refuse(&["providers", name, "base_url"]);
+        }
+    }
+    for (name, channel) in &config.channels.telegram {
+        if egress::leads_to(&channel.api_base, config.api.listen) {
+            return refuse(&["channels", "telegram", name, "api_base"]);
+        }
+    }
+    for (name, target) in &config.audit.ship {
+        if let ShipConfig::Https { url, .. } = target
+            && egress::leads_to(url, config.api.listen)
+        {
+            return refuse(&["audit", "ship", name, "url"]);
+        }
     }
     Ok(())
 }

@@ -84,3 +84,15 @@ fn an_unreadable_file_is_told() {
     assert!(Config::load(&path).unwrap_err().message.contains("mebibyte"));
     assert!(Config::load(&directory.path().join("none")).is_ok());
 }
+
+#[test]
+fn the_agents_own_api_is_neither_vendor_nor_messenger() {
+    let api = "[api]\nlisten = \"127.0.0.1:7717\"\n";
+    for part in [
+        "[agent]\nmodel = \"a/m\"\n[providers.a]\napi = \"anthropic\"\nbase_url = \"http://localhost:7717\"\n",
+        "[audit.ship.a]\nkind = \"https\"\nurl = \"http://127.0.0.1:7717/ingest\"\n",
+    ] {
+        let mistake = mistake(&format!("{api}{part}"));
+        assert!(mistake.contains("the agent's own API"), "{mistake}");
+    }
+}

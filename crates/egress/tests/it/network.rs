@@ -7,9 +7,10 @@ use std::{
 };
 
 use egress::{
-    AddressRules, DayTally, DenyReason, EgressConfig, EgressLog, EgressRecord, EgressRules, FetchError, FetchRequest,
-    Fetched, Fetcher, Interfaces, Judge, Network, Redirects, Resolve, RuleConfig, Stage, SystemResolver, TableResolver,
-    Unrecorded, Upstream, WebTarget, Who,
+    AddressRules, ClientConfig, DayTally, DenyReason, EgressConfig, EgressErrorKind as Kind, EgressLog, EgressRecord,
+    EgressRules, FetchError, FetchRequest, Fetched, Fetcher, HttpClient, Interfaces, Judge, Method, Network, Redirects,
+    Resolve, RuleConfig, Stage, StreamClient, SystemResolver, TableResolver, Unrecorded, Upstream, Vault, WebTarget,
+    Who,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -376,4 +377,60 @@ fn the_systems_resolver_is_bounded_and_its_answers_are_judged() {
         let public = bench.internet.reached().into_iter().all(|address| address == ip("203.0.113.10"));
         assert!(public, "{:?}", bench.internet.reached());
     });
+}
+
+/// What a client of a configured origin says: the body, or why not.
+async fn configured(base_url: &str) -> Result<String, egress::EgressError> {
+    let home = tempfile::tempdir().unwrap();
+    let client = HttpClient::new(ClientConfig::new(base_url), Vault::open(home.path()).unwrap())?;
+    let cancel = CancellationToken::new();
+    let mut response = client.request(Method::GET, "/").send(&cancel).await?;
+    Ok(String::from_utf8(response.chunk().await?.unwrap().to_vec()).unwrap())
+}
+
+#[test]
+fn even_a_configured_origin_is_never_a_metadata_service() {
+    inside::run("network::even_a_configured_origin_is_never_a_metadata_service", || async {
+        let bench = Bench::start().await;
+        let mut tasks = JoinSet::new();
+        let server = dns::Server::start(&mut tasks).await;
+        server.answer("home.example", &["10.1.2.3"]);
+        server.answer("evil.example", &["169.254.169.254"]);
+        server.answer("mapped.example", &["::ffff:169.254.169.254"]);
+        assert_eq!(configured("http://home.example").await.as_deref(), Ok("10.1.2.3"));
+        for url in
+            ["http://169.254.169.254", "http://[::ffff:a9fe:a9fe]", "http://0xa9fea9fe", "http://[fd00:ec2::254]"]
+        {
+            assert_eq!(configured(url).await.unwrap_err().kind, Kind::Invalid, "{url}");
+        }
+        for host in ["evil.example", "mapped.example"] {
+            assert_eq!(configured(&format!("http://{host}")).await.unwrap_err().kind, Kind::Connect, "{host}");
+            assert!(StreamClient::plain(host, 80).connect().await.is_err(), "{host}");
+        }
+        assert!(StreamClient::plain("home.example", 80).connect().await.is_ok());
+        assert!(StreamClient::plain("169.254.169.254", 80).connect().await.is_err());
+        assert_eq!(bench.internet.reached().first(), Some(&ip("10.1.2.3")));
+        assert!(!bench.internet.reached().contains(&ip("169.254.169.254")));
+        #[cfg(feature = "faults")]
+        {
+            types::faults::set_broken("4");
+            assert_eq!(configured("http://evil.example").await.as_deref(), Ok("169.254.169.254"));
+        }
+    });
+}
+
+#[test]
+fn the_own_api_is_recognised_in_every_form_of_its_address() {
+    let listen: SocketAddr = "127.0.0.1:7717".parse().unwrap();
+    for (url, expected) in [
+        ("http://127.0.0.1:7717", true),
+        ("http://localhost:7717/v1", true),
+        ("https://[::ffff:127.0.0.1]:7717", true),
+        ("http://0.0.0.0:7717", true),
+        ("http://127.1:7717", true),
+        ("http://127.0.0.1:7718", false),
+        ("http://10.1.2.3:7717", false),
+    ] {
+        assert_eq!(egress::leads_to(url, listen), expected, "{url}");
+    }
 }
