@@ -138,6 +138,8 @@ pub(super) enum CredentialError {
         "the secret `{secret}` was seen where it must not be and is dead; the owner replaces it with `factotum secret rotate {secret}`"
     )]
     Dead { secret: SecretName },
+    #[error("the secret `{secret}` does not go to a public host in the clear; use https")]
+    Clear { secret: SecretName },
     #[error("the secret `{secret}` cannot stand in a header; the owner sets it again without line breaks")]
     Unfit { secret: SecretName },
     #[error(
@@ -152,6 +154,8 @@ pub(super) struct About<'a> {
     pub target: &'a Target,
     pub method: &'a str,
     pub path: &'a RequestPath,
+    /// Whether a value may travel: through TLS, or within the owner's own network.
+    pub is_private: bool,
     /// The secrets that the workspace may use.
     pub allowed: &'a BTreeSet<SecretName>,
 }
@@ -182,7 +186,7 @@ pub(super) fn fill(
         return fill_anywhere(placeholders, vault, &secrets, headers);
     }
     let bindings = || secrets.iter().flat_map(|info| info.bindings.iter().map(move |binding| (info, binding)));
-    if !bindings().any(|(_, binding)| binding.is_for(about.target)) {
+    if !bindings().any(|(_, binding)| binding.host.matches(about.target.host())) {
         return Ok(Filled::default());
     }
     if let Some(position) = about.path.query().and_then(foreign_parameter) {
@@ -231,6 +235,9 @@ fn one_of(
                 && shape.fits(&binding.slot)
         });
         let binding = binding.ok_or_else(unbound)?;
+        if !about.is_private {
+            return Err(CredentialError::Clear { secret: secret.clone() });
+        }
         if info.dead.is_some() {
             return Err(CredentialError::Dead { secret: secret.clone() });
         }

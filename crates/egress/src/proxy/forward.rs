@@ -32,6 +32,7 @@ use crate::{
     Allowed, EgressRecord, Stage,
     judge::Judged,
     path::RequestPath,
+    rules::Reach,
     target::{Scheme, Target},
 };
 
@@ -87,8 +88,14 @@ impl Forwarder {
         let policy = egress.policy.borrow().clone();
         let upgrade = head::strip_connection(request.headers_mut());
         let method = request.method().clone();
-        let about =
-            About { target: &to.target, method: method.as_str(), path: &path, allowed: &policy.judge.rules().secrets };
+        let about = About {
+            target: &to.target,
+            method: method.as_str(),
+            path: &path,
+            is_private: to.scheme == Scheme::Https
+                || policy.judge.connection(to.scheme, &to.target).is_ok_and(|rule| rule.reach != Reach::Public),
+            allowed: &policy.judge.rules().secrets,
+        };
         let filled = credentials::fill(&egress.placeholders, &egress.vault, &about, request.headers_mut())?;
         if filled.credentialed {
             head::ask_for_plain_bytes(request.headers_mut());

@@ -13,6 +13,8 @@ macro_rules! in_private_network {
     };
 }
 
+#[cfg(feature = "faults")]
+mod broken;
 mod credentials;
 mod framing;
 mod limits;

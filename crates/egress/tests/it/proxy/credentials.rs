@@ -17,6 +17,7 @@ in_private_network! { "credentials":
     a_host_without_credentials_takes_any
     rotation_and_death_act_on_the_next_request
     a_rule_may_ask_for_a_secret
+    a_secret_does_not_travel_in_the_clear
 }
 
 async fn a_placeholder_in_its_slot_becomes_the_value() {
@@ -172,4 +173,23 @@ async fn a_rule_may_ask_for_a_secret() {
     let settings = SecretSettings { bindings: Some(elsewhere), ..SecretSettings::default() };
     world.vault.configure(&name("key"), settings).unwrap();
     assert!(world.get(HOST, "/v1/x", &line).await.starts_with("HTTP/1.1 403"));
+}
+
+async fn a_secret_does_not_travel_in_the_clear() {
+    let world = World::new().await;
+    let bindings = vec![binding("other.example.com:80", &[], &[], CredentialSlot::bearer())];
+    let settings = SecretSettings { bindings: Some(bindings), ..SecretSettings::default() };
+    world.vault.configure(&name("key"), settings).unwrap();
+    let ask = |token: &str| {
+        format!(
+            "GET http://{OTHER}/ HTTP/1.1\r\nHost: {OTHER}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let refused = world.raw(ask(&world.placeholder)).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("in the clear"), "{refused}");
+    // Another port of the same host is no drop box either.
+    assert!(world.raw(ask("attacker")).await.ends_with("hello"));
+    world.get(OTHER, "/", "Authorization: Bearer attacker\r\n").await;
+    let got = world.servers.got();
+    assert!(got.len() == 2 && got.iter().all(|got| got.header("authorization").is_empty()), "{got:#?}");
 }
