@@ -63,7 +63,8 @@ async fn put(run: &Run<'_>, call: &ToolCall, question: Box<Question>) -> Result<
     run.commit(move |tx: &mut Tx<'_>| tx.ask_owner(new)).await
 }
 
-async fn wait(run: &Run<'_>, request: OwnerRequest) -> Result<OwnerRequest, StoreError> {
+/// Waits until there is an answer, the time is over or the turn is stopped; then the request is as it was.
+pub(crate) async fn wait(run: &Run<'_>, request: OwnerRequest) -> Result<OwnerRequest, StoreError> {
     if request.answer.is_some() {
         return Ok(request);
     }

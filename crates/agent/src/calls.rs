@@ -76,7 +76,9 @@ pub(crate) async fn run_all(run: &Run<'_>, records: &[CallRecord]) -> Result<Opt
 fn limit_reached(run: &Run<'_>) -> Result<Option<String>, StoreError> {
     let store = &run.deps.store;
     let spent = limits::spent(&run.turn, run.deps.clock.now(), |scope| store.spent(scope))?;
-    Ok(budget::check_running(&run.deps.settings.limits, &spent).err().map(|exceeded| exceeded.to_string()))
+    Ok(budget::check_running(&limits::in_force(&run.deps.settings.limits), &spent)
+        .err()
+        .map(|exceeded| exceeded.to_string()))
 }
 
 async fn deal_together(run: &Run<'_>, records: &[CallRecord]) -> Result<(), StoreError> {

@@ -25,6 +25,9 @@ pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// An error refuses the call that it was asked for and is shown to the model.
 pub type WorkspaceState = Arc<dyn Fn(WorkspaceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
+/// How many bytes a session has sent to the network since its turn began. Must be cheap.
+pub type Sent = Arc<dyn Fn(types::SessionId) -> u64 + Send + Sync>;
+
 /// The masking that is in force. Asked for at each use, since secrets are added while the daemon runs: must be cheap.
 pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
 
@@ -46,6 +49,8 @@ pub struct Deps {
     pub settings: Settings,
     /// Saves the workspace before it is written to.
     pub before_write: BeforeWrite,
+    /// How much went out.
+    pub sent: Sent,
     /// Whether anything may be changed now.
     pub ready: Ready,
     /// Tells the state of a workspace, which an approval is bound to.
@@ -71,6 +76,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How many bits of foreign text the readers of one session may tell it.
     pub reader_bits: u32,
+    /// What is out of the ordinary.
+    pub alarms: policy::alarm::Rules,
     /// How long an approval waits for the owner.
     pub approval_timeout: Duration,
     /// The system prompt; [`crate::system_prompt`] unless there is a reason.

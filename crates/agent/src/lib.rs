@@ -22,6 +22,7 @@ mod handles;
 mod limits;
 mod mask;
 mod outcome;
+mod pause;
 mod perform;
 mod progress;
 mod prompt;
@@ -36,7 +37,7 @@ mod turn;
 mod verdict;
 
 pub use begin::begin;
-pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox, WorkspaceState};
+pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Sent, Settings, Toolbox, WorkspaceState};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

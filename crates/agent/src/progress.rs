@@ -1,6 +1,7 @@
 //! The little state of a turn that its messages and calls do not tell: which model call is open and how often the loop
 //! had to help the model along. It is written in the transactions that are made anyway.
 
+use policy::alarm::Used;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, Tx};
 use types::{SessionId, TurnId};
@@ -27,6 +28,16 @@ pub(crate) struct Progress {
     pub must_compact: bool,
     /// The context was shortened and no answer has come since: shortening it again would not help.
     pub compacted: bool,
+    /// How often the task was paused.
+    pub pauses: u32,
+    /// How often the owner's answer to a pause was neither yes nor no.
+    pub unclear: u32,
+    /// What the owner let pass.
+    pub accepted: Used,
+    /// What the owner let pass of an hour.
+    pub accepted_hour: (i64, Used),
+    /// How many calls there had been then.
+    pub accepted_calls: u64,
     /// What is known of the model's tokens; outlives the turn.
     pub calibration: Calibration,
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use policy::Redactor;
 use store::{StoreError, Turn, Tx};
 use tokio_util::sync::CancellationToken;
-use types::{Event, Label, SessionId, WorkspaceName};
+use types::{Event, Invariant, Label, SessionId, WorkspaceName};
 
 use crate::Deps;
 
@@ -31,7 +31,8 @@ impl<'a> Run<'a> {
             .store
             .session(turn.session)?
             .ok_or_else(|| StoreError::NotFound { what: "session", id: turn.session.to_string() })?;
-        let halt = cancel.child_token();
+        // Broken by a test, nothing that the owner says from outside reaches the turn.
+        let halt = if Invariant::StopIsOutside.is_broken() { CancellationToken::new() } else { cancel.child_token() };
         Ok(Self { deps, session: session.id, workspace: session.workspace, cancel, halt, turn })
     }
 

@@ -64,7 +64,7 @@ impl Opening {
             progress,
             bytes,
             max_output: settings.max_output_tokens,
-            limits: settings.limits,
+            limits: limits::in_force(&settings.limits),
             prices: settings.prices,
             context_tokens: settings.context_tokens,
             now: deps.clock.now(),

@@ -13,6 +13,7 @@ use crate::{
     close::close,
     compaction::compact,
     estimate::request_bytes,
+    pause,
     progress::Progress,
     repetition::Verdict,
     run::Run,
@@ -154,6 +155,9 @@ async fn next(run: &Run<'_>, state: &State, asking: Option<OpenStep>) -> Result<
 
 /// Stores the results of the calls and begins the next model call, in one transaction.
 async fn open(run: &Run<'_>, state: &State, results: Option<Results>) -> Result<Flow, StoreError> {
+    if let Some(flow) = pause::check(run, state).await? {
+        return Ok(flow);
+    }
     let settings = &run.deps.settings;
     let bytes = request_bytes(&settings.system, &run.deps.tools.specs(), &state.messages());
     let opening = Opening::new(run.deps, state.progress.clone(), bytes);

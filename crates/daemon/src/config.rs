@@ -1,6 +1,7 @@
 //! The configuration: what the owner may set. Each component's part stands beside the component; this adds them up,
 //! reads them with the place of every mistake, and checks what only shows when the parts are seen together.
 
+mod alarms;
 mod audit;
 mod check;
 mod error;
@@ -16,6 +17,7 @@ use sandbox::{SandboxConfig, SnapshotConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use alarms::AlarmConfig;
 pub use audit::{AuditConfig, ShipConfig};
 pub use check::ModelName;
 pub use error::ConfigError;
@@ -52,6 +54,8 @@ pub struct Config {
     pub tools: BTreeMap<String, ToolRule>,
     /// Saved states of workspaces.
     pub snapshots: SnapshotConfig,
+    /// What is out of the ordinary, and pauses a task until you answer.
+    pub alarms: AlarmConfig,
     /// How the audit log is kept, and where it is shipped to.
     pub audit: AuditConfig,
 }

@@ -21,6 +21,7 @@ use crate::{
     occupancy::Occupancy,
     sessions::Sessions,
     ship::Shipping,
+    traffic::Traffic,
     wiring::Ground,
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
     pub shipping: Shipping,
+    pub traffic: Traffic,
     pub workspaces: Workspaces,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
@@ -137,7 +139,7 @@ pub(crate) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
-        let Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider } = ground;
+        let Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, provider } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
             home,
@@ -147,6 +149,7 @@ impl Core {
             pool,
             snapshots,
             shipping,
+            traffic,
             workspaces,
             messengers,
             sessions,
@@ -171,6 +174,7 @@ impl Core {
             pool: self.pool.clone(),
             snapshots: self.snapshots.clone(),
             shipping: self.shipping.clone(),
+            traffic: self.traffic.clone(),
             workspaces: self.workspaces.clone(),
             provider: self.provider.clone(),
         }

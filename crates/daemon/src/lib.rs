@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 pub mod config;
 mod core;
+mod dead_man;
 mod deliver;
 mod doctor;
 mod failure;
@@ -29,6 +30,7 @@ mod ship;
 mod slash;
 mod start;
 mod status;
+mod traffic;
 mod widening;
 mod wiring;
 

@@ -30,6 +30,7 @@ use crate::{
     journal, outbox, practice, recovery, router,
     sessions::{self, Sessions},
     ship::{self, ShipError, Shipping, Target},
+    traffic::Traffic,
     wiring::{self, Ground, WiringError},
 };
 
@@ -157,8 +158,9 @@ impl Daemon {
         let practising = config.model().is_none() && options.provider.is_none();
         let (clock, provider, workspaces) = (options.clock, options.provider, Workspaces::default());
         let shipping = Shipping::new(&config.audit, clock.clone());
+        let traffic = Traffic::default();
         let targets = targets(&config, &vault)?;
-        let ground = Ground { home, clock, store, vault, pool, snapshots, shipping, workspaces, provider };
+        let ground = Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, provider };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
         let core =

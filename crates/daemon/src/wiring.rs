@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Settings, Toolbox, WorkspaceState};
+use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Sent, Settings, Toolbox, WorkspaceState};
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
@@ -23,6 +23,7 @@ use crate::{
     core::{Core, Live, Workspaces},
     practice,
     ship::Shipping,
+    traffic::Traffic,
 };
 
 /// The workspace that exists when none is configured.
@@ -38,6 +39,7 @@ pub(crate) struct Ground {
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
     pub shipping: Shipping,
+    pub traffic: Traffic,
     /// Filled by [`build`]. The tools look workspaces up here, so a reload reaches them.
     pub workspaces: Workspaces,
     /// A provider in place of the configured one.
@@ -154,6 +156,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         before_write: before_write(ground.clone()),
         ready: ready(ground.shipping.clone()),
         workspace_state: workspace_state(ground.clone()),
+        sent: sent(ground.traffic.clone()),
         begun: Begun::default(),
     };
     // Nothing can fail from here on, so a mistake above has changed nothing.
@@ -319,6 +322,7 @@ fn settings(config: &Config, model: &str) -> Settings {
         thinking_tokens: config.agent.thinking_tokens,
         limits: config.budget.limits(),
         reader_bits: config.agent.reader_bits,
+        alarms: config.alarms.rules(),
         approval_timeout: config.agent.approval_timeout(),
         system: agent::system_prompt().into(),
     }
@@ -348,6 +352,11 @@ fn redaction(vault: Vault) -> Redaction {
 /// Whether a call may have an effect at all, at this moment.
 fn ready(shipping: Shipping) -> Ready {
     Arc::new(move || shipping.ready())
+}
+
+/// What a session has sent out since its turn began.
+fn sent(traffic: Traffic) -> Sent {
+    Arc::new(move |session| traffic.sent(session))
 }
 
 /// Saves the workspace before a turn first writes to it.

@@ -4,6 +4,7 @@
 //! may leave behind ([`allowance`]) and the codes of the second factor ([`totp`]).
 
 pub mod admit;
+pub mod alarm;
 pub mod allowance;
 mod approval;
 pub mod attenuate;

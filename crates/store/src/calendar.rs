@@ -17,6 +17,11 @@ pub fn year_month(at: Timestamp) -> i64 {
     year * 100 + month
 }
 
+/// The UTC hour of a time, counted from 1970.
+pub fn hour_of(at: Timestamp) -> i64 {
+    at.0.div_euclid(3_600_000)
+}
+
 #[cfg(test)]
 mod tests {
     use types::Timestamp;

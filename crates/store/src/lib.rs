@@ -22,7 +22,7 @@ mod tests;
 mod tx;
 mod writer;
 
-pub use calendar::year_month;
+pub use calendar::{hour_of, year_month};
 pub use error::StoreError;
 pub use faults::fault_point;
 pub use records::{

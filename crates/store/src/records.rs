@@ -426,6 +426,8 @@ pub enum SpendScope {
         /// The year times 100 plus the month from 1 to 12; see [`crate::year_month`].
         year_month: i64,
     },
+    /// One UTC hour: [`crate::hour_of`].
+    Hour(i64),
 }
 
 /// What was spent.

@@ -235,6 +235,9 @@ CREATE INDEX snapshots_by_workspace ON snapshots (workspace, id);
 
 /// The second version: what containment keeps.
 const V2: &str = "
+-- The hour, UTC, in which a model call was begun; `spend_totals` has the sums of hours under scope 4.
+ALTER TABLE spend ADD COLUMN hour INTEGER NOT NULL DEFAULT 0;
+
 -- The blocks that a session's label comes from.
 CREATE TABLE label_causes (
     id INTEGER PRIMARY KEY,

@@ -108,6 +108,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 1_000, tokens: None, wall: None },
         reader_bits: 64,
+        alarms: policy::alarm::Rules::OFF,
         approval_timeout: std::time::Duration::from_secs(600),
         system: "You are under test.".into(),
     };
@@ -123,6 +124,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         ready: Arc::new(|| Ok(())),
         // The suites have no files of a workspace.
         workspace_state: Arc::new(|_| Box::pin(async { Ok("none".to_owned()) })),
+        sent: Arc::new(|_| 0),
         begun: Begun::default(),
     }
 }

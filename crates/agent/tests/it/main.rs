@@ -2,11 +2,14 @@
 //! compared as a whole.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alarms;
 mod allowances;
 mod approvals;
 mod budget;
 mod compaction;
 mod failures;
+#[cfg(feature = "faults")]
+mod faults;
 mod labels;
 mod loops;
 mod model;

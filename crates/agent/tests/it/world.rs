@@ -63,6 +63,7 @@ pub fn settings() -> Settings {
         thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 20, tokens: None, wall: None },
         reader_bits: 64,
+        alarms: policy::alarm::Rules::OFF,
         approval_timeout: Duration::from_secs(60),
         // Short and fixed, so that no estimate in a snapshot depends on the real prompt.
         system: "You are under test.".into(),
@@ -115,6 +116,7 @@ impl World {
                 let state = files.lock().unwrap().clone();
                 Box::pin(async move { Ok(state) })
             }),
+            sent: Arc::new(|_| 0),
             begun: Begun::default(),
             store,
         };

@@ -272,6 +272,20 @@ fn numbers(config: &Config) -> Result<(), Problem> {
             return Err(problem(&["budget", key], "is not an amount of money", "write dollars, such as 5.0"));
         }
     }
+    let alarms = &config.alarms;
+    let amounts = [
+        ("multiple", Some(alarms.multiple)),
+        ("task_usd", alarms.task_usd),
+        ("hour_usd", alarms.hour_usd),
+        ("unanswered_h", Some(alarms.unanswered_h)),
+        ("silent_h", alarms.silent_h),
+        ("unattended_usd", alarms.unattended_usd),
+    ];
+    for (key, value) in amounts {
+        if value.is_some_and(|value| !(0.0..1e9).contains(&value)) {
+            return Err(problem(&["alarms", key], "is not a number that makes sense here", "write one such as 5.0"));
+        }
+    }
     let positive = [
         ("budget", "steps", u64::from(config.budget.steps)),
         ("agent", "max_output_tokens", u64::from(config.agent.max_output_tokens)),

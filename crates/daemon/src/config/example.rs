@@ -69,6 +69,14 @@ steps = 100                      # model calls of one task
 # keep = 20                      # saved states of each workspace, for `factotum undo`
 # exclude = ["target", "node_modules", ".venv", "__pycache__"]
 
+[alarms]                         # a task that is out of the ordinary is paused until you answer
+# multiple = 5.0                 # so many times the median of the last 20 tasks or hours; 0 switches that off
+# task_usd = 2.5                 # or more than this, whatever was usual
+# hour_usd = 10.0
+# unanswered_h = 12.0            # without an answer the task is stopped
+# silent_h = 168.0               # when you have not written for so long, nothing runs without you
+# unattended_usd = 20.0          # nor when it has cost this since
+
 [audit]
 # rotate_mb = 64                 # a file of the log of this size is put aside, and the log goes on in another
 # require_shipping = false       # no shipping, no exec

@@ -130,6 +130,7 @@ impl Worker {
         }
         self.core.sessions.set_running(self.session, Some(turn));
         present::watch(&self.core, turn, events);
+        self.core.traffic.begin(self.session);
         let at_work = match &session {
             Some(session) => Some(self.core.occupancy.work(&session.workspace).await),
             None => None,
@@ -187,6 +188,11 @@ impl Worker {
     async fn unattended_refusal(&self, first: &InboxRow) -> Option<String> {
         if first.origin.is_attended() {
             return None;
+        }
+        match crate::dead_man::refusal(&self.core) {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return Some(refusal),
+            Err(error) => return Some(format!("it is not known when you last wrote: {error}")),
         }
         let mut canary = self.core.canary.clone();
         let state = canary.wait_for(|state| *state != CanaryView::Running).await.map(|state| state.clone());

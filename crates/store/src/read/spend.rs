@@ -1,7 +1,7 @@
 //! What was spent.
 
 use rusqlite::{Connection, Row};
-use types::{MicroUsd, Usage};
+use types::{MicroUsd, Timestamp, TurnId, Usage};
 
 use crate::{
     Store, codec,
@@ -16,6 +16,44 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What each of the last turns used that ended before this one, latest first, with its model calls.
+    pub fn spent_by_turns(&self, before: TurnId, limit: usize) -> Result<Vec<(Spend, u32)>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, turns.step FROM turns JOIN spend_totals ON scope = 0 AND key = turns.id
+             WHERE turns.id < ?1 AND ended_at IS NOT NULL ORDER BY turns.id DESC LIMIT ?2"
+        );
+        let map = |row: &Row<'_>| Ok((map(row)?, row.get(7)?));
+        self.read(|connection| codec::all(connection, &sql, (before.0, codec::limit(limit)), map))
+    }
+
+    /// What each of the last hours used in which anything was, before this one, latest first.
+    pub fn spent_by_hours(&self, before: i64, limit: usize) -> Result<Vec<Spend>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM spend_totals WHERE scope = 4 AND key < ?1 ORDER BY key DESC LIMIT ?2");
+        self.read(|connection| codec::all(connection, &sql, (before, codec::limit(limit)), map))
+    }
+
+    /// When the owner was last heard of: a message or an answer; none if never.
+    pub fn owner_heard(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT max(at) FROM (
+            SELECT max(at) AS at FROM inbox WHERE origin = 'owner' AND session IS NOT NULL
+            UNION ALL SELECT max(answered_at) FROM requests WHERE channel IS NOT NULL)";
+        let at: Option<Option<i64>> = self.read(|connection| codec::one(connection, sql, [], |row| Ok(row.get(0)?)))?;
+        Ok(at.flatten().map(Timestamp))
+    }
+
+    /// What turns that nobody attended have cost that began after this.
+    pub fn spent_unattended(&self, since: Timestamp) -> Result<MicroUsd, StoreError> {
+        let sql = "SELECT total(settled + reserved) FROM turns JOIN spend_totals ON scope = 0 AND key = turns.id
+                   WHERE started_at > ?1 AND origin <> 'owner'";
+        // A sum of amounts that are not negative; the cast saturates.
+        let sum = self.read(|connection| codec::one(connection, sql, [since.0], |row| Ok(row.get::<_, f64>(0)?)))?;
+        Ok(MicroUsd(sum.unwrap_or(0.0) as u64))
+    }
+}
+
+const COLUMNS: &str = "settled, reserved, input, cache_read, cache_write, output, reasoning";
+
 /// The columns that a scope is stored under.
 pub(crate) fn scope_columns(scope: SpendScope) -> (i64, i64) {
     match scope {
@@ -23,6 +61,7 @@ pub(crate) fn scope_columns(scope: SpendScope) -> (i64, i64) {
         SpendScope::Session(id) => (1, id.0),
         SpendScope::Day(day) => (2, day),
         SpendScope::Month { year_month } => (3, year_month),
+        SpendScope::Hour(hour) => (4, hour),
     }
 }
 

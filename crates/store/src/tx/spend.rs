@@ -4,7 +4,13 @@ use rusqlite::Row;
 use types::{MicroUsd, TurnId, Usage};
 
 use super::Tx;
-use crate::{calendar::year_month, codec, error::StoreError, read::scope_columns, records::SpendScope};
+use crate::{
+    calendar::{hour_of, year_month},
+    codec,
+    error::StoreError,
+    read::scope_columns,
+    records::SpendScope,
+};
 
 /// The most that one model call counts for, in millionths of a dollar and in tokens: about a million dollars. It keeps
 /// all sums within 64 bits for eight million calls at that price.
@@ -16,6 +22,7 @@ struct Buckets {
     session: i64,
     day: i64,
     month: i64,
+    hour: i64,
 }
 
 /// What is added to the sums.
@@ -40,8 +47,9 @@ impl Tx<'_> {
         self.settle_unknown(turn, step)?;
         let reserved = bounded(amount.0);
         let buckets = self.buckets(turn)?;
-        let sql = "INSERT INTO spend (turn, step, session, day, month, reserved) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.run(sql, (turn.0, step, buckets.session, buckets.day, buckets.month, reserved))?;
+        let sql = "INSERT INTO spend (turn, step, session, day, month, hour, reserved)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.run(sql, (turn.0, step, buckets.session, buckets.day, buckets.month, buckets.hour, reserved))?;
         self.add(&buckets, Change { reserved, ..Change::default() })
     }
 
@@ -82,10 +90,11 @@ impl Tx<'_> {
     }
 
     fn open_spend(&self, turn: TurnId, step: u32) -> Result<Option<Open>, StoreError> {
-        let sql = "SELECT id, reserved, session, day, month FROM spend
+        let sql = "SELECT id, reserved, session, day, month, hour FROM spend
                    WHERE turn = ?1 AND step = ?2 AND settled IS NULL";
         let map = |row: &Row<'_>| {
-            let buckets = Buckets { turn: turn.0, session: row.get(2)?, day: row.get(3)?, month: row.get(4)? };
+            let (day, month, hour) = (row.get(3)?, row.get(4)?, row.get(5)?);
+            let buckets = Buckets { turn: turn.0, session: row.get(2)?, day, month, hour };
             Ok(Open { row: row.get(0)?, reserved: row.get(1)?, buckets })
         };
         codec::one(self.connection, sql, (turn.0, step), map)
@@ -95,7 +104,8 @@ impl Tx<'_> {
     /// today: the journal's time may be ahead of it after the clock was put back.
     fn buckets(&self, turn: TurnId) -> Result<Buckets, StoreError> {
         let session = self.session_of_turn(turn)?.0;
-        Ok(Buckets { turn: turn.0, session, day: self.clock.day(), month: year_month(self.clock) })
+        let (day, month, hour) = (self.clock.day(), year_month(self.clock), hour_of(self.clock));
+        Ok(Buckets { turn: turn.0, session, day, month, hour })
     }
 
     fn add(&mut self, buckets: &Buckets, change: Change) -> Result<(), StoreError> {
@@ -104,6 +114,7 @@ impl Tx<'_> {
             SpendScope::Session(types::SessionId(buckets.session)),
             SpendScope::Day(buckets.day),
             SpendScope::Month { year_month: buckets.month },
+            SpendScope::Hour(buckets.hour),
         ];
         let sql = "INSERT INTO spend_totals
                    (scope, key, reserved, settled, input, cache_read, cache_write, output, reasoning)
