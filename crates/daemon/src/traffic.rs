@@ -13,7 +13,7 @@ const MAX_SESSIONS: usize = 4_096;
 
 /// Counters. Cheap to clone; all clones count together.
 #[derive(Clone, Default)]
-pub(crate) struct Traffic(Arc<Mutex<BTreeMap<SessionId, u64>>>);
+pub struct Traffic(Arc<Mutex<BTreeMap<SessionId, u64>>>);
 
 impl Traffic {
     /// A turn begins: it is counted from zero.

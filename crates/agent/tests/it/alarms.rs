@@ -101,7 +101,8 @@ async fn a_pause_survives_a_restart_and_is_asked_once() {
             assert!(crash > 5, "too few waits were tried");
             return;
         }
-    }    panic!("it never came to the pause");
+    }
+    panic!("it never came to the pause");
 }
 
 #[tokio::test]
