@@ -24,8 +24,8 @@ use super::{
     credentials::{self, About, Filled},
     head,
     receipt::Receipt,
-    revocation::{Active, Present},
-    serve::BUFFER,
+    revocation::{Active, Held, Present, revoked},
+    serve::{BUFFER, Client},
     splice::splice,
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(super) struct Destination {
 /// Forwards the requests of one connection from the sandbox, one after the other.
 pub(super) struct Forwarder {
     proxy: Arc<Proxy>,
+    client: Arc<Client>,
     present: Present,
     /// The connection of the request before, which the next may use.
     link: Mutex<Option<Link>>,
@@ -61,8 +62,8 @@ struct Link {
 }
 
 impl Forwarder {
-    pub fn new(proxy: Arc<Proxy>, present: Present) -> Self {
-        Self { proxy, present, link: Mutex::default() }
+    pub fn new(proxy: Arc<Proxy>, client: Arc<Client>, present: Present) -> Self {
+        Self { proxy, client, present, link: Mutex::default() }
     }
 
     /// Forwards a request, or says why not.
@@ -238,7 +239,8 @@ impl Forwarder {
         let server_side = hyper::upgrade::on(&mut response);
         let mask = Mask::new(redactor.clone());
         let cancel = self.proxy.cancel.clone();
-        let (egress, present) = (self.proxy.egress.clone(), self.present.clone());
+        // The client comes along: what was one connection stays one among those that are allowed.
+        let (egress, client, present) = (self.proxy.egress.clone(), self.client.clone(), self.present.clone());
         self.proxy.tracker.spawn(async move {
             let both = async { tokio::try_join!(client_side, server_side).ok() };
             let work = async {
@@ -248,7 +250,8 @@ impl Forwarder {
             };
             tokio::select! {
                 () = work => {}
-                () = super::revocation::revoked(&egress, &super::revocation::Held::Nothing, &present) => {
+                () = client.activity.ceased(egress.limits.idle) => {}
+                () = revoked(&egress, &Held::Nothing, &present) => {
                     let _ = receipt.broken("revoked", String::new());
                 }
                 () = cancel.cancelled() => {}

@@ -90,7 +90,7 @@ impl Proxy {
         }
         let client = Arc::new(Client { activity: Activity::new(), _permit: permit });
         let present = Present::default();
-        let forwarder = Arc::new(Forwarder::new(self.clone(), present.clone()));
+        let forwarder = Arc::new(Forwarder::new(self.clone(), client.clone(), present.clone()));
         let stream = TokioIo::new(Watched::new(stream, client.activity.clone()));
         let service = service_fn(|request| {
             let (proxy, client, forwarder) = (self.clone(), client.clone(), forwarder.clone());

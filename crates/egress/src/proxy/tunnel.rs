@@ -142,7 +142,7 @@ impl Tunnel {
         // The library read the same bytes; should it ever understand them differently, nothing is sent.
         self.check_name(stream.get_ref().1.server_name())?;
         let present = Present::default();
-        let forwarder = Arc::new(Forwarder::new(self.proxy.clone(), present.clone()));
+        let forwarder = Arc::new(Forwarder::new(self.proxy.clone(), self.client.clone(), present.clone()));
         let service = service_fn(|request: Request<Incoming>| {
             let forwarder = forwarder.clone();
             async move { Ok::<_, Infallible>(self.answer(request, &forwarder).await) }

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use egress::{Limits, Stage};
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::world::{HOST, RULES, World, read_all};
 
@@ -11,6 +14,7 @@ in_private_network! { "limits":
     caps_cut_what_exceeds_them
     a_slow_head_and_a_slow_handshake_end
     a_silent_connection_ends
+    a_changed_protocol_is_a_connection_like_any_other
     a_thousand_connections_wait_their_turn
 }
 
@@ -90,4 +94,21 @@ async fn a_thousand_connections_wait_their_turn() {
     // They are gone, and the proxy serves on.
     let answer = timeout(Duration::from_secs(30), world.get(HOST, "/", "")).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
+}
+
+async fn a_changed_protocol_is_a_connection_like_any_other() {
+    let rules = RULES.replace("methods = [\"*\"]", "methods = [\"*\"]\nupgrade = true");
+    let world =
+        World::with(&rules, Limits { connections: 1, idle: Duration::from_millis(900), ..Limits::default() }).await;
+    let head = format!("GET /upgrade HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    let mut stream = world.tls(HOST).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    let begun = Instant::now();
+    // There is one place, and it is taken until the silence ends it.
+    let answer = world.get(HOST, "/", "").await;
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert!(begun.elapsed() > Duration::from_millis(700), "{:?}", begun.elapsed());
+    world.log.wait_for(Stage::Outcome, |record| record.status == Some(101)).await;
 }
