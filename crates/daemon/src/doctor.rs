@@ -33,6 +33,20 @@ fn bad(name: &str, detail: impl Into<String>, hint: &str) -> Check {
     check(name, CheckState::Bad, detail, Some(hint))
 }
 
+/// A warning where whoever has one of the owner's channels can approve everything.
+fn second_factor(core: &Core) -> Check {
+    match crate::second_factor::is_set_up(core) {
+        Ok(true) => ok("second factor", "is set up"),
+        Ok(false) => check(
+            "second factor",
+            CheckState::Warning,
+            "none: whoever gets hold of one of your channels can approve everything",
+            Some("`factotum totp setup`"),
+        ),
+        Err(failure) => bad("second factor", failure.error, "look at the journal: `factotum doctor`"),
+    }
+}
+
 /// The checks that need no daemon.
 pub(crate) async fn offline(home: &Path, only: Option<&str>) -> Vec<Check> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
@@ -87,6 +101,7 @@ pub(crate) fn running(core: &Core) -> Vec<Check> {
         ok("model", core.live().model.clone()),
         canary_check(&core.canary.borrow()),
         disk(core.home.path()),
+        second_factor(core),
     ];
     for view in shipping_views(core) {
         let name = format!("shipping to {}", view.name);

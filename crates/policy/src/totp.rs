@@ -59,8 +59,8 @@ impl Secret {
         self.0.chunks_exact(5).flat_map(five_bits).collect()
     }
 
-    /// The code of a step: its last six digits.
-    fn code(&self, step: u64) -> String {
+    /// The code of a step, as an app shows it.
+    pub fn code(&self, step: u64) -> String {
         let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).expect("HMAC takes keys of every length");
         mac.update(&step.to_be_bytes());
         let digest = mac.finalize().into_bytes();

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
 mod admission;
 mod api;
+mod approvals;
 mod delivery;
 mod requests;
 mod restart;

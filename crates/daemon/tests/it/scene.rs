@@ -60,6 +60,13 @@ impl FakeChannel {
         })
     }
 
+    /// The same without buttons.
+    pub fn without_buttons() -> Arc<Self> {
+        let mut channel = Arc::into_inner(Self::new()).unwrap();
+        channel.limits.buttons = false;
+        Arc::new(channel)
+    }
+
     /// The next attempt to send fails like this.
     pub fn fail(&self, error: ChannelError) {
         self.failures.lock().unwrap().push_back(error);
