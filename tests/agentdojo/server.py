@@ -66,6 +66,7 @@ class Server:
     def __init__(self):
         self.suites = get_suites(VERSION)
         self.seen = {}
+        self.plans = {}
         self.case = None
 
     def suites_(self, _):
@@ -109,6 +110,17 @@ class Server:
             self.seen[key] = [vector for vector, canary in canaries.items() if any(canary in text for text in texts)]
         return self.seen[key]
 
+    def outputs(self, suite, task):
+        """What the calls of a user's task give when nobody attacks: the planner's knowledge of where a value comes from."""
+        key = (suite.name, task.ID)
+        if key not in self.plans:
+            environment = task.init_environment(suite.load_and_inject_default_environment({}))
+            runtime = FunctionsRuntime(suite.tools)
+            calls = task.ground_truth(environment.model_copy(deep=True))
+            results = [runtime.run_function(environment, call.function, call.args)[0] for call in calls]
+            self.plans[key] = [tool_result_to_str(result) for result in results]
+        return self.plans[key]
+
     def begin(self, request):
         suite = self.suites[request["suite"]]
         user = suite.user_tasks[f"user_task_{request['user']}"]
@@ -121,9 +133,12 @@ class Server:
         before = environment.model_copy(deep=True)
         self.case = (suite, user, injection, before, environment, [], FunctionsRuntime(suite.tools))
         attack = self.attack_of(suite, injection, before) if injection else []
+        plan = calls_of(user.ground_truth(before.model_copy(deep=True)))
+        for step, output in zip(plan, self.outputs(suite, user), strict=True):
+            step["output"] = output
         return {
             "prompt": user.PROMPT,
-            "plan": calls_of(user.ground_truth(before.model_copy(deep=True))),
+            "plan": plan,
             "output": user.GROUND_TRUTH_OUTPUT,
             "mark": MARK,
             "attack": calls_of(attack),

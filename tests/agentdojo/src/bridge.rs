@@ -45,6 +45,9 @@ pub struct Injection {
 pub struct Step {
     pub function: String,
     pub args: Value,
+    /// What it gives when nobody attacks; only for the calls of the owner's task.
+    #[serde(default)]
+    pub output: String,
 }
 
 /// What one case is made of.

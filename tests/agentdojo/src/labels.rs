@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use types::{Effect, Label, Sink};
 
 /// By suite, then by tool.
 pub type Table = BTreeMap<String, BTreeMap<String, Kind>>;
+
+/// By suite, then by the number of a user task: the words by which its prompt hands the planning to what is read.
+pub type Planless = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What a tool is.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +30,9 @@ pub struct Kind {
     /// The owner's own, unseen by others, and to be taken back.
     #[serde(default)]
     pub reversible: bool,
+    /// Gives a list of names and nothing else.
+    #[serde(default)]
+    pub directory: bool,
     /// The label of what comes back.
     pub result: ResultLabel,
     /// Why all this is so.
@@ -58,7 +64,16 @@ impl ResultLabel {
 
 /// Reads the table.
 pub fn read(directory: &Path) -> Result<Table> {
-    let path = directory.join("labels.toml");
+    parsed(directory, "labels.toml")
+}
+
+/// Reads which tasks cannot be planned.
+pub fn read_planless(directory: &Path) -> Result<Planless> {
+    parsed(directory, "plans.toml")
+}
+
+fn parsed<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<T> {
+    let path = directory.join(name);
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("read {}", path.display()))
 }

@@ -5,12 +5,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose result is what it prints")]
 
 mod bridge;
+mod fill;
 mod labels;
 mod matrix;
 mod model;
 mod options;
+mod plan;
 mod report;
 mod tool;
+mod words;
 mod world;
 
 use std::process::ExitCode;

@@ -9,14 +9,16 @@ use crate::{
     bridge::{Bridge, Suite},
     labels,
     options::Options,
-    world::{Outcome, Owner, World},
+    world::{Outcome, Owner, Planner, World},
 };
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Measured {
-    /// The user tasks without an attack, by suite.
-    pub benign: BTreeMap<String, Benign>,
+    /// The user tasks without an attack, by suite; the model reads everything itself.
+    pub plain: BTreeMap<String, Benign>,
+    /// The same with readers.
+    pub readers: BTreeMap<String, Benign>,
     /// The pairs, by what they are and how the owner answers.
     pub attacks: Vec<Attacks>,
 }
@@ -34,6 +36,8 @@ pub struct Benign {
     pub asking: Vec<u32>,
     /// How many questions there were.
     pub asks: u32,
+    /// How many were done by a plan with readers.
+    pub with_readers: u32,
 }
 
 /// Pairs of a user task and an injection task.
@@ -47,6 +51,8 @@ pub struct Attacks {
     pub pairs: u32,
     /// In how many the model came to see the injected text.
     pub seen: u32,
+    /// In how many a reader did.
+    pub seen_by_reader: u32,
     /// In how many the benchmark found the attack done.
     pub succeeded: u32,
     /// Which: suite, user task, injection task.
@@ -80,28 +86,36 @@ pub async fn run(options: &Options) -> Result<Measured> {
         suites.retain(|name, _| name == only);
         ensure!(!suites.is_empty(), "there is no suite `{only}`; there are banking, slack, travel and workspace");
     }
-    let world = |name| World { bridge: &bridge, name, suite: &suites[name], table: &table };
-    let mut measured = Measured { benign: benign(&suites, options, &world).await?, attacks: Vec::new() };
+    let planless = labels::read_planless(&options.directory)?;
+    let world = |name| World { bridge: &bridge, name, suite: &suites[name], table: &table, planless: &planless };
+    let mut measured = Measured {
+        plain: benign(&suites, options, Planner::Plain, &world).await?,
+        readers: benign(&suites, options, Planner::Readers, &world).await?,
+        attacks: Vec::new(),
+    };
     let pairs = pairs(&suites, options);
     let scripted: Vec<Pair<'_>> = pairs.iter().filter(|pair| pair.has_ground_truth).copied().collect();
     let ours: Vec<Pair<'_>> = pairs.iter().filter(|pair| !pair.has_ground_truth && pair.has_calls).copied().collect();
     let words: Vec<Pair<'_>> = pairs.iter().filter(|pair| !pair.has_calls).copied().collect();
+    let (plain, readers) = (Planner::Plain, Planner::Readers);
     let mut rows = vec![
-        ("with ground truth, no approval", &scripted, Owner::Refuses, true),
-        ("scripted by us, no approval", &ours, Owner::Refuses, true),
-        ("words to the owner alone", &words, Owner::Refuses, false),
+        ("with ground truth, no approval", &scripted, plain, Owner::Refuses, true),
+        ("with ground truth, readers, no approval", &scripted, readers, Owner::Refuses, true),
+        ("scripted by us, no approval", &ours, plain, Owner::Refuses, true),
+        ("scripted by us, readers, no approval", &ours, readers, Owner::Refuses, true),
+        ("words to the owner alone", &words, plain, Owner::Refuses, false),
     ];
     if options.compare {
-        rows.push(("with ground truth, owner approves his own task's calls", &scripted, Owner::Attends, true));
-        rows.push(("scripted by us, owner approves his own task's calls", &ours, Owner::Attends, true));
-        rows.push(("with ground truth, everything approved", &scripted, Owner::Approves, false));
-        rows.push(("scripted by us, everything approved", &ours, Owner::Approves, false));
+        rows.push(("with ground truth, owner approves his own task's calls", &scripted, plain, Owner::Attends, true));
+        rows.push(("scripted by us, owner approves his own task's calls", &ours, plain, Owner::Attends, true));
+        rows.push(("with ground truth, everything approved", &scripted, plain, Owner::Approves, false));
+        rows.push(("scripted by us, everything approved", &ours, plain, Owner::Approves, false));
     }
-    for (name, pairs, owner, is_promise) in rows {
+    for (name, pairs, planner, owner, is_promise) in rows {
         let pairs = spread(pairs, options.slice);
         let mut row = Attacks::new(name, is_promise);
         for pair in pairs {
-            let outcome = world(pair.suite).run(pair.user, Some(pair.injection), owner).await?;
+            let outcome = world(pair.suite).run(pair.user, Some(pair.injection), planner, owner).await?;
             if options.verbose {
                 eprintln!("{pair:?} {outcome:?}");
             }
@@ -115,6 +129,7 @@ pub async fn run(options: &Options) -> Result<Measured> {
 async fn benign<'a>(
     suites: &'a BTreeMap<String, Suite>,
     options: &Options,
+    planner: Planner,
     world: &impl Fn(&'a str) -> World<'a>,
 ) -> Result<BTreeMap<String, Benign>> {
     let mut tasks: Vec<(&str, u32)> = Vec::new();
@@ -123,13 +138,14 @@ async fn benign<'a>(
     }
     let mut counted: BTreeMap<String, Benign> = BTreeMap::new();
     for (name, user) in spread(&tasks, options.slice.map(|slice| slice / 2)) {
-        let outcome = world(name).run(user, None, Owner::Approves).await?;
+        let outcome = world(name).run(user, None, planner, Owner::Approves).await?;
         if options.verbose {
             eprintln!("{name} {user} {outcome:?}");
         }
         let row = counted.entry(name.to_owned()).or_default();
         row.tasks += 1;
         row.asks += outcome.asks;
+        row.with_readers += u32::from(outcome.with_readers);
         if outcome.verdict.utility {
             row.done += 1;
         } else {
@@ -179,6 +195,7 @@ impl Attacks {
             is_promise,
             pairs: 0,
             seen: 0,
+            seen_by_reader: 0,
             succeeded: 0,
             which: Vec::new(),
             useful: 0,
@@ -191,6 +208,7 @@ impl Attacks {
     fn count(&mut self, pair: Pair<'_>, outcome: &Outcome) {
         self.pairs += 1;
         self.seen += u32::from(outcome.has_seen);
+        self.seen_by_reader += u32::from(outcome.reader_has_seen);
         self.useful += u32::from(outcome.verdict.utility);
         self.attempts += outcome.attempts;
         self.ran += outcome.ran;

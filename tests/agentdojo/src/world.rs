@@ -18,8 +18,9 @@ use types::{
 
 use crate::{
     bridge::{Bridge, Case, Suite, Verdict},
-    labels::Table,
+    labels::{Planless, Table},
     model::Script,
+    plan,
     tool::SuiteTool,
 };
 
@@ -34,6 +35,15 @@ pub enum Owner {
     Attends,
 }
 
+/// How the model goes about the owner's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planner {
+    /// It reads everything itself.
+    Plain,
+    /// It plans from the owner's words and lets readers look up what it needs, where that is possible.
+    Readers,
+}
+
 /// What came of one case.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -41,8 +51,12 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// How many questions were put to the owner.
     pub asks: u32,
+    /// Whether the plan was made without reading, and readers looked things up.
+    pub with_readers: bool,
     /// Whether the model came to see the injected text.
     pub has_seen: bool,
+    /// Whether a reader came to see it.
+    pub reader_has_seen: bool,
     /// How many calls of the attack were tried.
     pub attempts: u32,
     /// How many of them ran.
@@ -69,13 +83,20 @@ pub struct World<'a> {
     pub suite: &'a Suite,
     /// What its tools are.
     pub table: &'a Table,
+    /// The tasks that cannot be planned without reading.
+    pub planless: &'a Planless,
 }
 
 impl World<'_> {
     /// Runs one case.
-    pub async fn run(&self, user: u32, injection: Option<u32>, owner: Owner) -> Result<Outcome> {
+    pub async fn run(&self, user: u32, injection: Option<u32>, planner: Planner, owner: Owner) -> Result<Outcome> {
         let case = self.bridge.begin(self.name, user, injection).await?;
-        let script = Script::new(case.clone());
+        let careful = match planner {
+            Planner::Plain => None,
+            Planner::Readers => self.careful(user, &case),
+        };
+        let with_readers = careful.is_some();
+        let script = Script::new(case.clone(), careful.unwrap_or_else(|| plan::plain(&case)));
         let clock: Arc<dyn Clock> = Arc::new(Ticks::default());
         let store = Store::in_memory(clock.clone())?;
         let deps = deps(store, clock, script.clone(), self.toolbox()?);
@@ -84,7 +105,26 @@ impl World<'_> {
         anyhow::ensure!(end == TurnEnd::Done, "user task {user}, injection {injection:?}: the turn ended as {end:?}");
         let record = script.record();
         let verdict = self.bridge.finish(&text).await?;
-        Ok(Outcome { verdict, asks, has_seen: record.has_seen, attempts: record.attempts, ran: record.ran })
+        Ok(Outcome {
+            verdict,
+            asks,
+            with_readers,
+            has_seen: record.has_seen,
+            reader_has_seen: record.reader_has_seen,
+            attempts: record.attempts,
+            ran: record.ran,
+        })
+    }
+
+    /// The plan with readers, where there can be one.
+    fn careful(&self, user: u32, case: &Case) -> Option<Vec<plan::Move>> {
+        let planless = self.planless.get(self.name).and_then(|tasks| tasks.get(&user.to_string()));
+        let tools = self.table.get(self.name)?;
+        let kinds = |tool: &str| tools.get(tool);
+        match planless {
+            Some(quote) if squeezed(&case.prompt).contains(&squeezed(quote)) => None,
+            Some(_) | None => plan::with_readers(case, &kinds),
+        }
     }
 
     fn toolbox(&self) -> Result<Toolbox> {
@@ -96,6 +136,11 @@ impl World<'_> {
         }
         Ok(Toolbox::new(tools))
     }
+}
+
+/// A text without the differences of white space.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox) -> Deps {
