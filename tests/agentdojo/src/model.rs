@@ -213,10 +213,12 @@ impl State {
     }
 }
 
-/// What the reader's result says.
+/// What the reader's result says: a value in JSON, or the name of a handle with a note behind it.
 fn answered(text: &str) -> Option<Value> {
-    let parsed: Value = serde_json::from_str(text).ok()?;
-    ["answer", "handle"].iter().find_map(|name| parsed.get(name)).filter(|value| !value.is_null()).cloned()
+    match serde_json::from_str::<Value>(text) {
+        Ok(parsed) => parsed.get("answer").filter(|value| !value.is_null()).cloned(),
+        Err(_) => text.split_whitespace().next().filter(|name| name.starts_with("h_")).map(Value::from),
+    }
 }
 
 /// Arguments without those that are null, as a model would leave them out.

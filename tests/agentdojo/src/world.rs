@@ -134,7 +134,7 @@ impl World<'_> {
             let kind = kind.with_context(|| format!("labels.toml does not say what {}.{} is", self.name, info.name))?;
             tools.push(Arc::new(SuiteTool::new(info.clone(), kind.clone(), self.bridge.clone())));
         }
-        Ok(Toolbox::new(tools))
+        Ok(Toolbox::new(tools).with_reader())
     }
 }
 
