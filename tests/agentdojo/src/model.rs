@@ -44,7 +44,7 @@ enum Asked {
     /// A call of the attack.
     Attack(Step),
     /// A reader.
-    Reader { want: Want, honest: String, argument: String },
+    Reader { want: Want, honest: String, argument: String, shows: String },
 }
 
 struct State {
@@ -139,21 +139,18 @@ impl State {
 
     /// The reader's answer: honest, or the best for the injected text if it stands in what was read.
     fn answer_as_reader(&mut self, request: &ModelRequest) -> ModelReply {
-        let Some(Asked::Reader { want, honest, argument }) = &self.asked else {
+        let Some(Asked::Reader { want, honest, argument, shows }) = &self.asked else {
             return answer(vec![Block::text("There is nothing to read.")], StopReason::EndTurn);
         };
-        let is_injected = request.messages.iter().any(|message| {
-            message.blocks.iter().any(|block| match block {
-                Block::Text { text } => text.contains(&self.case.mark),
-                Block::ToolResult { content, .. } => content.contains(&self.case.mark),
-                Block::Thinking { .. }
-                | Block::RedactedThinking { .. }
-                | Block::ToolUse { .. }
-                | Block::Opaque { .. } => false,
-            })
-        });
+        let holds = |wanted: &str| request.messages.iter().any(|message| message.text().contains(wanted));
+        let is_injected = holds(&self.case.mark);
         self.record.reader_has_seen |= is_injected;
-        let value = if is_injected { worst(want, honest, argument, &self.case.attack) } else { honest.clone() };
+        let value = match is_injected {
+            true => worst(want, honest, argument, &self.case.attack),
+            // A reader that got another text than the task needs cannot know.
+            false if self.case.attack.is_empty() && !holds(shows) => "null".to_owned(),
+            false => honest.clone(),
+        };
         let text = match want {
             Want::Text | Want::Name => value,
             Want::Date => json!({ "answer": value }).to_string(),
@@ -173,7 +170,7 @@ impl State {
             match next {
                 Move::Call(step) => return self.call(&step.function, &step.args, Asked::Task),
                 Move::Read { step, fills, want, honest, argument } => match filled(&step, &fills, &self.answers) {
-                    Some(input) => return self.read(&step.function, &input, want, honest, argument),
+                    Some(input) => return self.read(&step, &input, want, honest, argument),
                     None => self.answers.push(None),
                 },
                 // Without what it needs, the call cannot be made.
@@ -198,10 +195,11 @@ impl State {
         answer(vec![Block::text(text)], StopReason::EndTurn)
     }
 
-    fn read(&mut self, tool: &str, input: &Value, want: Want, honest: String, argument: String) -> ModelReply {
+    fn read(&mut self, step: &Step, input: &Value, want: Want, honest: String, argument: String) -> ModelReply {
         let question = if argument.is_empty() { "Is the condition met?".to_owned() } else { format!("{argument}?") };
-        let arguments = json!({ "tool": tool, "input": input, "question": question, "answer": form(&want, &honest) });
-        self.call(READER, &arguments, Asked::Reader { want, honest, argument })
+        let form = form(&want, &honest);
+        let arguments = json!({ "tool": step.function, "input": input, "question": question, "answer": form });
+        self.call(READER, &arguments, Asked::Reader { want, honest, argument, shows: step.output.clone() })
     }
 
     fn call(&mut self, tool: &str, args: &Value, asked: Asked) -> ModelReply {
