@@ -117,8 +117,10 @@ class Server:
             environment = task.init_environment(suite.load_and_inject_default_environment({}))
             runtime = FunctionsRuntime(suite.tools)
             calls = task.ground_truth(environment.model_copy(deep=True))
-            results = [runtime.run_function(environment, call.function, call.args)[0] for call in calls]
-            self.plans[key] = [tool_result_to_str(result) for result in results]
+            # Written out at once: the results are parts of the environment, which the next call changes.
+            self.plans[key] = [
+                tool_result_to_str(runtime.run_function(environment, call.function, call.args)[0]) for call in calls
+            ]
         return self.plans[key]
 
     def begin(self, request):

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use policy::{Grant, Reason, Request, allowance, canonical, destination, redeem};
+use policy::{Grant, Reason, Request, allowance, canonical, destination, label_of_call, redeem};
 use serde_json::{Value, json};
 use store::{
     Author, CallRecord, CallState, StoreError, Tx,
@@ -164,6 +164,11 @@ impl Judged {
         session.join(self.passed_on.unwrap_or(Label::CLEAN))
     }
 
+    /// The label by which the call is judged.
+    pub(crate) fn judged_by(&self, session: Label) -> Label {
+        label_of_call(session, self.passed_on, &self.effect)
+    }
+
     pub(crate) fn request<'a>(&'a self, run: &'a Run<'_>, label: Label) -> Request<'a> {
         self.request_of(&run.turn, &run.workspace, label)
     }
@@ -256,7 +261,7 @@ async fn start(
                 if !tx.use_allowance(allowance.id, turn.id)? {
                     return Ok(Err(Reason("the rule that let it through was taken back".to_owned())));
                 }
-                let label = judged.label(tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label));
+                let label = judged.judged_by(tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label));
                 let Some(grant) = allowance::allow(&allowance.rule, &judged.request_of(&turn, &workspace, label))
                 else {
                     return Ok(Err(Reason("the session's label rose above that of the rule".to_owned())));
@@ -276,7 +281,7 @@ async fn start(
                     return Ok(Err(Reason(why.to_owned())));
                 }
                 let label = tx.session(turn.session)?.map_or(Label::UNKNOWN, |session| session.label);
-                let label = judged.label(label);
+                let label = judged.judged_by(label);
                 let grant = redeem(question, answer, &judged.request_of(&turn, &workspace, label), &rules);
                 if grant.is_ok() {
                     mark(tx, &judged, &turn)?;

@@ -22,7 +22,7 @@ use types::{
     ToolSpec,
 };
 
-use self::answer::Form;
+use self::answer::{Form, picked};
 use crate::{
     ask::{Asked, Audience, Bill, ask},
     calls::Outcome,
@@ -66,7 +66,7 @@ pub(crate) fn spec() -> ToolSpec {
                 "question": text(),
                 "answer": {
                     "type": "object",
-                    "description": "{type: bool|enum|set|int|date|handle, values?, min?, max?}",
+                    "description": "{type: bool|enum|set|int|date|name|handle, values?, min?, max?}",
                 },
             },
         }),
@@ -90,6 +90,8 @@ struct Reading {
     question: Option<String>,
     form: Form,
     summary: String,
+    /// The label of the texts in the arguments that the session has not read; none when it passes none on.
+    passed_on: Option<Label>,
 }
 
 /// What the look brought: the reader's session, the text, and the label of that session with the text in it.
@@ -157,7 +159,18 @@ fn checked(run: &Run<'_>, call: &ToolCall) -> Result<Reading, String> {
         return Err(format!("`question` has more than {MAX_QUESTION} characters"));
     }
     let tool = run.deps.tools.find(&name).ok_or_else(|| "there is no tool of this name to look with".to_owned())?;
-    let effect = tool.assess(&input).map_err(|invalid| invalid.0)?;
+    if form == Form::Name && !tool.lists_names() {
+        return Err("this tool gives more than a list of names, of which none can be picked".to_owned());
+    }
+    let mut effect = tool.assess(&input).map_err(|invalid| invalid.0)?;
+    // The line names handles and does not show their texts.
+    let summary = format!("{NAME}: {}", line(&effect.summary, 200));
+    let given = ToolCall { id: call.id.clone(), name, input };
+    let (call, passed_on) = handles::expanded(run, &given).map_err(|error| error.to_string())?;
+    if passed_on.is_some() {
+        let unfit = "the arguments do not fit once the handles are replaced by their texts";
+        effect = tool.assess(&call.input).map_err(|_| unfit.to_owned())?;
+    }
     let looks = match effect.sink {
         Sink::Compute | Sink::Fetch | Sink::Credential => effect.read_only && effect.payload.is_none(),
         Sink::WorkspaceWrite | Sink::Send | Sink::Reply | Sink::Persist | Sink::Destructive => false,
@@ -165,9 +178,7 @@ fn checked(run: &Run<'_>, call: &ToolCall) -> Result<Reading, String> {
     if !looks {
         return Err("this call does more than look, so the reader cannot make it".to_owned());
     }
-    let call = ToolCall { id: call.id.clone(), name, input };
-    let summary = format!("{NAME}: {}", line(&effect.summary, 200));
-    Ok(Reading { call, tool: tool.clone(), effect, question, form, summary })
+    Ok(Reading { call, tool: tool.clone(), effect, question, form, summary, passed_on })
 }
 
 /// Why the answer may not be told any more: the session's readers have told too much.
@@ -185,7 +196,7 @@ fn no_room(run: &Run<'_>, reading: &Reading) -> Result<Option<String>, StoreErro
 /// Makes the call and stores what it gave in a session of the reader's own.
 async fn look(run: &Run<'_>, reading: &Reading, grant: &Grant) -> Result<Result<Look, Outcome>, StoreError> {
     let (parent, turn, call, summary) = (run.session, run.turn.id, reading.call.id.clone(), reading.summary.clone());
-    let known = run.label()?;
+    let known = run.label()?.join(reading.passed_on.unwrap_or(Label::CLEAN));
     let session = run
         .commit(move |tx: &mut Tx<'_>| {
             tx.start_call(turn, &call, &summary, true)?;
@@ -212,7 +223,9 @@ async fn look(run: &Run<'_>, reading: &Reading, grant: &Grant) -> Result<Result<
     Ok(match end {
         ToolEnd::Ok => Ok(Look { session, text, label }),
         // Our own words may be told; anybody else's could speak through an error.
-        ToolEnd::Error if brought.integrity == Integrity::Trusted => Err(Outcome::failed(text)),
+        ToolEnd::Error if brought.integrity == Integrity::Trusted && reading.passed_on.is_none() => {
+            Err(Outcome::failed(text))
+        }
         ToolEnd::Error => Err(Outcome::failed("the call of the reader failed; why is not shown")),
         ToolEnd::Stopped | ToolEnd::Denied | ToolEnd::Unknown => Err(Outcome::not_run()),
     })
@@ -248,6 +261,11 @@ async fn tell(run: &Run<'_>, reading: &Reading, look: Look) -> Result<Outcome, S
     let paid = Some((step, asked.bill(run.deps.settings.prices.as_ref(), step)));
     match (&reading.form, answer) {
         (Form::Handle, Some(text)) => pass_on(run, reading, &look, text, paid).await,
+        (Form::Name, Some(text)) if picked(&look.text, &text).is_some() => {
+            // Which name it is was counted in bits; that it is one of the list is our own word.
+            let label = Label { integrity: Integrity::Trusted, ..look.label };
+            pass_on(run, reading, &Look { label, ..look }, text.trim().to_owned(), paid).await
+        }
         (_, answer) => {
             let value = answer.as_deref().and_then(|text| reading.form.value(text));
             settle(run, reading, &look, answer.unwrap_or_default(), paid, None).await?;

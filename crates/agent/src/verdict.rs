@@ -23,7 +23,7 @@ pub(crate) enum Verdict {
 
 /// Judges a call. A failure is for the model: nothing was done.
 pub(crate) async fn judge(run: &Run<'_>, judged: &mut Judged) -> Result<Result<Verdict, Outcome>, StoreError> {
-    let label = judged.label(run.label()?);
+    let label = judged.judged_by(run.label()?);
     match decide(&judged.request(run, label), &run.deps.rules) {
         Decision::Allow(grant) => return Ok(Ok(Verdict::Allow(grant))),
         Decision::Deny(reason) => return Ok(Ok(Verdict::Deny(reason))),

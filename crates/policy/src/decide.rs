@@ -160,6 +160,27 @@ fn is_to_owners(request: &Request<'_>) -> bool {
     request.destinations_are_owners && request.origin != Origin::Program
 }
 
+/// The label by which a call is judged that passes on texts which its session has not read. They speak with the session in
+/// whatever leaves or is believed later. What is the owner's own and can be taken back is different: whether it is written
+/// is the session's decision alone; the tool is told the label of the text and keeps it with what it wrote.
+pub fn label_of_call(session: Label, passed_on: Option<Label>, effect: &Effect) -> Label {
+    match (passed_on, effect.sink) {
+        (None, _) => session,
+        (Some(_), Sink::Persist) if effect.reversible => session,
+        (
+            Some(text),
+            Sink::Compute
+            | Sink::WorkspaceWrite
+            | Sink::Fetch
+            | Sink::Send
+            | Sink::Reply
+            | Sink::Persist
+            | Sink::Credential
+            | Sink::Destructive,
+        ) => session.join(text),
+    }
+}
+
 /// S2: an address can carry words out, so foreign words may not choose it where they could have read private ones.
 fn why_ask_fetch(request: &Request<'_>) -> Option<&'static str> {
     let private = request.label.confidentiality == Confidentiality::Private;

@@ -17,6 +17,8 @@ pub mod totp;
 
 pub use admit::{Admission, Sender, admit};
 pub use approval::{canonical, needs_second_factor, question, redeem};
-pub use decide::{Act, BULK, Decision, Reason, Request, Rules, ToolRule, decide, decide_own, is_counted};
+pub use decide::{
+    Act, BULK, Decision, Reason, Request, Rules, ToolRule, decide, decide_own, is_counted, label_of_call,
+};
 pub use grant::Grant;
 pub use redact::Redactor;

@@ -121,6 +121,12 @@ pub trait Tool<G>: Send + Sync {
     /// Checks the arguments and says what the call would do. Pure: must not touch anything.
     fn assess(&self, input: &Value) -> Result<Effect, InvalidInput>;
 
+    /// Whether the output is a list of names and nothing else: one to a line, of things that exist in a service of the
+    /// owner's (channels, calendars, rooms). A reader may pick one for a session that has read none of them.
+    fn lists_names(&self) -> bool {
+        false
+    }
+
     /// Does it. Failures that the model should see are outputs with `is_error`.
     fn run<'a>(&'a self, grant: &'a G, input: &'a Value, context: &'a ToolContext) -> BoxFuture<'a, ToolOutput>;
 }

@@ -19,7 +19,8 @@ pub fn form(want: &Want, honest: &str) -> Value {
         Want::Number => json!({ "type": "int", "min": 0, "max": bound(honest) }),
         Want::Minutes => json!({ "type": "int", "min": 0, "max": DAY - 1 }),
         Want::Date => json!({ "type": "date" }),
-        Want::Name | Want::Text => json!({ "type": "handle" }),
+        Want::Name => json!({ "type": "name" }),
+        Want::Text => json!({ "type": "handle" }),
     }
 }
 

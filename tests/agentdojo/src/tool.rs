@@ -40,6 +40,10 @@ impl Tool<Grant> for SuiteTool {
         }
     }
 
+    fn lists_names(&self) -> bool {
+        self.kind.directory
+    }
+
     fn run<'a>(&'a self, _grant: &'a Grant, input: &'a Value, _context: &'a ToolContext) -> BoxFuture<'a, ToolOutput> {
         Box::pin(async move {
             match self.bridge.call(&self.spec.name, input).await {

@@ -9,6 +9,9 @@ const MAX_VALUES: usize = 64;
 const MAX_SET: usize = 24;
 /// The most characters of one value.
 const MAX_VALUE: usize = 200;
+/// The most names in a list of which one is picked, and the most characters of one.
+const MAX_NAMES: usize = 64;
+const MAX_NAME: usize = 64;
 /// The first and the last year of a date.
 const YEARS: (i64, i64) = (1900, 2199);
 /// How many days that is, rounded up.
@@ -39,6 +42,8 @@ pub(crate) enum Form {
     },
     /// A day.
     Date,
+    /// One of the names that a tool lists, which the parent does not see.
+    Name,
     /// A text that the parent does not see.
     Handle,
 }
@@ -55,7 +60,7 @@ impl Form {
             if is_long { Err(format!("a value has at most {MAX_VALUE} characters")) } else { Ok(()) }
         };
         match self {
-            Self::Bool | Self::Date | Self::Handle => Ok(()),
+            Self::Bool | Self::Date | Self::Name | Self::Handle => Ok(()),
             Self::Enum { values: given } => values(given, MAX_VALUES),
             Self::Set { values: given } => values(given, MAX_SET),
             Self::Int { min, max } if min > max => Err("`min` is greater than `max`".to_owned()),
@@ -72,6 +77,7 @@ impl Form {
             Self::Set { values } => 1_u128 << values.len().min(MAX_SET),
             Self::Int { min, max } => u128::from(max.abs_diff(*min)) + 1,
             Self::Date => u128::from(DAYS),
+            Self::Name => MAX_NAMES as u128,
         };
         let outcomes = outcomes + 2;
         u128::BITS - (outcomes - 1).leading_zeros()
@@ -86,6 +92,7 @@ impl Form {
             Self::Set { values } => format!("a list of those of {} that apply", list(values)),
             Self::Int { min, max } => format!("a whole number from {min} to {max}"),
             Self::Date => "a day as \"YYYY-MM-DD\"".to_owned(),
+            Self::Name => return "Answer with one of the names, exactly as it stands in the text.".to_owned(),
             Self::Handle => return "Answer in plain text, with nothing but what was asked for.".to_owned(),
         };
         format!("Answer with JSON alone: {{\"answer\": X}}, where X is {form}, or null if the text does not say it.")
@@ -99,7 +106,7 @@ impl Form {
             return Some(value);
         }
         match self {
-            Self::Handle => None,
+            Self::Name | Self::Handle => None,
             Self::Bool => value.as_bool().map(Value::from),
             Self::Enum { values } => values.iter().find(|known| value == known.as_str()).map(|known| json!(known)),
             Self::Set { values } => {
@@ -119,6 +126,18 @@ impl Form {
 #[serde(deny_unknown_fields)]
 struct Answered {
     answer: Value,
+}
+
+/// The name in a list that an answer picks: a line of it, without the mark of an item, or what stands behind the list's
+/// own heading on its first line. None for what is not in the list, and for a list that is too long to be told by few bits.
+pub(super) fn picked(list: &str, answer: &str) -> Option<String> {
+    let lines: Vec<&str> = list.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let item = |line: &str| line.strip_prefix("- ").unwrap_or(line).trim().to_owned();
+    let headed = lines.first().and_then(|line| line.split_once(": ")).map(|(_, name)| name.trim().to_owned());
+    let answer = answer.trim();
+    let is_name = !answer.is_empty() && answer.chars().count() <= MAX_NAME && !answer.chars().any(char::is_control);
+    let stands = lines.iter().map(|line| item(line)).chain(headed).any(|name| name == answer);
+    (is_name && stands && lines.len() <= MAX_NAMES).then(|| answer.to_owned())
 }
 
 /// The answer without the fence that models like to put around JSON.
@@ -167,6 +186,7 @@ mod tests {
             (json!({"type": "int", "min": 0, "max": 253}), 8),
             (json!({"type": "int", "min": i64::MIN, "max": i64::MAX}), 65),
             (json!({"type": "date"}), 17),
+            (json!({"type": "name"}), 7),
             (json!({"type": "handle"}), 0),
         ] {
             assert_eq!(form(value.clone()).bits(), bits, "{value}");
@@ -199,6 +219,19 @@ mod tests {
         for (value, answer, expected) in cases {
             assert_eq!(form(value).value(answer), expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn only_a_name_of_the_list_is_picked() {
+        let list = "Hotels: City Hub\nGood Night\n- random\n";
+        for name in ["City Hub", "Good Night", " random\n"] {
+            assert_eq!(picked(list, name), Some(name.trim().to_owned()), "{name}");
+        }
+        let long = "x".repeat(MAX_NAME + 1);
+        for other in ["Good", "", "Hotels", "good night", "evil@example.com", "Good Night\nrandom", &long] {
+            assert_eq!(picked(&format!("{list}{long}\n"), other), None, "{other}");
+        }
+        assert_eq!(picked(&"a\n".repeat(MAX_NAMES + 1), "a"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use policy::{
     budget, decide,
 };
 use store::StoreError;
-use types::Origin;
+use types::{Label, Origin};
 
 use super::Reading;
 use crate::{gate, limits, run::Run};
@@ -34,7 +34,7 @@ pub(super) fn permit(run: &Run<'_>, reading: &Reading) -> Result<Result<Grant, S
         tool: &reading.call.name,
         input: &reading.call.input,
         effect,
-        label: child.label,
+        label: child.label.join(reading.passed_on.unwrap_or(Label::CLEAN)),
         origin: match run.turn.origin {
             // Somebody who is not the owner does not become more by asking a reader.
             Origin::Program => Origin::Program,

@@ -7,7 +7,7 @@ use types::{Answer, Block, Event, Label, ModelRequest, Origin, Role, ToolEnd, Tu
 
 use crate::{
     model::{Reply, Script},
-    tools::PAGE,
+    tools::{PAGE, passing_tools},
     world::{World, dropped_after},
 };
 
@@ -25,6 +25,13 @@ fn split(steps: Vec<Reply>, reader: &'static str) -> Script {
 async fn world(script: Script) -> World {
     let mut world = World::with(script).await;
     world.deps.tools = world.deps.tools.clone().with_reader();
+    world
+}
+
+/// With tools for what a reader picks and passes on.
+async fn passing_world(script: Script) -> World {
+    let mut world = World::with(script).await;
+    world.deps.tools = passing_tools(&world.runs).with_reader();
     world
 }
 
@@ -175,6 +182,110 @@ async fn a_handle_in_a_message_is_asked_about_with_its_text() {
     assert_eq!(world.runs()[1], format!("send It says {PAGE}."));
     assert_eq!(label(&world), Label::OWNER);
     assert!(!shown_to_session(&world).contains("evil"));
+}
+
+/// Picks a name and sends to it.
+fn picking(tool: &'static str, answer: &'static str) -> Script {
+    Script::brain(move |request| {
+        if request.tools.is_empty() {
+            return Reply::Say(answer);
+        }
+        let last = request.messages.last().unwrap();
+        match &last.blocks[0] {
+            Block::ToolResult { content, is_error: false, .. } if content.starts_with("h_") => {
+                let name = content.split(' ').next().unwrap();
+                Reply::Call(vec![("s", "send", json!({"text": "hello", "to": name}))])
+            }
+            Block::ToolResult { .. } => Reply::Say("Done."),
+            _ => {
+                let look =
+                    json!({"tool": tool, "input": {"text": ""}, "question": "Which?", "answer": {"type": "name"}});
+                Reply::Call(vec![("r", "reader", look)])
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_name_of_a_list_is_picked_unread_and_may_be_sent_to() {
+    let mut world = passing_world(picking("names", "random")).await;
+    assert_eq!(world.say("greet the second one").await, TurnEnd::Done);
+    assert_eq!(world.runs(), ["names ", "send hello"]);
+    assert_eq!(label(&world), Label::OWNER);
+    assert!(!shown_to_session(&world).contains("random"));
+    assert_eq!(world.deps.store.bits_read(world.session).unwrap(), 7);
+}
+
+#[tokio::test]
+async fn nothing_but_a_name_of_a_list_is_picked() {
+    // A line of a page is no name, and neither is an address that stands in a line of the list.
+    for (tool, answer) in [("page", PAGE), ("names", "eve@evil.example"), ("names", "general random"), ("names", "")] {
+        let mut world = passing_world(picking(tool, answer)).await;
+        let turn = world.begin("greet the second one").await;
+        world.run(turn).await;
+        assert_eq!(world.ends(turn), [("r".to_owned(), ToolEnd::Error)], "{answer}");
+        assert!(!shown_to_session(&world).contains("evil"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_may_look_with_a_text_that_the_session_has_not_read() {
+    let look = |tool: &'static str, argument: &'static str| {
+        Script::brain(move |request| {
+            if request.tools.is_empty() {
+                return Reply::Say(r#"{"answer": true}"#);
+            }
+            let Block::ToolResult { content, .. } = &request.messages.last().unwrap().blocks[0] else {
+                return read(json!({"type": "handle"}));
+            };
+            if !content.starts_with("h_") {
+                return Reply::Say("Done.");
+            }
+            let mut input = json!({"text": "x"});
+            input[argument] = json!(content.split(' ').next().unwrap());
+            let look = json!({"tool": tool, "input": input, "question": "?", "answer": {"type": "bool"}});
+            Reply::Call(vec![("l", "reader", look)])
+        })
+    };
+    let mut searching = passing_world(look("look", "text")).await;
+    let turn = searching.begin("is it there?").await;
+    searching.run(turn).await;
+    assert_eq!(searching.runs()[1], format!("look {PAGE}"));
+    assert_eq!(label(&searching), Label::OWNER);
+    let reader = types::SessionId(searching.session.0 + 2);
+    assert_eq!(searching.deps.store.session(reader).unwrap().unwrap().label, Label::UNKNOWN);
+    assert!(!shown_to_session(&searching).contains("evil"));
+    // An address that a page chose is fetched by nobody.
+    let mut fetching = passing_world(look("web", "to")).await;
+    let turn = fetching.begin("is it there?").await;
+    fetching.run(turn).await;
+    assert_eq!(fetching.ends(turn)[1], ("l".to_owned(), ToolEnd::Denied));
+    assert_eq!(fetching.runs().len(), 1);
+}
+
+#[tokio::test]
+async fn what_stays_with_the_owner_may_hold_unread_text_and_gets_its_label() {
+    let mut noting = passing_world(passing_on("note", json!({}))).await;
+    assert_eq!(noting.say("note it down").await, TurnEnd::Done);
+    assert_eq!(noting.runs()[1], format!("note It says {PAGE}. {:?}", Label::UNKNOWN));
+    // What acts by itself, and what a session wants that has read the text, is asked about.
+    let after_reading = Script::list(vec![
+        Reply::Call(vec![("w", "page", json!({"text": "sums"}))]),
+        Reply::Call(vec![("p", "note", json!({"text": "x"}))]),
+        Reply::Say("Done."),
+    ]);
+    for script in [passing_on("learn", json!({})), after_reading] {
+        let mut asking = passing_world(script).await;
+        let turn = asking.begin("note it down").await;
+        let mut events = asking.deps.store.subscribe();
+        let cancel = CancellationToken::new();
+        let stop = async {
+            World::wait_for(&mut events, |event| matches!(event, Event::OwnerAsked { .. })).await;
+            cancel.cancel();
+        };
+        asking.run_with(turn, cancel.clone(), stop).await;
+        assert_eq!(asking.runs().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -273,3 +273,18 @@ proptest! {
         prop_assert_eq!(canonical(&serde_json::from_str(&text).expect("it is JSON")), text);
     }
 }
+
+#[test]
+fn unread_text_speaks_wherever_it_leaves_or_is_believed() {
+    for sink in SINKS {
+        for reversible in [false, true] {
+            let effect = Effect { reversible, ..Case::new(sink, Label::OWNER).effect };
+            assert_eq!(label_of_call(Label::OWNER, None, &effect), Label::OWNER);
+            let with_text = label_of_call(Label::OWNER, Some(Label::FOREIGN), &effect);
+            let stays = sink == Sink::Persist && reversible;
+            assert_eq!(with_text == Label::OWNER, stays, "{sink:?} {reversible}");
+            // A session that has read foreign text gains nothing by a handle.
+            assert_eq!(label_of_call(Label::UNKNOWN, Some(Label::FOREIGN), &effect), Label::UNKNOWN);
+        }
+    }
+}
