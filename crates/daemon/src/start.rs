@@ -27,7 +27,7 @@ use crate::{
     canary,
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
-    journal, outbox, practice, recovery, router,
+    journal, outbox, practice, recovery, router, security,
     sessions::{self, Sessions},
     ship::{self, ShipError, Shipping, Target},
     traffic::Traffic,
@@ -83,6 +83,9 @@ pub enum StartError {
     /// The configuration has a mistake.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The settings are unsafe together.
+    #[error("{}", .0.error)]
+    Unsafe(Failure),
     /// The configuration cannot be put in force.
     #[error(transparent)]
     Wiring(#[from] WiringError),
@@ -110,6 +113,7 @@ impl StartError {
         match self {
             Self::Home(error) => error.failure(),
             Self::Config(error) => error.failure(),
+            Self::Unsafe(failure) => failure.clone(),
             Self::Wiring(error) => error.failure(),
             Self::Store(error) => of(FailureKind::Internal, &error.hint()),
             Self::Vault(_) => of(FailureKind::Config, "look at `vault` and `vault.key` in the home directory"),
@@ -144,6 +148,7 @@ impl Daemon {
             None => Config::load(&home.config())?,
         };
         config.check()?;
+        refuse_unsafe(&config, options.self_test).await?;
         let listeners = api::bind(config.api.listen, &home.socket())
             .await
             .map_err(|error| StartError::Listen(error.to_string()))?;
@@ -261,6 +266,18 @@ async fn within(what: &str, deadline: Duration, parts: &mut JoinSet<()>) {
         tracing::warn!("{what} took too long and was cut off");
         parts.shutdown().await;
     }
+}
+
+/// Settings that are safe only with a strong sandbox wait for its self-test; all others do not.
+async fn refuse_unsafe(config: &Config, self_test: SelfTest) -> Result<(), StartError> {
+    if !security::needs_strong_sandbox(config) {
+        return Ok(());
+    }
+    let is_strong = match self_test {
+        SelfTest::AfterStart => security::is_strong(&canary::test(&config.sandbox).await),
+        SelfTest::Off => false,
+    };
+    security::refuse_unsafe(config, is_strong).map_err(StartError::Unsafe)
 }
 
 /// The configured messengers and those that were given.

@@ -1,6 +1,10 @@
 //! `factotum security audit`: green when every promise holds, red for each that is broken, and for nothing else.
 
-use harness::{Home, run_inside};
+use harness::{
+    Home,
+    home::{KEY, config},
+    process, run_inside,
+};
 use serde_json::Value;
 
 /// Audits in a home of its own, with these promises broken.
@@ -103,4 +107,19 @@ fn permissions_are_found_and_mended() {
     let (code, report) = audit(&only);
     assert_eq!((code, report["findings"].as_array().unwrap().len()), (Some(0), 0), "{report:#}");
     assert_eq!(config.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_small_model_with_the_web_and_a_weak_sandbox_does_not_start() {
+    let home = Home::new();
+    let workspace = home.beside("work");
+    std::fs::create_dir(&workspace).unwrap();
+    let small = config("openai-chat", "http://127.0.0.1:9/v1", &workspace, None).replace("lab/model-1", "lab/tiny-3b");
+    home.configure(&small);
+    assert_eq!(process::run(&home.path(), &["secret", "set", "lab-key"], KEY).code, Some(0));
+    // With this promise broken the sandbox's self-test finds a way to the network.
+    let up = || run_inside(&home.path(), &[], &[("FACTOTUM_BREAK", "3")], &["up"]);
+    let refused = up();
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(["tiny-3b", "[web]", "sandbox"].iter().all(|part| refused.stderr.contains(part)), "{refused:?}");
 }

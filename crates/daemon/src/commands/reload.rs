@@ -7,7 +7,7 @@ use serde_json::json;
 use store::audit::{AuditEntry, AuditKind};
 use types::{ChannelId, Code, CommandReply, Failure};
 
-use crate::{Config, core::Core, failure::internal, second_factor, widening::widened, wiring};
+use crate::{Config, core::Core, failure::internal, second_factor, security, widening::widened, wiring};
 
 /// Puts the file's present content in force. Nothing changes when it has a mistake. Who may use a messenger changes at
 /// once; its other settings, the API's address, the sandbox's and the snapshots' are only read at the start, and a change
@@ -17,6 +17,7 @@ use crate::{Config, core::Core, failure::internal, second_factor, widening::wide
 /// the daemon needs none: the file is out of reach of everything that the model can do.
 pub(crate) async fn reload(core: &Arc<Core>, code: Option<&Code>) -> Result<CommandReply, Failure> {
     let config = Config::load(&core.home.config()).map_err(|error| error.failure())?;
+    security::refuse_unsafe(&config, security::is_strong(&core.canary.borrow()))?;
     let old = core.live();
     let wider = widened(&old.config, &config);
     if !wider.is_empty()

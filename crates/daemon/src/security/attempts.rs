@@ -3,6 +3,7 @@
 
 mod api;
 mod approvals;
+mod delegation;
 mod files;
 mod honesty;
 mod labels;
@@ -175,6 +176,14 @@ pub(super) const ALL: &[Attempt] = &[
         fix: OURS,
         unknown: Severity::High,
         run: |around| Box::pin(api::login(around)),
+    },
+    Attempt {
+        id: "delegation.widened",
+        invariant: Invariant::DelegationAttenuates,
+        gain: "a sub-session that may do what its parent was denied",
+        fix: OURS,
+        unknown: Severity::High,
+        run: |around| Box::pin(delegation::widened(around)),
     },
     Attempt {
         id: "limits.stop",

@@ -1,8 +1,9 @@
 //! Combinations that are refused at the start, because no other defence makes them good.
 
+use policy::ToolRule;
 use types::{Failure, FailureKind, Invariant};
 
-use crate::Config;
+use crate::{Config, WorkspaceConfig, api::views::CanaryView};
 
 /// Parts of names that vendors give to their small models.
 const SMALL: &[&str] = &[
@@ -10,8 +11,7 @@ const SMALL: &[&str] = &[
     "-8b", "-9b", "-12b", "-13b", "-14b", ":1b", ":2b", ":3b", ":4b", ":7b", ":8b", ":9b", ":12b", ":13b", ":14b",
 ];
 
-/// Whether a model's name is that of a small one, which obeys whoever spoke last. The name is all there is to go by; the
-/// owner can say otherwise with `trust_small_model`.
+/// Whether a model's name is that of a small one, which obeys whoever spoke last. The name is all there is to go by.
 pub(crate) fn is_small(model: &str) -> bool {
     let name = model.to_ascii_lowercase();
     let is_part = |part: &str| {
@@ -29,31 +29,45 @@ pub(crate) fn is_small(model: &str) -> bool {
 
 /// Whether commands or tools of this configuration reach the web.
 pub(crate) fn has_web(config: &Config) -> bool {
-    let _ = config;
-    false // TMP
+    let fetches = !config.web.hosts.is_empty() && config.tools.get("fetch") != Some(&ToolRule::Deny);
+    let is_open = |workspace: &WorkspaceConfig| {
+        !workspace.egress.presets.is_empty() || workspace.egress.rules.iter().any(|rule| !rule.deny)
+    };
+    fetches || config.workspaces.values().any(is_open)
 }
 
-/// Refuses what must not start. `is_strong` is whether the sandbox held against its own attacks and is bounded as a whole.
+/// Whether these settings are safe only with a strong sandbox, so that its self-test must come before the start.
+pub(crate) fn needs_strong_sandbox(config: &Config) -> bool {
+    config.agent.model.as_deref().is_some_and(is_small) && has_web(config)
+}
+
+/// Whether the sandbox held against its own attacks and is bounded as a whole.
+pub(crate) fn is_strong(state: &CanaryView) -> bool {
+    match state {
+        CanaryView::Held { is_bounded, .. } => *is_bounded,
+        CanaryView::Running | CanaryView::Failed { .. } => false,
+    }
+}
+
+/// Refuses what must not start, or come into force while it runs.
 pub(crate) fn refuse_unsafe(config: &Config, is_strong: bool) -> Result<(), Failure> {
-    if Invariant::UnsafeRefuses.is_broken() {
+    if Invariant::UnsafeRefuses.is_broken() || is_strong || !needs_strong_sandbox(config) {
         return Ok(());
     }
-    let Some(model) = config.agent.model.as_deref() else { return Ok(()) };
-    if is_small(model) && has_web(config) && !is_strong {
-        return Err(Failure {
-            kind: FailureKind::Config,
-            error: format!(
-                "`{model}` is a small model, workspaces may reach the web, and the sandbox is not strong: whoever writes a \
-                 page would command this machine's agent"
-            ),
-            hint: Some(
-                "change one of the three: a larger model under [agent], no [workspaces.NAME.egress], or a sandbox that \
-                 holds and is bounded (`factotum doctor --only sandbox` says what is missing)"
-                    .to_owned(),
-            ),
-        });
-    }
-    Ok(())
+    let model = config.agent.model.as_deref().unwrap_or_default();
+    Err(Failure {
+        kind: FailureKind::Config,
+        error: format!(
+            "`{model}` is a small model, tools or commands may reach the web, and the sandbox is not strong: whoever writes a \
+             page would command this machine's agent"
+        ),
+        hint: Some(
+            "change one of the three: a larger model under [agent]; no web (`hosts = []` under [web], no \
+             [workspaces.NAME.egress]); or a sandbox that holds and is bounded (`factotum doctor --only sandbox` says what \
+             is missing)"
+                .to_owned(),
+        ),
+    })
 }
 
 #[cfg(test)]
