@@ -6,6 +6,7 @@ mod address;
 mod binding;
 mod client;
 mod dns;
+mod fuzz;
 mod inside;
 mod network;
 mod proxy;
