@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start processes")]
 
 mod approvals;
+mod audit;
 mod bad_input;
 mod crash;
 mod crash_approval;
