@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -211,6 +212,12 @@ impl Core {
         };
         let missing = || user(format!("there is no session `{}`", shown(name)), "`factotum sessions` lists them");
         found.map_err(stored)?.ok_or_else(missing)
+    }
+
+    /// The directory of a workspace, with links followed. One that is not configured any more has none; its name keeps it
+    /// apart from all others.
+    pub fn directory(&self, name: &WorkspaceName) -> PathBuf {
+        self.workspaces.get(name).map_or_else(|| PathBuf::from(name.as_str()), |workspace| workspace.dir().to_owned())
     }
 
     /// An open workspace of the configuration.

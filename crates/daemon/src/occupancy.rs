@@ -1,16 +1,17 @@
-//! Who may change the files of a workspace: any number of tasks, or one undo by itself. It must not know what they do.
+//! Who may change the files of a directory: any number of tasks, or one undo by itself. Two workspaces may be one
+//! directory under two names, so the directory counts. It must not know what they do.
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-use types::WorkspaceName;
 
-/// One lock for each workspace that was ever used; their names come from the configuration, so there are few.
+/// One lock for each directory that was ever used; they come from the configuration, so there are few.
 #[derive(Debug, Default)]
-pub(crate) struct Occupancy(Mutex<HashMap<WorkspaceName, Arc<RwLock<()>>>>);
+pub(crate) struct Occupancy(Mutex<HashMap<PathBuf, Arc<RwLock<()>>>>);
 
 /// A task is at work there until this is dropped.
 #[derive(Debug)]
@@ -26,18 +27,18 @@ pub(crate) struct Alone {
 
 impl Occupancy {
     /// Waits for the end of an undo that is at work there; an undo itself waits for nobody.
-    pub async fn work(&self, workspace: &WorkspaceName) -> AtWork {
-        AtWork { _guard: self.lock(workspace).read_owned().await }
+    pub async fn work(&self, directory: &Path) -> AtWork {
+        AtWork { _guard: self.lock(directory).read_owned().await }
     }
 
-    /// Takes the workspace for itself, or nothing when anything is at work there.
-    pub fn alone(&self, workspace: &WorkspaceName) -> Option<Alone> {
-        self.lock(workspace).try_write_owned().ok().map(|guard| Alone { _guard: guard })
+    /// Takes the directory for itself, or nothing when anything is at work there.
+    pub fn alone(&self, directory: &Path) -> Option<Alone> {
+        self.lock(directory).try_write_owned().ok().map(|guard| Alone { _guard: guard })
     }
 
-    fn lock(&self, workspace: &WorkspaceName) -> Arc<RwLock<()>> {
+    fn lock(&self, directory: &Path) -> Arc<RwLock<()>> {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.entry(workspace.clone()).or_default().clone()
+        locks.entry(directory.to_owned()).or_default().clone()
     }
 }
 
@@ -51,7 +52,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_undo_is_alone_and_tasks_are_not() {
         let occupancy = Occupancy::default();
-        let [here, there] = ["here", "there"].map(|name| WorkspaceName::new(name).unwrap());
+        let [here, there] = ["/here", "/there"].map(PathBuf::from);
         let tasks = (occupancy.work(&here).await, occupancy.work(&here).await);
         assert!(occupancy.alone(&here).is_none(), "tasks are at work");
         drop(tasks);

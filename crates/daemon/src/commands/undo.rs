@@ -85,15 +85,17 @@ fn present_workspace(core: &Core) -> Result<WorkspaceName, Failure> {
 
 /// Keeps tasks from beginning there until the undo is over: one that writes while we restore would leave a mixture.
 fn alone(core: &Core, name: &WorkspaceName) -> Result<Alone, Failure> {
+    let directory = core.directory(name);
     for (session, turn) in core.sessions.running() {
-        let there = core.store.session(session).map_err(stored)?.is_some_and(|session| session.workspace == *name);
+        let session = core.store.session(session).map_err(stored)?;
+        let there = session.is_some_and(|session| core.directory(&session.workspace) == directory);
         if there {
             let hint = "wait for it, or stop it with /stop";
             return Err(user(format!("task {turn} is running in workspace {name}"), hint));
         }
     }
     let taken = || user(format!("another undo is at work in workspace {name}"), "wait until it has answered");
-    core.occupancy.alone(name).ok_or_else(taken)
+    core.occupancy.alone(&directory).ok_or_else(taken)
 }
 
 /// No record, no effect: an undo rewrites files.
@@ -106,7 +108,7 @@ async fn intend(core: &Core, name: &WorkspaceName, id: SnapshotId) -> Result<(),
 /// Ends what a task left running in the background there: it could write while we restore.
 async fn still(core: &Core, name: &WorkspaceName) -> Result<(), Failure> {
     for session in core.store.sessions(SESSIONS).map_err(stored)? {
-        if session.workspace == *name {
+        if core.directory(&session.workspace) == core.directory(name) {
             core.pool.stop_session(session.id).await;
         }
     }

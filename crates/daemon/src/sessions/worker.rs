@@ -132,7 +132,14 @@ impl Worker {
         present::watch(&self.core, turn, events);
         self.core.traffic.begin(self.session);
         let at_work = match &session {
-            Some(session) => Some(self.core.occupancy.work(&session.workspace).await),
+            Some(session) => {
+                let directory = self.core.directory(&session.workspace);
+                tokio::select! {
+                    at_work = self.core.occupancy.work(&directory) => Some(at_work),
+                    // A turn that is stopped while it waits for an undo only records its end.
+                    () = cancel.cancelled() => None,
+                }
+            }
             None => None,
         };
         agent::run_turn(&live.deps, turn, cancel).await;

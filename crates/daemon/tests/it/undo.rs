@@ -106,3 +106,44 @@ async fn an_undo_ends_and_is_recorded_although_whoever_asked_hangs_up() {
     assert_eq!(fs::read_dir(workspace(&scene)).unwrap().count(), 0);
     scene.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn two_names_of_one_directory_keep_a_task_and_an_undo_apart() {
+    let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let real = place.path().join("real");
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, place.path().join("link")).unwrap();
+    let text = format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\n[agent]\nworkspace = \"a\"\n[workspaces.a]\npath = \"{0}/real\"\n\
+         [workspaces.b]\npath = \"{0}/link\"\n",
+        place.path().display()
+    );
+    let (channel, model) = (crate::scene::FakeChannel::new(), writer());
+    let mut options = crate::scene::options(home.path(), &channel, &model);
+    options.config = Some(daemon::Config::parse(&text, std::path::Path::new("config.toml")).unwrap());
+    let daemon = daemon::Daemon::start(options).await.unwrap();
+    let scene = Scene { home, channel, model, daemon };
+    let client = scene.client().await;
+    let b = types::WorkspaceName::new("b").unwrap();
+    let send = Command::Send {
+        text: "make second".to_owned(),
+        session: Some("new".to_owned()),
+        workspace: Some(b.clone()),
+        when_busy: types::WhenBusy::default(),
+        id: None,
+    };
+    client.command(&send).await.unwrap();
+    let begun = Instant::now();
+    while !real.join("second").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the other name does not work");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    scene.model.hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    scene.channel.say("1", "think").await;
+    while !scene.model.asked().iter().any(|asked| asked.starts_with("think")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let refused = client.command(&Command::Undo { workspace: Some(b), snapshot: None }).await.unwrap_err();
+    assert!(refused.error.contains("is running in workspace"), "{refused:?}");
+    scene.daemon.stop().await;
+}
