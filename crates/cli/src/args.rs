@@ -48,6 +48,12 @@ pub enum Verb {
     Deny(verbs::approvals::Deny),
     /// List the rules by which calls are not asked about, or take one back
     Allow(verbs::allow::Allow),
+    /// Show what a session holds and where it has that from
+    Why(verbs::why::Why),
+    /// Begin a clean session with one result that you vouch for
+    Endorse(verbs::why::Endorse),
+    /// Decide about what tasks without you would keep
+    Proposals(verbs::proposals::Proposals),
     /// Put a workspace back to before the last task that wrote to it
     Undo(verbs::undo::Undo),
     /// Keep keys and tokens; values are read from standard input only
@@ -105,6 +111,9 @@ impl Args {
             Verb::Approve(verb) => verb.run(&context),
             Verb::Deny(verb) => verb.run(&context),
             Verb::Allow(verb) => verb.run(&context),
+            Verb::Why(verb) => verb.run(&context),
+            Verb::Endorse(verb) => verb.run(&context),
+            Verb::Proposals(verb) => verb.run(&context),
             Verb::Undo(verb) => verb.run(&context),
             Verb::Secret(verb) => verb.run(&context),
             Verb::Log(verb) => verb.run(&context),

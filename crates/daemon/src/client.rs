@@ -9,10 +9,11 @@ use egress::{EgressError, LocalClient, Method};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Allowance, Command, CommandReply, Failure, FailureKind, OwnerRequest, Seq, SessionId, TurnId, WorkspaceName,
+    Allowance, Command, CommandReply, Failure, FailureKind, OwnerRequest, Proposal, Seq, SessionId, TurnId,
+    WorkspaceName,
 };
 
-use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView};
+use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView};
 use crate::{commands::send, failure::network};
 
 pub use stream::EventStream;
@@ -75,6 +76,16 @@ impl Client {
     /// `GET /v1/sessions/ID/messages`: oldest first.
     pub async fn messages(&self, session: SessionId) -> Result<Vec<MessageView>, Failure> {
         self.get(&format!("/v1/sessions/{session}/messages"), &[]).await
+    }
+
+    /// `GET /v1/sessions/ID/why`.
+    pub async fn why(&self, session: SessionId) -> Result<WhyView, Failure> {
+        self.get(&format!("/v1/sessions/{session}/why"), &[]).await
+    }
+
+    /// `GET /v1/proposals`: those that wait, oldest first.
+    pub async fn proposals(&self) -> Result<Vec<Proposal>, Failure> {
+        self.get("/v1/proposals", &[]).await
     }
 
     /// `GET /v1/turns/ID`.

@@ -2,10 +2,12 @@
 
 pub(crate) mod allow;
 pub(crate) mod answer;
+pub(crate) mod proposals;
 pub(crate) mod reload;
 pub(crate) mod send;
 mod spoken;
 pub(crate) mod undo;
+pub(crate) mod why;
 
 use std::sync::Arc;
 
@@ -66,6 +68,14 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
         }
         Command::RemoveTotp { code } => second_factor::remove(core, &code).await,
         Command::RotateToken => crate::api::rotate(core).await.map(|text| CommandReply::Done { text }),
+        Command::Endorse { session, call } => {
+            let session = match session {
+                Some(name) => core.find_session(&name)?.id,
+                None => core.current_session()?,
+            };
+            why::endorse(core, session, &call, None).await.map(|text| CommandReply::Done { text })
+        }
+        Command::Decide { proposal, accept, code } => proposals::decide(core, proposal, accept, code.as_ref()).await,
         Command::Undo { workspace, snapshot } => {
             undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }

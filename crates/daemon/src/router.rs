@@ -50,10 +50,10 @@ pub(crate) async fn serve(core: Arc<Core>, id: ChannelId) {
     }
 }
 
-/// Takes one thing. Only an undo is so slow that what follows must not wait for it.
+/// Takes one thing. Only an undo and a proposal that runs are so slow that what follows must not wait for it.
 async fn take(core: &Arc<Core>, id: &ChannelId, messenger: &Messenger, delivered: Delivered<Inbound>) {
     let slow = match &delivered.item.kind {
-        InboundKind::Text { text } => matches!(slash::parse(text), Some(Ok(Slash::Undo))),
+        InboundKind::Text { text } => matches!(slash::parse(text), Some(Ok(Slash::Undo | Slash::Decide(..)))),
         InboundKind::Button { .. } | InboundKind::Other { .. } => false,
     };
     let admission = admission(&delivered.item, messenger);

@@ -1,6 +1,6 @@
 //! Slash commands: what the owner can say to the daemon itself. Pure parsing; `commands` carries them out.
 
-use types::{AllowanceId, Code, Failure, RequestId, Scope, SessionId, WorkspaceName};
+use types::{AllowanceId, Code, Failure, ProposalId, RequestId, Scope, SessionId, WorkspaceName};
 
 use crate::failure::user;
 
@@ -25,6 +25,14 @@ pub(crate) enum Slash {
     Approve(RequestId, Yes),
     /// Forbids it.
     Deny(RequestId),
+    /// Says where the present session's label comes from.
+    Why,
+    /// Begins a clean session with the result of this call.
+    Endorse(String),
+    /// Lists what waits to be accepted.
+    Proposals,
+    /// Lets a proposal run, or forgets it.
+    Decide(ProposalId, bool, Option<Code>),
     /// Moves the present session to a workspace.
     Workspace(WorkspaceName),
     /// Says which model answers.
@@ -62,6 +70,8 @@ pub(crate) const HELP: &str = "\
 /undo - put the workspace back to before the last task that wrote to it
 /approve N, /deny N - answer a request; /approve N task, /approve N always - and others like it
 /allow - which calls are not asked about; /allow rm N - take one back
+/why - what this session holds and where it comes from; /endorse CALL - begin anew with that result and your words
+/proposals - what waits to be kept; /accept N, /reject N - decide about it
 /workspace NAME - let this session work elsewhere
 /queue TEXT - say it after the running task; /interrupt TEXT - say it instead
 Anything else goes to the agent; while it works, it hears it at its next step.";
@@ -90,6 +100,11 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         "undo" => Ok(Slash::Undo),
         "approve" => approve(word, argument),
         "deny" => number(word, argument).map(|number| Slash::Deny(RequestId(number))),
+        "why" => Ok(Slash::Why),
+        "endorse" => said(word, argument).map(Slash::Endorse),
+        "proposals" => Ok(Slash::Proposals),
+        "accept" => accept(word, argument),
+        "reject" => number(word, argument).map(|number| Slash::Decide(ProposalId(number), false, None)),
         "workspace" => WorkspaceName::new(argument)
             .map(Slash::Workspace)
             .map_err(|error| user(error.to_string(), "/status names the configured workspaces")),
@@ -104,6 +119,16 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         },
         _ => Err(user(format!("there is no command /{}", title(word)), "/help lists the commands")),
     }
+}
+
+/// A proposal's number, and the code of the second factor where one is needed.
+fn accept(word: &str, argument: &str) -> Result<Slash, Failure> {
+    let (id, code) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    let code = Some(code.trim()).filter(|code| !code.is_empty());
+    if code.is_some_and(|code| !is_code(code)) {
+        return Err(user("a code has six digits", "write it as /accept 7, or /accept 7 123456"));
+    }
+    number(word, id).map(|number| Slash::Decide(ProposalId(number), true, code.map(Code::new)))
 }
 
 /// A request's number, then in any order how far the yes reaches and what comes with it.
@@ -198,6 +223,11 @@ mod tests {
             ("/queue then\ncommit", Slash::Queue("then\ncommit".to_owned())),
             ("/interrupt no, wait", Slash::Interrupt("no, wait".to_owned())),
             ("/stop", Slash::Stop),
+            ("/why", Slash::Why),
+            ("/endorse toolu_1", Slash::Endorse("toolu_1".to_owned())),
+            ("/proposals", Slash::Proposals),
+            ("/accept 3", Slash::Decide(ProposalId(3), true, None)),
+            ("/reject #3", Slash::Decide(ProposalId(3), false, None)),
             ("/cost", Slash::Cost),
         ];
         for (text, expected) in cases {
@@ -222,6 +252,9 @@ mod tests {
             "/allow 3",
             "/allow rm",
             "/queue",
+            "/endorse",
+            "/accept 3 x",
+            "/accept",
             "/interrupt  ",
             "/workspace A B",
             "/nope",

@@ -87,6 +87,10 @@ pub(crate) fn in_words(core: &Core) -> Result<String, Failure> {
     if status.open_requests > 0 {
         lines.push(format!("waiting for your answer: {}", status.open_requests));
     }
+    let proposed = core.store.open_proposals().map_err(stored)?.len();
+    if proposed > 0 {
+        lines.push(format!("proposed and not decided: {proposed} (/proposals)"));
+    }
     match status.canary {
         CanaryView::Held { .. } => {}
         CanaryView::Running => lines.push("the sandbox is still testing itself".to_owned()),

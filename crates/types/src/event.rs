@@ -362,6 +362,24 @@ pub enum Command {
     },
     /// Make a new API token. The old one is refused and streams that were opened with it end.
     RotateToken,
+    /// Begin a clean session with one result of a call, which the owner vouches for, and the owner's own words.
+    Endorse {
+        /// The session's number or key; the present one when absent.
+        #[serde(default)]
+        session: Option<String>,
+        /// The vendor's id of the call.
+        call: String,
+    },
+    /// Let a proposal run, or forget it.
+    Decide {
+        /// Which.
+        proposal: ProposalId,
+        /// Whether it is to run.
+        accept: bool,
+        /// The code of the second factor. Where one is set up and missing, the reply is `code_needed`.
+        #[serde(default)]
+        code: Option<Code>,
+    },
     /// Put a workspace back to before the last turn that wrote to it.
     Undo {
         /// Which; the main session's when absent.

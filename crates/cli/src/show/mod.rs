@@ -8,7 +8,7 @@ mod table;
 mod time;
 
 pub use live::{Live, progress};
-pub use request::request;
+pub use request::{proposal, request};
 pub use session::{message, sessions};
 pub use table::table;
 pub use time::time;

@@ -1,6 +1,6 @@
 //! A request to the owner, with everything that an approval binds.
 
-use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Question, Scope, Sink};
+use types::{Answer, Ask, Confidentiality, Integrity, Label, OwnerRequest, Proposal, Question, Scope, Sink};
 
 use super::time;
 
@@ -18,6 +18,15 @@ pub fn request(request: &OwnerRequest) -> String {
         None => format!("  expires: {}", time(request.expires_at)),
         Some(answer) => format!("  answer: {}", answered(answer)),
     });
+    lines.join("\n")
+}
+
+/// Everything about a proposal: what is accepted is what stands here.
+pub fn proposal(proposal: &Proposal) -> String {
+    let question = &proposal.question;
+    let mut lines = vec![format!("proposal {} (task {}, session {})", proposal.id, question.turn, question.session)];
+    approval(question, &mut lines);
+    lines.push(format!("  made: {}", time(proposal.at)));
     lines.join("\n")
 }
 

@@ -35,10 +35,11 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
     context.output.note(&daemon::terminal::neutral(why));
     let given = Some(ask_code()?);
     match command {
-        Command::Answer { code, .. } | Command::Reload { code } => *code = given,
+        Command::Answer { code, .. } | Command::Decide { code, .. } | Command::Reload { code } => *code = given,
         Command::SetUpTotp { present, .. } => *present = given,
         Command::Send { .. }
         | Command::Stop { .. }
+        | Command::Endorse { .. }
         | Command::Undo { .. }
         | Command::RevokeAllowance { .. }
         | Command::RemoveTotp { .. }

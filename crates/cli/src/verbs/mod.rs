@@ -11,6 +11,7 @@ pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod log;
+pub mod proposals;
 mod reply;
 pub mod secret;
 pub mod security;
@@ -21,6 +22,7 @@ pub mod stop;
 pub mod totp;
 pub mod undo;
 pub mod up;
+pub mod why;
 pub mod workspace;
 
 use reply::tell;

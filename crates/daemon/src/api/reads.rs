@@ -9,13 +9,14 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use store::{StoredMessage, Turn, TurnState};
-use types::{Allowance, OwnerRequest, TurnId, WorkspaceName};
+use types::{Allowance, OwnerRequest, Proposal, TurnId, WorkspaceName};
 
 use super::{
     commands::Refused,
-    views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView},
+    views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
 };
 use crate::{
+    commands,
     core::Core,
     deliver, doctor,
     failure::{internal, stored, user},
@@ -61,6 +62,15 @@ pub(super) async fn messages(State(core): State<Arc<Core>>, Path(session): Path<
     let mut views: Vec<MessageView> = messages.into_iter().map(view).collect();
     views.sort_by_key(|message| message.id);
     Ok(Json(views))
+}
+
+pub(super) async fn why(State(core): State<Arc<Core>>, Path(session): Path<i64>) -> Answer<WhyView> {
+    let session = core.find_session(&session.to_string())?;
+    Ok(Json(commands::why::view(&core, &session)?))
+}
+
+pub(super) async fn proposals(State(core): State<Arc<Core>>) -> Answer<Vec<Proposal>> {
+    Ok(Json(core.store.open_proposals().map_err(stored)?))
 }
 
 pub(super) async fn turn(State(core): State<Arc<Core>>, Path(id): Path<i64>) -> Answer<TurnView> {

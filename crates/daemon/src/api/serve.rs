@@ -70,6 +70,8 @@ fn routes(core: Arc<Core>) -> Router {
         .route("/v1/events", get(events::events))
         .route("/v1/sessions", get(reads::sessions))
         .route("/v1/sessions/{id}/messages", get(reads::messages))
+        .route("/v1/sessions/{id}/why", get(reads::why))
+        .route("/v1/proposals", get(reads::proposals))
         .route("/v1/turns/{id}", get(reads::turn))
         .route("/v1/approvals", get(reads::approvals))
         .route("/v1/allowances", get(reads::allowances))

@@ -36,6 +36,40 @@ pub struct SessionView {
     pub running: Option<TurnId>,
 }
 
+/// Why a session has its label: `GET /v1/sessions/ID/why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WhyView {
+    /// The session.
+    pub session: SessionId,
+    /// Its label.
+    pub label: Label,
+    /// The workspace it works in.
+    pub workspace: WorkspaceName,
+    /// The label of that workspace's files, which whoever reads one takes on.
+    pub workspace_label: Label,
+    /// How many bits of foreign text its readers have told it.
+    pub reader_bits: u32,
+    /// The blocks that raised it, and later foreign ones, newest last.
+    pub causes: Vec<CauseView>,
+}
+
+/// One block that a label comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CauseView {
+    /// The turn in which it entered.
+    pub turn: Option<TurnId>,
+    /// The vendor's id of the call whose result it was.
+    pub call: Option<String>,
+    /// Its own label.
+    pub label: Label,
+    /// Whether the session's label rose with it.
+    pub rose: bool,
+    /// What it was, in a line; may hold foreign text.
+    pub cause: String,
+    /// When it entered.
+    pub at: Timestamp,
+}
+
 /// One message, as `GET /v1/sessions/ID/messages` lists it, oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageView {

@@ -8,8 +8,9 @@ use types::{Answer, Ask, CommandReply, Failure, Origin, RequestId, Scope, Sessio
 use super::{
     allow,
     answer::{self, Given},
+    proposals,
     send::{self, Incoming},
-    stopped_text, undo,
+    stopped_text, undo, why,
 };
 use crate::{
     core::{CURRENT_SESSION, Core},
@@ -45,6 +46,15 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
         }
         Slash::Allowed => allow::listed(core)?,
         Slash::Disallow(allowance) => allow::revoke(core, allowance).await?,
+        Slash::Why => why::in_words(core, core.current_session()?)?,
+        Slash::Endorse(call) => {
+            let said_in = incoming.on_messenger().map(|number| (incoming.channel.clone(), number));
+            why::endorse(core, core.current_session()?, &call, said_in).await?
+        }
+        Slash::Proposals => proposals::list(core)?,
+        Slash::Decide(proposal, accept, code) => {
+            proposals::in_words(proposal, proposals::decide(core, proposal, accept, code.as_ref()).await?)
+        }
         Slash::Workspace(name) => change_workspace(core, name).await?,
         Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
         Slash::Cost => status::cost_in_words(core)?,
