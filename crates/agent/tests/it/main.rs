@@ -10,10 +10,12 @@ mod compaction;
 mod failures;
 #[cfg(feature = "faults")]
 mod faults;
+mod label_property;
 mod labels;
 mod loops;
 mod model;
 mod plain;
+mod proposals;
 mod reader;
 mod resume;
 mod steering;

@@ -164,6 +164,7 @@ pub fn toolbox(runs: &Runs) -> Toolbox {
         fake("progress", Sink::Compute, true, Behaviour::Progress),
         fake("slow", Sink::WorkspaceWrite, false, Behaviour::Slow),
         fake("stuck", Sink::WorkspaceWrite, false, Behaviour::Stuck),
+        fake("remember", Sink::Persist, false, Behaviour::Labelled),
         fake("destroy", Sink::Destructive, false, echo),
         fake("send", Sink::Send, false, echo),
         fake("page", Sink::Fetch, true, Behaviour::Page),

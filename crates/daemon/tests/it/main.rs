@@ -7,6 +7,7 @@ mod admission;
 mod api;
 mod approvals;
 mod delivery;
+mod labels;
 mod requests;
 mod restart;
 mod scene;
