@@ -65,7 +65,7 @@ async fn proposals_are_listed_and_unknown_ones_refused() {
     scene.channel.wait_for("there is no proposal 9").await;
     let client = scene.client().await;
     assert_eq!(client.proposals().await.unwrap(), []);
-    let decide = Command::Decide { proposal: types::ProposalId(9), accept: false };
+    let decide = Command::Decide { proposal: types::ProposalId(9), accept: false, code: None };
     assert!(client.command(&decide).await.is_err());
     scene.daemon.stop().await;
 }
