@@ -1,3 +1,3 @@
-//! What the fuzz targets run. The normal suite runs the same bodies over mutated seeds (`crates/egress/tests/it/fuzz.rs`).
+//! What the fuzz targets run; the normal suite runs the same bodies over mutated seeds (`crates/egress/tests/it/fuzz.rs`).
 
 pub mod bodies;
