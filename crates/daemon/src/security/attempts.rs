@@ -3,6 +3,7 @@
 
 mod api;
 mod approvals;
+mod credentials;
 mod delegation;
 mod files;
 mod honesty;
@@ -11,6 +12,7 @@ mod limits;
 mod messengers;
 mod network;
 mod record;
+mod revocation;
 mod sandbox;
 mod secrets;
 mod settings;
@@ -186,6 +188,14 @@ pub(super) const ALL: &[Attempt] = &[
         run: |around| Box::pin(delegation::widened(around)),
     },
     Attempt {
+        id: "api.revoked",
+        invariant: Invariant::RevocationIsLive,
+        gain: "a stolen token that lives on after you replaced it",
+        fix: OURS,
+        unknown: Severity::High,
+        run: |around| Box::pin(revocation::token(around)),
+    },
+    Attempt {
         id: "limits.stop",
         invariant: Invariant::StopIsOutside,
         gain: "work that goes on after you said STOP",
@@ -216,6 +226,14 @@ pub(super) const ALL: &[Attempt] = &[
         fix: OURS,
         unknown: Severity::High,
         run: |around| Box::pin(files::beneath(around)),
+    },
+    Attempt {
+        id: "egress.credentials",
+        invariant: Invariant::CredentialSlot,
+        gain: "your key in an issue, a page or another's account",
+        fix: OURS,
+        unknown: Severity::High,
+        run: |around| Box::pin(credentials::misplaced(around)),
     },
     Attempt {
         id: "sandbox.quotas",
