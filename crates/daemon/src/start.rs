@@ -299,7 +299,7 @@ fn messengers(
 }
 
 /// Who writes the audit log.
-fn keeping(config: &Config, home: &Home) -> Keeping {
+pub(crate) fn keeping(config: &Config, home: &Home) -> Keeping {
     match config.audit.socket.clone() {
         Some(socket) => {
             let connect: audit::Connect = Arc::new(move || egress::connect_local(&socket));

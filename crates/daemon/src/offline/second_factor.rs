@@ -11,8 +11,9 @@ use store::{
 use types::{Event, Failure, Level};
 
 use crate::{
-    Home, SystemClock,
+    Config, Home, SystemClock,
     failure::{internal, stored, user},
+    start::keeping,
 };
 
 /// Switches the second factor off without a code. No daemon may run on the home; the audit log and the owner's messengers
@@ -21,7 +22,9 @@ pub async fn second_factor_lost(home: &Path) -> Result<(), Failure> {
     let home = Home::existing(home).map_err(|error| error.failure())?;
     let _lock = home.lock().map_err(|error| error.failure())?;
     let vault = Vault::open(home.path()).map_err(internal)?;
-    let store = Store::open(home.path(), Arc::new(SystemClock::new())).map_err(stored)?;
+    let config = Config::load(&home.config()).map_err(|error| error.failure())?;
+    // The record goes where the daemon's go: a log of another user has one writer.
+    let store = Store::open_with(home.path(), keeping(&config, &home), Arc::new(SystemClock::new())).map_err(stored)?;
     if store.second_factor().map_err(stored)?.is_none() {
         return Err(user("no second factor is set up", "nothing is to be done"));
     }
