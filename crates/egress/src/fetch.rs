@@ -2,6 +2,7 @@
 //! it is sent, and is bounded in bytes and time. Nothing is decompressed, rendered or executed. Must not know tools. Start
 //! with [`Fetcher::fetch`].
 
+mod credentials;
 mod hop;
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,8 @@ use crate::{
     target::{Scheme, WebTarget},
     upstream::Upstream,
 };
+
+pub use credentials::VaultCredentials;
 
 /// The most redirects of one fetch.
 const MAX_HOPS: usize = 5;

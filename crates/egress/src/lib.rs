@@ -32,7 +32,7 @@ pub use client::{ClientConfig, HttpClient, LocalClient, Slot, Timeouts, check_ad
 pub use config::{EgressConfig, RuleConfig, RuleError};
 pub use deny::DenyReason;
 pub use error::{EgressError, EgressErrorKind};
-pub use fetch::{Credentials, FetchError, FetchRequest, Fetched, Fetcher, Redirects, SecretHeader};
+pub use fetch::{Credentials, FetchError, FetchRequest, Fetched, Fetcher, Redirects, SecretHeader, VaultCredentials};
 pub use judge::{Allowed, Judge, Judged};
 pub use log::{EgressLog, EgressRecord, Stage, Unrecorded, Who};
 pub use network::{Interfaces, Network};

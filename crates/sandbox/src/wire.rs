@@ -46,6 +46,7 @@ pub(crate) struct Setup {
     pub proxy: Option<ProxyTrust>,
     /// The promises that a test switched off, as `types::faults` writes them: a process inside has no environment.
     #[cfg(feature = "faults")]
+    #[serde(default)]
     pub broken: String,
 }
 
