@@ -12,6 +12,7 @@ pub mod brain;
 pub mod home;
 pub mod inside;
 pub mod job;
+pub mod online;
 pub mod process;
 pub mod repository;
 

@@ -19,6 +19,7 @@ use crate::{
     Config, Home,
     api::{Access, views::CanaryView},
     failure::{stored, user},
+    network::Ways,
     occupancy::Occupancy,
     sessions::Sessions,
     ship::Shipping,
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub shipping: Shipping,
     pub traffic: Traffic,
     pub workspaces: Workspaces,
+    pub ways: Ways,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
     /// Keeps tasks and an undo apart.
@@ -140,7 +142,8 @@ pub(crate) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
-        let Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, provider } = ground;
+        let Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, ways, provider } =
+            ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
             home,
@@ -152,6 +155,7 @@ impl Core {
             shipping,
             traffic,
             workspaces,
+            ways,
             messengers,
             sessions,
             occupancy: Occupancy::default(),
@@ -177,6 +181,7 @@ impl Core {
             shipping: self.shipping.clone(),
             traffic: self.traffic.clone(),
             workspaces: self.workspaces.clone(),
+            ways: self.ways.clone(),
             provider: self.provider.clone(),
         }
     }

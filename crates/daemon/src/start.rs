@@ -27,7 +27,10 @@ use crate::{
     canary,
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
-    journal, outbox, practice, recovery, router, security,
+    journal,
+    network::Ways,
+    network_log::NetworkLog,
+    outbox, practice, recovery, router, security,
     sessions::{self, Sessions},
     ship::{self, ShipError, Shipping, Target},
     traffic::Traffic,
@@ -46,6 +49,8 @@ pub struct Options {
     pub provider: Option<Arc<dyn Provider>>,
     /// Messengers beside the configured ones, each with the ids that may use it; the first is the owner.
     pub channels: Vec<(Arc<dyn Channel>, Vec<String>)>,
+    /// The network as tests play it, in place of the machine's own.
+    pub network: Option<egress::Network>,
     /// Whether the sandbox tests itself.
     pub self_test: SelfTest,
 }
@@ -69,6 +74,7 @@ impl Options {
             clock: Arc::new(SystemClock::new()),
             provider: None,
             channels: Vec::new(),
+            network: None,
             self_test: SelfTest::default(),
         }
     }
@@ -165,7 +171,12 @@ impl Daemon {
         let shipping = Shipping::new(&config.audit, clock.clone());
         let traffic = Traffic::default();
         let targets = targets(&config, &vault)?;
-        let ground = Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, provider };
+        let log = NetworkLog::new(store.clone(), clock.clone(), traffic.clone());
+        let ways =
+            Ways::new(store.clone(), vault.clone(), clock.clone(), log, vec![listeners.address], options.network);
+        pool.use_doors(ways.doors());
+        let ground =
+            Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, ways, provider };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
         let core =

@@ -21,6 +21,7 @@ use crate::{
     Config, Home,
     config::ShipConfig,
     core::{Core, Live, Workspaces},
+    network::{Ways, WaysError},
     practice,
     ship::Shipping,
     traffic::Traffic,
@@ -42,6 +43,8 @@ pub(crate) struct Ground {
     pub traffic: Traffic,
     /// Filled by [`build`]. The tools look workspaces up here, so a reload reaches them.
     pub workspaces: Workspaces,
+    /// What sessions may reach; [`build`] puts the configuration's rules in force.
+    pub ways: Ways,
     /// A provider in place of the configured one.
     pub provider: Option<Arc<dyn Provider>>,
 }
@@ -107,9 +110,18 @@ pub enum WiringError {
         /// Why.
         source: std::io::Error,
     },
+    /// What workspaces may reach cannot be put in force.
+    #[error("{0}")]
+    Ways(String),
     /// The toy project cannot be written.
     #[error("the practice project cannot be written: {0}")]
     Practice(#[from] practice::PracticeError),
+}
+
+impl From<WaysError> for WiringError {
+    fn from(error: WaysError) -> Self {
+        Self::Ways(error.to_string())
+    }
 }
 
 impl WiringError {
@@ -126,6 +138,7 @@ impl WiringError {
                 source.hint().map_or(change.clone(), |hint| format!("{change}; {hint}"))
             }
             Self::ShippedInto { .. } => "name a directory outside of every workspace".to_owned(),
+            Self::Ways(_) => "mend it in config.toml; `factotum config check`".to_owned(),
             Self::Reachable { .. } => "name a directory apart from it, or move the home with --home".to_owned(),
             Self::MakeWorkspace { .. } | Self::Practice(_) => "look at the permissions and the free space".to_owned(),
         };
@@ -159,7 +172,9 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         sent: sent(ground.traffic.clone()),
         begun: Begun::default(),
     };
+    let planned = ground.ways.plan(&config)?;
     // Nothing can fail from here on, so a mistake above has changed nothing.
+    ground.ways.replace(planned);
     ground.workspaces.replace(workspaces);
     Ok(Live { config, model, deps: Arc::new(deps), default_workspace })
 }
@@ -341,7 +356,9 @@ fn rules(config: &Config) -> Rules {
 fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
     let workspaces = ground.workspaces.clone();
     let find = move |name: &WorkspaceName| workspaces.get(name);
-    tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find))
+    let ways = ground.ways.clone();
+    let web = move |session, name: &WorkspaceName| ways.web(session, name);
+    tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find), Arc::new(web))
 }
 
 /// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.

@@ -114,7 +114,7 @@ impl Exec {
             Field("job", number(), Optional),
             Field("action", json!({"type": "string", "enum": ["output", "kill"]}), Optional),
         ];
-        let description = "Run a shell command in the sandbox: working directory /workspace, no network, 120 s unless \
+        let description = "Run a shell command in the sandbox: working directory /workspace, network only where the owner allows it, 120 s unless \
                            `timeout_s` (max 3600). `background` returns a job number at once; give `job` and `action` \
                            to see its output or kill it.";
         Self { spec: spec("exec", description, fields), reach }

@@ -1,5 +1,5 @@
 //! The built-in tools. Each has one file with its description, its strict arguments and its work; all effects go through
-//! `sandbox` and `store`. Must not decide whether a call may happen, and must not open sockets, start processes or touch
+//! `sandbox`, `egress` and `store`. Must not decide whether a call may happen, and must not open sockets, start processes or touch
 //! files by itself. Start with [`builtin`].
 
 mod arguments;
@@ -7,8 +7,10 @@ mod ask;
 mod danger;
 mod edit;
 mod exec;
+mod fetch;
 mod glob;
 mod grep;
+mod html;
 mod list;
 mod reach;
 mod read;
@@ -26,12 +28,14 @@ use sandbox::{Pool, Workspace};
 use store::Store;
 use types::{Tool, WorkspaceName};
 
+pub use fetch::{Web, Webs};
+
 /// Finds a configured workspace by its name.
 pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;
 
 /// The tools every session has, in the fixed order in which models are told of them: exec, read, write, edit, list,
-/// grep, search, ask.
-pub fn builtin(store: Store, pool: Arc<Pool>, workspaces: Workspaces) -> Vec<Arc<dyn Tool<Grant>>> {
+/// grep, search, fetch, ask.
+pub fn builtin(store: Store, pool: Arc<Pool>, workspaces: Workspaces, webs: Webs) -> Vec<Arc<dyn Tool<Grant>>> {
     let reach = Arc::new(reach::Reach::new(store, pool, workspaces));
     vec![
         Arc::new(exec::Exec::new(Arc::clone(&reach))),
@@ -41,6 +45,7 @@ pub fn builtin(store: Store, pool: Arc<Pool>, workspaces: Workspaces) -> Vec<Arc
         Arc::new(list::List::new(Arc::clone(&reach))),
         Arc::new(grep::Grep::new(Arc::clone(&reach))),
         Arc::new(search::Search::new(Arc::clone(&reach))),
+        Arc::new(fetch::Fetch::new(webs)),
         Arc::new(ask::Ask::new(reach)),
     ]
 }

@@ -9,6 +9,7 @@ mod crash_approval;
 mod disasters;
 mod full_disk;
 mod main_job;
+mod network;
 mod practice;
 mod security_audit;
 mod shares;

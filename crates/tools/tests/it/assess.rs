@@ -13,7 +13,7 @@ fn effect(bench: &Bench, tool: &str, input: &Value) -> Result<Effect, String> {
 async fn the_descriptions_are_short_and_in_order() {
     let bench = Bench::new().await;
     let names: Vec<&str> = bench.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
-    assert_eq!(names, ["exec", "read", "write", "edit", "list", "grep", "search", "ask"]);
+    assert_eq!(names, ["exec", "read", "write", "edit", "list", "grep", "search", "fetch", "ask"]);
     let specs: Vec<_> = bench.tools.iter().map(|tool| tool.spec()).collect();
     let size = serde_json::to_string(&specs).expect("specs are plain data").chars().count();
     assert!(size < 3_200, "every request pays for {size} characters");
@@ -48,6 +48,31 @@ async fn the_effects_of_calls_are_known_before_they_run() {
         ("list", json!({}), Sink::Compute, true, 1, "list: ."),
         ("grep", json!({"pattern": "fn .*"}), Sink::Compute, true, 1, "grep: fn .*"),
         ("search", json!({"query": "invoice"}), Sink::Compute, true, 1, "search: invoice"),
+        ("fetch", json!({"url": "https://example.com/a"}), Sink::Fetch, true, 1, "fetch: GET https://example.com/a"),
+        (
+            "fetch",
+            json!({"url": "https://example.com/", "method": "post", "body": "x"}),
+            Sink::Send,
+            false,
+            1,
+            "fetch: POST https://example.com/",
+        ),
+        (
+            "fetch",
+            json!({"url": "https://example.com/", "headers": {"X-Said": "words"}}),
+            Sink::Send,
+            true,
+            1,
+            "fetch: GET https://example.com/",
+        ),
+        (
+            "fetch",
+            json!({"url": "https://example.com/", "credential": "token"}),
+            Sink::Credential,
+            true,
+            1,
+            "fetch: GET https://example.com/ with the secret token",
+        ),
         ("ask", json!({"question": "Which?"}), Sink::Reply, true, 1, "ask: Which?"),
     ];
     for (tool, input, sink, read_only, count, summary) in cases {

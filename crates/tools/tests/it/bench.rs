@@ -58,7 +58,12 @@ impl Bench {
         let workspace = Workspace::open(workspace_name(), &inside).expect("it is a directory");
         let known = workspace.clone();
         let workspaces = move |name: &WorkspaceName| (*name == known.name).then(|| known.clone());
-        let tools = tools::builtin(store.clone(), Arc::clone(&pool), Arc::new(workspaces));
+        let tools = tools::builtin(
+            store.clone(),
+            Arc::clone(&pool),
+            Arc::new(workspaces),
+            Arc::new(|_, _| Err("there is no network here".to_owned())),
+        );
         let (session, turn) = begin(&store).await;
         let (sender, progress) = mpsc::channel(64);
         let context = ToolContext {

@@ -1,0 +1,260 @@
+//! The rules in force, by workspace. A reload replaces them for everybody who holds a door: the proxies hear of it and close
+//! what is no longer allowed.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use egress::{
+    DayTally, EgressConfig, EgressError, EgressLog, EgressPolicy, EgressRules, Fetcher, Judge, Network, RuleError,
+    Tally, Upstream, Vault, VaultCredentials, Who,
+};
+use sandbox::Doors;
+use store::Store;
+use tokio::sync::watch;
+use types::{Clock, SessionId, WorkspaceName};
+
+use super::records::Records;
+use crate::{Config, config::WebConfig, network_log::NetworkLog};
+
+/// What records call the `fetch` tool.
+const FETCH: &str = "fetch";
+
+/// The ways out of all workspaces. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ways(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    log: Arc<dyn EgressLog>,
+    /// The API's own sockets, which no rule opens.
+    guarded: Vec<SocketAddr>,
+    /// A network in place of the machine's own, for tests.
+    played: Option<Network>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    plan: Option<Arc<Planned>>,
+    /// Made when first needed, since reading the machine's authorities takes milliseconds that most starts can do without.
+    upstreams: BTreeMap<Vec<PathBuf>, Upstream>,
+    policies: BTreeMap<WorkspaceName, watch::Sender<Arc<EgressPolicy>>>,
+    /// By workspace and client, so that a day's count outlives a reload.
+    tallies: BTreeMap<(WorkspaceName, &'static str), Arc<DayTally>>,
+}
+
+/// A configuration's ways, checked and not in force.
+pub(crate) struct Planned {
+    network: Network,
+    sandboxes: BTreeMap<WorkspaceName, Arc<EgressRules>>,
+    fetches: BTreeMap<WorkspaceName, Arc<EgressRules>>,
+    web: WebConfig,
+    /// For a workspace without rules of its own, such as the one that exists when none is configured.
+    fetches_else: Arc<EgressRules>,
+}
+
+/// Why a configuration's ways cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WaysError {
+    /// A rule makes no sense.
+    #[error("workspaces.{workspace}.egress: {source}")]
+    Rules { workspace: String, source: RuleError },
+    /// The `fetch` tool's rules make no sense.
+    #[error("web: {0}")]
+    Web(RuleError),
+    /// A prefix of `[network]` is none.
+    #[error("network.nat64_prefixes: `{0}` is not a NAT64 prefix")]
+    Prefix(String),
+    /// The certificate authorities cannot be used.
+    #[error("{}", .0.message)]
+    Authorities(EgressError),
+}
+
+impl Ways {
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        clock: Arc<dyn Clock>,
+        log: NetworkLog,
+        guarded: Vec<SocketAddr>,
+        played: Option<Network>,
+    ) -> Self {
+        let log = Arc::new(Records::new(log, store.clone()));
+        Self(Arc::new(Inner { store, vault, clock, log, guarded, played, state: Mutex::default() }))
+    }
+
+    /// Checks the ways of a configuration, so that a mistake changes nothing.
+    pub fn plan(&self, config: &Config) -> Result<Planned, WaysError> {
+        let nat64 = config.network.nat64().map_err(WaysError::Prefix)?;
+        let system = || Network::system(config.network.public_addresses.clone(), nat64, self.0.guarded.clone());
+        let network = self.0.played.clone().unwrap_or_else(system);
+        let mut planned = Planned {
+            network,
+            sandboxes: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            web: config.web.clone(),
+            fetches_else: Arc::new(of_web(&EgressConfig::default(), &config.web).map_err(WaysError::Web)?),
+        };
+        for (name, workspace) in &config.workspaces {
+            let mistake = |source| WaysError::Rules { workspace: name.clone(), source };
+            // The configuration was checked, so each key is a valid name.
+            let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
+            planned.sandboxes.insert(name.clone(), Arc::new(workspace.egress.rules().map_err(mistake)?));
+            planned.fetches.insert(name, Arc::new(of_web(&workspace.egress, &config.web).map_err(mistake)?));
+        }
+        for files in planned.authorities() {
+            self.upstream(files).map_err(WaysError::Authorities)?;
+        }
+        Ok(planned)
+    }
+
+    /// Puts a plan in force, also for sandboxes that run.
+    pub fn replace(&self, planned: Planned) {
+        let planned = Arc::new(planned);
+        let names: Vec<WorkspaceName> = {
+            let mut state = self.state();
+            state.plan = Some(planned.clone());
+            // What the new configuration needs is read again, in case the files changed.
+            state.upstreams.retain(|files, _| files.is_empty());
+            state.policies.keys().cloned().collect()
+        };
+        for name in names {
+            match self.build(&planned, &name) {
+                Ok(policy) => {
+                    if let Some(sender) = self.state().policies.get(&name) {
+                        sender.send_replace(Arc::new(policy));
+                    }
+                }
+                Err(error) => {
+                    // Without a sender the proxies keep their old rules; a workspace must rather reach nothing.
+                    tracing::error!(error = %error.message, workspace = %name, "its way out cannot be built and is closed");
+                    self.close(&name);
+                }
+            }
+        }
+    }
+
+    /// Who makes the doors of sandboxes.
+    pub fn doors(&self) -> Doors {
+        let ways = self.clone();
+        Arc::new(move |session, workspace| ways.door(session, workspace))
+    }
+
+    /// The rules of a workspace's programs, as they change.
+    pub(super) fn policy(&self, name: &WorkspaceName) -> Result<watch::Receiver<Arc<EgressPolicy>>, EgressError> {
+        if let Some(sender) = self.state().policies.get(name) {
+            return Ok(sender.subscribe());
+        }
+        let policy = Arc::new(self.build(&self.planned(), name)?);
+        let mut state = self.state();
+        Ok(state.policies.entry(name.clone()).or_insert_with(|| watch::Sender::new(policy)).subscribe())
+    }
+
+    /// Fetches for a session in a workspace: the workspace's own rules, then those of `[web]`.
+    pub fn web(&self, session: SessionId, workspace: &WorkspaceName) -> Result<tools::Web, String> {
+        let planned = self.planned();
+        let rules = planned.fetches.get(workspace).unwrap_or(&planned.fetches_else).clone();
+        let upstream = self.upstream(&rules.extra_ca).map_err(|error| error.message)?;
+        let credentials = Arc::new(VaultCredentials::new(self.0.vault.clone(), rules.secrets.clone()));
+        let judge = Judge::new(rules.clone(), planned.network.clone(), self.tally(workspace, FETCH));
+        let who = Who { session: Some(session.0), workspace: Some(workspace.to_string()), client: FETCH };
+        let fetcher = Fetcher::new(judge, upstream, self.log(), Some(credentials), who);
+        let max_bytes = usize::try_from(planned.web.max_kib.saturating_mul(1024)).unwrap_or(usize::MAX);
+        Ok(tools::Web { fetcher, rules, max_bytes, timeout: Duration::from_secs(planned.web.timeout_s) })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(super) fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(super) fn log(&self) -> Arc<dyn EgressLog> {
+        self.0.log.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn planned(&self) -> Arc<Planned> {
+        let plan = self.state().plan.clone();
+        // Before the first plan nothing may be reached.
+        plan.unwrap_or_else(|| Arc::new(Planned::closed(self.0.guarded.clone())))
+    }
+
+    fn build(&self, planned: &Planned, name: &WorkspaceName) -> Result<EgressPolicy, EgressError> {
+        let rules = planned.sandboxes.get(name).cloned().unwrap_or_default();
+        let upstream = self.upstream(&rules.extra_ca)?;
+        Ok(EgressPolicy {
+            judge: Judge::new(rules, planned.network.clone(), self.tally(name, super::door::CLIENT)),
+            upstream,
+        })
+    }
+
+    fn upstream(&self, extra_ca: &[PathBuf]) -> Result<Upstream, EgressError> {
+        if let Some(upstream) = self.state().upstreams.get(extra_ca) {
+            return Ok(upstream.clone());
+        }
+        let upstream = Upstream::new(extra_ca)?;
+        self.state().upstreams.insert(extra_ca.to_vec(), upstream.clone());
+        Ok(upstream)
+    }
+
+    fn tally(&self, name: &WorkspaceName, client: &'static str) -> Arc<dyn Tally> {
+        let new = || Arc::new(DayTally::new(self.0.clock.clone()));
+        self.state().tallies.entry((name.clone(), client)).or_insert_with(new).clone()
+    }
+
+    fn close(&self, name: &WorkspaceName) {
+        if let Some(sender) = self.state().policies.get(name) {
+            let closed = |policy: &mut Arc<EgressPolicy>| {
+                let network = Network::system(Vec::new(), Vec::new(), self.0.guarded.clone());
+                let tally = Arc::new(DayTally::new(self.0.clock.clone()));
+                let judge = Judge::new(Arc::default(), network, tally);
+                *policy = Arc::new(EgressPolicy { judge, upstream: policy.upstream.clone() });
+            };
+            sender.send_modify(closed);
+        }
+    }
+}
+
+impl Planned {
+    fn closed(guarded: Vec<SocketAddr>) -> Self {
+        Self {
+            network: Network::system(Vec::new(), Vec::new(), guarded),
+            sandboxes: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            web: WebConfig::default(),
+            fetches_else: Arc::default(),
+        }
+    }
+
+    /// The lists of authorities that the owner named.
+    fn authorities(&self) -> impl Iterator<Item = &[PathBuf]> {
+        let all = self.sandboxes.values().chain(self.fetches.values()).chain([&self.fetches_else]);
+        all.map(|rules| rules.extra_ca.as_slice()).filter(|files| !files.is_empty())
+    }
+}
+
+/// The rules of the `fetch` tool in a workspace. What the owner denies comes first in any case.
+fn of_web(own: &EgressConfig, web: &WebConfig) -> Result<EgressRules, RuleError> {
+    let mut config = own.clone();
+    config.rules.extend(web.rules());
+    config.extra_ca.extend(web.extra_ca.iter().cloned());
+    let rules = config.rules()?;
+    Ok(if web.is_open() { EgressRules::public_web(rules, true) } else { rules })
+}

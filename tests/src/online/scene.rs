@@ -1,0 +1,204 @@
+//! A daemon in this process, with a model that runs what it is told to, and a played network.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use daemon::{Config, Daemon, Options, SelfTest, client::Client};
+use egress::{AddressRules, Interfaces, Network, SecretSettings, SecretValue, TableResolver, Vault};
+use futures_util::stream;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use types::{
+    Block, Command, CommandReply, Event, ModelEvent, ModelReply, ModelRequest, Provider, SecretName, StopReason,
+    Timestamp, Usage,
+};
+
+/// How long one command may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A model that calls `TOOL {arguments}` when it is told `call TOOL {arguments}`, and repeats what came of it.
+struct Obedient;
+
+impl Provider for Obedient {
+    fn stream(&self, request: ModelRequest, _: CancellationToken) -> stream::BoxStream<'static, ModelEvent> {
+        let last = request.messages.last().map(|message| message.blocks.clone()).unwrap_or_default();
+        let result = last.iter().rev().find_map(|block| match block {
+            Block::ToolResult { content, .. } => Some(content.clone()),
+            _ => None,
+        });
+        let said: String = last
+            .iter()
+            .filter_map(|block| match block {
+                Block::Text { text } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let call = said.find("call ").and_then(|at| said[at + 5..].split_once(' '));
+        let (blocks, stop) = match (result, call) {
+            (Some(result), _) => (vec![Block::text(result)], StopReason::EndTurn),
+            (None, Some((tool, input))) => {
+                // Notes of the daemon's own may follow.
+                let mut values = serde_json::Deserializer::from_str(input).into_iter();
+                let input = values.next().and_then(Result::ok).unwrap_or_default();
+                let call =
+                    Block::ToolUse { id: format!("call-{}", request.messages.len()), name: tool.to_owned(), input };
+                (vec![call], StopReason::ToolUse)
+            }
+            (None, None) => (vec![Block::text("what?")], StopReason::EndTurn),
+        };
+        Box::pin(stream::iter([ModelEvent::Finished(ModelReply { blocks, stop, usage: Usage::default() })]))
+    }
+}
+
+/// The scene. The runtime carries the daemon and the servers.
+pub struct Online {
+    pub home: TempDir,
+    daemon: Option<Daemon>,
+    client: Client,
+    runtime: Arc<Runtime>,
+}
+
+/// A runtime for servers and the daemon.
+pub fn runtime() -> Arc<Runtime> {
+    Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+}
+
+/// A network in which these names have these addresses, addresses set aside for documentation are public ones, and no
+/// address is this machine's own.
+pub fn played(names: &[(&str, &str)]) -> Network {
+    let resolver = names.iter().fold(TableResolver::default(), |table, (name, address)| table.with(name, &[address]));
+    let rules = ["203.0.113.0/24", "198.51.100.0/24"]
+        .iter()
+        .fold(AddressRules::default(), |rules, range| rules.playing_public(range.parse().unwrap()));
+    Network {
+        resolver: Arc::new(resolver),
+        interfaces: Interfaces::Fixed(Vec::new()),
+        addresses: Arc::new(rules),
+        guarded: Arc::default(),
+    }
+}
+
+impl Online {
+    /// Starts a daemon with a workspace `online` whose egress settings are `egress` (TOML of that table), in this network and
+    /// with these secrets.
+    pub fn start(
+        runtime: &Arc<Runtime>,
+        egress: &str,
+        network: Network,
+        secrets: &[(&str, &str, SecretSettings)],
+    ) -> Self {
+        let home = tempfile::Builder::new().prefix("factotum-online-").tempdir().unwrap();
+        Self::start_in(runtime, home, egress, network, secrets)
+    }
+
+    /// The same in a directory that was made before.
+    pub fn start_in(
+        runtime: &Arc<Runtime>,
+        home: TempDir,
+        egress: &str,
+        network: Network,
+        secrets: &[(&str, &str, SecretSettings)],
+    ) -> Self {
+        sandbox::Launcher::at(crate::process::binary()).use_for_all();
+        let path = home.path().join("home");
+        std::fs::create_dir_all(&path).unwrap();
+        make_private(&path);
+        std::fs::create_dir_all(workspace(home.path())).unwrap();
+        std::fs::write(path.join("config.toml"), config(home.path(), egress)).unwrap();
+        let vault = Vault::open(&path).unwrap();
+        for (name, value, settings) in secrets {
+            let name = SecretName::new(*name).unwrap();
+            vault.put(&name, SecretValue::new(*value).unwrap(), settings.clone(), Timestamp(0)).unwrap();
+        }
+        let mut options = Options::new(&path);
+        options.config = Some(Config::load(&path.join("config.toml")).unwrap());
+        options.provider = Some(Arc::new(Obedient));
+        options.network = Some(network);
+        options.self_test = SelfTest::Off;
+        let (daemon, client) = runtime.block_on(async {
+            let daemon = Daemon::start(options).await.unwrap();
+            (daemon, Client::connect(&path).await.unwrap())
+        });
+        Self { home, daemon: Some(daemon), client, runtime: runtime.clone() }
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> PathBuf {
+        workspace(self.home.path())
+    }
+
+    /// Puts other egress settings in force.
+    pub fn reload(&self, egress: &str) {
+        std::fs::write(self.home.path().join("home/config.toml"), config(self.home.path(), egress)).unwrap();
+        self.runtime.block_on(self.client.command(&Command::Reload { code: None })).unwrap();
+    }
+
+    /// Runs a script in the sandbox and gives what the model is shown of it.
+    pub fn run(&self, script: &str) -> String {
+        self.call("exec", serde_json::json!({ "command": script, "timeout_s": 280 }))
+    }
+
+    /// Calls a tool in the main session and gives what the model is shown of it.
+    pub fn call(&self, tool: &str, input: serde_json::Value) -> String {
+        self.say(None, &format!("call {tool} {input}"))
+    }
+
+    /// Says something in a session and gives the final answer.
+    pub fn say(&self, session: Option<&str>, text: &str) -> String {
+        self.runtime.block_on(async {
+            let send = Command::Send {
+                text: text.to_owned(),
+                session: session.map(str::to_owned),
+                workspace: None,
+                when_busy: Default::default(),
+                id: None,
+            };
+            let reply = self.client.command(&send).await.unwrap();
+            let CommandReply::Accepted { session, since, .. } = reply else { panic!("not accepted: {reply:?}") };
+            let mut events = self.client.events(since, Some(session)).await.unwrap();
+            let end = async {
+                while let Some(envelope) = events.next().await.unwrap() {
+                    if let Event::TurnFinished { text, .. } = envelope.event {
+                        return text;
+                    }
+                }
+                panic!("the events ended");
+            };
+            tokio::time::timeout(PATIENCE, end).await.expect("the turn did not end")
+        })
+    }
+
+    /// The audit log's records about requests.
+    pub fn egress_records(&self) -> Vec<serde_json::Value> {
+        let log = self.runtime.block_on(self.client.log(0)).unwrap();
+        log.into_iter().filter(|record| record["kind"] == "egress").map(|record| record["detail"].clone()).collect()
+    }
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            self.runtime.block_on(daemon.stop());
+        }
+    }
+}
+
+fn workspace(directory: &Path) -> PathBuf {
+    directory.join("workspace")
+}
+
+fn config(directory: &Path, egress: &str) -> String {
+    format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\n[sandbox]\ntmp_mb = 1024\nmemory_mb = 4096\n[workspaces.online]\npath = \"{}\"\n{egress}",
+        workspace(directory).display()
+    )
+}
+
+fn make_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
