@@ -3,6 +3,7 @@
 mod format;
 mod parse;
 mod receive;
+mod replies;
 mod send;
 mod split;
 mod support;
