@@ -1,7 +1,6 @@
 //! Markdown into [`Rich`] text. Reads with one pass over the parser's events; nesting costs no recursion.
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
-use types::Invariant;
 
 use crate::format::{
     LinkText, Rich, Style,
@@ -289,8 +288,7 @@ impl Reader {
     /// Says where the link leads, unless its label does.
     fn end_link(&mut self) {
         let Some((address, label)) = self.open_links.last().cloned() else { return };
-        let is_told = link::says_it_all(&label, &address) || Invariant::RepliesClean.is_broken();
-        if !is_told && !address.is_empty() {
+        if !link::says_it_all(&label, &address) && !address.is_empty() {
             let place = match (link::destination(&address), self.links) {
                 (Destination::Web { host, more: true }, LinkText::Host) => format!("{host}/…"),
                 (Destination::Web { host, more: false }, LinkText::Host) => host,
