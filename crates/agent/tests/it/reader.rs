@@ -433,5 +433,5 @@ fn the_reader_costs_little_of_every_request() {
     let size: usize =
         tools.iter().map(|spec| spec.name.len() + spec.description.len() + spec.input_schema.to_string().len()).sum();
     // Four bytes to a token.
-    assert!(size <= 4 * 150, "{size}");
+    assert!(size <= 4 * 120, "{size}");
 }
