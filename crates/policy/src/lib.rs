@@ -12,6 +12,7 @@ pub mod budget;
 mod decide;
 pub mod destination;
 mod grant;
+pub mod leak;
 pub mod redact;
 pub mod totp;
 
