@@ -9,7 +9,7 @@ use std::{
 
 use policy::{Grant, Redactor, Rules, budget::Limits};
 use store::Store;
-use types::{BoxFuture, Clock, Prices, Provider, Tool, ToolSpec, TurnId, WorkspaceName};
+use types::{BoxFuture, Clock, Prices, Provider, SessionId, Tool, ToolSpec, TurnId, WorkspaceName};
 
 use crate::{reader, step::OpenStep};
 
@@ -31,6 +31,28 @@ pub type Sent = Arc<dyn Fn(types::SessionId) -> u64 + Send + Sync>;
 /// The masking that is in force. Asked for at each use, since secrets are added while the daemon runs: must be cheap.
 pub type Redaction = Arc<dyn Fn() -> Arc<Redactor> + Send + Sync>;
 
+/// A text in which a secret was masked, and where it was.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The session concerned.
+    pub session: Option<SessionId>,
+    /// The turn concerned.
+    pub turn: Option<TurnId>,
+    /// Where the text stood, after the word *in*: `the output of exec`.
+    pub place: String,
+    /// The text as it was. It must neither be kept nor shown.
+    pub text: String,
+}
+
+impl fmt::Debug for Sighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sighting").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Is told of every tool output in which a secret was masked: the owner has to hear of it.
+pub type Seen = Arc<dyn Fn(Sighting) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Everything that a turn needs.
 pub struct Deps {
     /// The durable state.
@@ -43,6 +65,8 @@ pub struct Deps {
     pub rules: Arc<Rules>,
     /// Masks known secrets.
     pub redactor: Redaction,
+    /// Is told where secrets were seen.
+    pub seen: Seen,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The model and the limits.

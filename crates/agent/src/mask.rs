@@ -1,10 +1,13 @@
 //! Masking of secrets in what a model or a tool gives, whole or in pieces.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use policy::Redactor;
+use policy::{
+    Redactor,
+    leak::{Severity, redact_patterns},
+};
 use serde_json::Value;
-use types::Block;
+use types::{Block, Invariant};
 
 /// Masks a text that comes in pieces. What may be the beginning of a secret is held back until more is known.
 pub(crate) struct Pieces {
@@ -55,6 +58,18 @@ fn masked(redactor: &Redactor, block: Block) -> Option<Block> {
         Block::Thinking { ref text, .. } => is_clean(text).then_some(block),
         Block::RedactedThinking { .. } => Some(block),
         Block::Opaque { ref item, .. } => is_clean(&item.to_string()).then_some(block),
+    }
+}
+
+/// A text from outside: known secrets are masked in it, and what is surely one that nobody stored.
+pub(crate) fn foreign<'a>(redactor: &Redactor, text: &'a str) -> Cow<'a, str> {
+    let patterns = |text: &'a str| match Invariant::NoSecretReadable.is_broken() {
+        true => Cow::Borrowed(text),
+        false => redact_patterns(text, Severity::High),
+    };
+    match redactor.redact(text) {
+        Cow::Borrowed(text) => patterns(text),
+        Cow::Owned(text) => Cow::Owned(redact_patterns(&text, Severity::High).into_owned()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Running one tool that policy has allowed: its progress, its end, a stop, a panic; and making its output fit for a model.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use policy::Grant;
@@ -11,7 +11,8 @@ use types::{Event, Label, SessionId, Tool, ToolContext, ToolEnd, ToolOutput};
 use crate::{
     calls::Outcome,
     cap::{MAX_CHARACTERS, cap},
-    mask::Pieces,
+    deps::Sighting,
+    mask::{self, Pieces},
     run::Run,
 };
 
@@ -69,7 +70,7 @@ pub(crate) async fn perform(run: &Run<'_>, work: Work<'_>, grant: &Grant) -> Out
     }
     show(pieces.finish());
     match done {
-        Some(Ok(output)) => finished(run, output),
+        Some(Ok(output)) => finished(run, work.tool, output).await,
         Some(Err(_panic)) => {
             Outcome::failed("the tool failed by a fault of its own; it may have had a part of its effect")
         }
@@ -77,13 +78,20 @@ pub(crate) async fn perform(run: &Run<'_>, work: Work<'_>, grant: &Grant) -> Out
     }
 }
 
-fn finished(run: &Run<'_>, output: ToolOutput) -> Outcome {
+async fn finished(run: &Run<'_>, tool: &Arc<dyn Tool<Grant>>, output: ToolOutput) -> Outcome {
     let end = match (output.is_error, run.halt.is_cancelled()) {
         (true, true) => ToolEnd::Stopped,
         (true, false) => ToolEnd::Error,
         (false, _) => ToolEnd::Ok,
     };
     // Masked before it is cut: half a secret would not be recognised.
-    let text = cap(&run.redactor().redact(&output.text), MAX_CHARACTERS);
+    let masked = mask::foreign(&run.redactor(), &output.text);
+    let text = cap(&masked, MAX_CHARACTERS);
+    if let Cow::Owned(_) = masked {
+        let place = format!("the output of the tool {}", tool.spec().name);
+        let (session, turn) = (Some(run.session), Some(run.turn.id));
+        (run.deps.seen)(Sighting { session, turn, place, text: output.text }).await;
+        return Outcome { end, output: ToolOutput { text, ..output } };
+    }
     Outcome { end, output: ToolOutput { text, ..output } }
 }

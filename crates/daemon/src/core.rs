@@ -19,6 +19,7 @@ use crate::{
     Config, Home,
     api::{Access, views::CanaryView},
     failure::{stored, user},
+    leaks::Leaks,
     network::Ways,
     occupancy::Occupancy,
     sessions::Sessions,
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub clock: Arc<dyn Clock>,
     pub store: Store,
     pub vault: Vault,
+    pub leaks: Leaks,
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
     pub shipping: Shipping,
@@ -142,7 +144,7 @@ pub(crate) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
-        let Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, ways, provider } =
+        let Ground { home, clock, store, vault, leaks, pool, snapshots, shipping, traffic, workspaces, ways, provider } =
             ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
@@ -150,6 +152,7 @@ impl Core {
             clock,
             store,
             vault,
+            leaks,
             pool,
             snapshots,
             shipping,
@@ -176,6 +179,7 @@ impl Core {
             clock: self.clock.clone(),
             store: self.store.clone(),
             vault: self.vault.clone(),
+            leaks: self.leaks.clone(),
             pool: self.pool.clone(),
             snapshots: self.snapshots.clone(),
             shipping: self.shipping.clone(),

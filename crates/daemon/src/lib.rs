@@ -15,6 +15,7 @@ mod doctor;
 mod failure;
 pub mod home;
 mod journal;
+mod leaks;
 mod network;
 mod network_log;
 mod occupancy;

@@ -28,6 +28,7 @@ use crate::{
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
     journal,
+    leaks::Leaks,
     network::Ways,
     network_log::NetworkLog,
     outbox, practice, recovery, router, security,
@@ -171,12 +172,13 @@ impl Daemon {
         let shipping = Shipping::new(&config.audit, clock.clone());
         let traffic = Traffic::default();
         let targets = targets(&config, &vault)?;
+        let leaks = Leaks::new(vault.clone(), store.clone(), clock.clone());
         let log = NetworkLog::new(store.clone(), clock.clone(), traffic.clone());
         let ways =
             Ways::new(store.clone(), vault.clone(), clock.clone(), log, vec![listeners.address], options.network);
         pool.use_doors(ways.doors());
         let ground =
-            Ground { home, clock, store, vault, pool, snapshots, shipping, traffic, workspaces, ways, provider };
+            Ground { home, clock, store, vault, leaks, pool, snapshots, shipping, traffic, workspaces, ways, provider };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
         let core =

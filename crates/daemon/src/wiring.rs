@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Sent, Settings, Toolbox, WorkspaceState};
+use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Seen, Sent, Settings, Toolbox, WorkspaceState};
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
@@ -21,6 +21,7 @@ use crate::{
     Config, Home,
     config::ShipConfig,
     core::{Core, Live, Workspaces},
+    leaks::Leaks,
     network::{Ways, WaysError},
     practice,
     ship::Shipping,
@@ -37,6 +38,7 @@ pub(crate) struct Ground {
     pub clock: Arc<dyn Clock>,
     pub store: Store,
     pub vault: Vault,
+    pub leaks: Leaks,
     pub pool: Arc<Pool>,
     pub snapshots: Snapshots,
     pub shipping: Shipping,
@@ -164,6 +166,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         tools: toolbox(ground, &config),
         rules: Arc::new(rules(&config)),
         redactor: redaction(ground.vault.clone()),
+        seen: seen(ground.leaks.clone()),
         clock: ground.clock.clone(),
         settings: settings(&config, &model),
         before_write: before_write(ground.clone()),
@@ -364,6 +367,14 @@ fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
 /// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.
 fn redaction(vault: Vault) -> Redaction {
     Arc::new(move || vault.redactor())
+}
+
+/// Tells the owner of secrets in the output of tools.
+fn seen(leaks: Leaks) -> Seen {
+    Arc::new(move |sighting| {
+        let leaks = leaks.clone();
+        Box::pin(async move { leaks.seen(sighting).await })
+    })
 }
 
 /// Whether a call may have an effect at all, at this moment.

@@ -163,6 +163,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         tools,
         rules: Arc::new(Rules::default()),
         redactor: Arc::new(move || redactor.clone()),
+        seen: Arc::new(|_| Box::pin(async {})),
         clock,
         settings,
         before_write: Arc::new(|_, _| Box::pin(async { Ok(()) })),

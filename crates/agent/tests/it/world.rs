@@ -105,6 +105,7 @@ impl World {
             tools: toolbox(&runs),
             rules: Arc::new(Rules::default()),
             redactor: Arc::new(move || masked.clone()),
+            seen: Arc::new(|_| Box::pin(async {})),
             clock: clock.clone(),
             settings: settings(),
             before_write: Arc::new(move |_, _| {

@@ -6,6 +6,7 @@ use types::{Ask, RequestId};
 
 use crate::{
     core::{Core, Messenger},
+    leaks::Leaks,
     requests,
 };
 
@@ -24,6 +25,8 @@ pub(super) fn compose(
         DeliveryBody::Notice { text } => Some(Outbound::Text { markdown: text.clone() }),
         DeliveryBody::Request { request } => owner_request(core, messenger, row, *request)?,
     };
+    // The last look: whatever way a text took to the outbox, no secret leaves in it.
+    let outbound = outbound.map(|outbound| masked(&core.leaks, outbound));
     Ok(outbound.map(|outbound| if possible_repeat { marked(outbound) } else { outbound }))
 }
 
@@ -64,6 +67,17 @@ fn owner_request(
         }
         (Some(_), None) => None,
     })
+}
+
+/// The same with every secret masked.
+fn masked(leaks: &Leaks, outbound: Outbound) -> Outbound {
+    let mask = |markdown: String| leaks.mask(&markdown).into_owned();
+    match outbound {
+        Outbound::Text { markdown } => Outbound::Text { markdown: mask(markdown) },
+        Outbound::Buttons { markdown, buttons } => Outbound::Buttons { markdown: mask(markdown), buttons },
+        Outbound::Edit { remote_id, markdown } => Outbound::Edit { remote_id, markdown: mask(markdown) },
+        Outbound::Draft { .. } | Outbound::Typing | Outbound::AnswerButton { .. } => outbound,
+    }
 }
 
 /// An edit puts the same text in place again, so it needs no mark.

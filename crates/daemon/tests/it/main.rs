@@ -8,6 +8,7 @@ mod api;
 mod approvals;
 mod delivery;
 mod labels;
+mod leaks;
 mod requests;
 mod restart;
 mod scene;

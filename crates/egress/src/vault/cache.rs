@@ -12,6 +12,9 @@ use super::{Binding, EnvName, KeySource, file::Stamp, sealed::Secrets, secret::S
 /// The most values of earlier times that stay masked; the oldest are dropped first.
 const MAX_REMEMBERED: usize = 4096;
 
+/// A value of so many bytes stands in a text for no other reason than that somebody put it there.
+const CERTAIN: usize = 12;
+
 /// A living secret with the places it may go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundSecret {
@@ -44,6 +47,8 @@ pub struct Known {
     pub standing: Standing,
     /// Where it stands first, in bytes.
     pub at: usize,
+    /// Whether it is long enough that it cannot stand there by chance.
+    pub is_certain: bool,
 }
 
 #[derive(Default)]
@@ -127,7 +132,8 @@ impl Cache {
             }
             for (name, standing) in holders {
                 if !known.iter().any(|earlier| earlier.name == name && earlier.standing == standing) {
-                    known.push(Known { name, standing, at: found.from });
+                    let is_certain = value.expose().trim().len() >= CERTAIN;
+                    known.push(Known { name, standing, at: found.from, is_certain });
                 }
             }
         }
