@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use daemon::client::Client;
 use types::{Failure, FailureKind};
 
-use crate::{error::Stop, logging, logging::LogLevel, output::Output, verbs};
+use crate::{error::Stop, keys, logging, logging::LogLevel, output::Output, verbs};
 
 /// A personal agent that a person can leave running.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ pub struct Args {
     /// How much to log on standard error
     #[arg(long, global = true, env = "FACTOTUM_LOG", value_name = "LEVEL", default_value = "warn")]
     log: LogLevel,
+    #[command(flatten)]
+    keys: keys::KeyOptions,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -57,6 +59,7 @@ pub enum Verb {
     /// Put a workspace back to before the last task that wrote to it
     Undo(verbs::undo::Undo),
     /// Keep keys and tokens; values are read from standard input only
+    #[command(visible_alias = "secrets")]
     Secret(verbs::secret::Secret),
     /// Show or verify the audit log
     Log(verbs::log::Log),
@@ -99,6 +102,7 @@ impl Args {
     /// Does what was asked.
     pub fn run(self) -> Result<(), Stop> {
         logging::start(self.log);
+        keys::install(self.keys);
         let context = Context { home: home(self.home)?, output: Output::new(self.json) };
         match self.verb {
             Verb::Setup(verb) => verb.run(&context),

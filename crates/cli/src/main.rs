@@ -5,6 +5,7 @@
 mod args;
 mod error;
 mod input;
+mod keys;
 mod logging;
 mod output;
 mod prompt;

@@ -41,6 +41,7 @@ pub use audit_writer::{WriterOptions, serve_audit};
 pub use channels::terminal;
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, WorkspaceConfig};
+pub use egress::{AskPassphrase, KeySource, KeySources, Passphrase};
 pub use home::{Home, HomeError};
 pub use network_log::NetworkLog;
 pub use sandbox::apparmor_profile;

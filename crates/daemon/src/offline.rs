@@ -2,16 +2,18 @@
 //! it works on the home's files alone.
 
 mod edit;
+mod scan;
 mod second_factor;
+mod secrets;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use egress::{SecretValue, Vault, VaultError};
+use egress::Vault;
 use store::{Store, StoreError, audit};
-use types::{Clock, Failure, FailureKind, SecretName, WorkspaceName};
+use types::{Failure, FailureKind, SecretName, WorkspaceName};
 
 use crate::{
     Config, Home, SystemClock,
@@ -21,6 +23,14 @@ use crate::{
     ship::{shipped, target_of},
     wiring,
 };
+
+pub use scan::{ScanFinding, ScanOptions, ScanReport, secret_scan};
+pub use secrets::{
+    BindOptions, DeadView, SecretView, SecretsView, secret_bind, secret_check, secret_dead, secret_key_move,
+    secret_key_restore, secret_list, secret_put, secret_remove, secret_rotate, secret_set,
+};
+
+use secrets::vault_failure;
 
 pub use edit::{config_set, workspace_add, workspace_check, workspace_remove};
 pub use second_factor::second_factor_lost;
@@ -98,60 +108,11 @@ pub fn config_path(home: &Path) -> PathBuf {
     home.join("config.toml")
 }
 
-/// Stores a secret. `value` loses one trailing line break, since it usually comes from a pipe. The home is made when it
-/// is missing, but not for a value that is refused.
-pub fn secret_set(home: &Path, name: &SecretName, value: Vec<u8>) -> Result<(), Failure> {
-    let value = secret_value(value)?;
-    let home = Home::open(home).map_err(|error| error.failure())?;
-    Vault::open(home.path()).and_then(|vault| vault.set(name, value, SystemClock::new().now())).map_err(vault_failure)
-}
-
-/// Whether a value can be stored as a secret; the error says what is wrong with it and nothing of the value.
-pub fn secret_check(value: &[u8]) -> Result<(), Failure> {
-    secret_value(value.to_vec()).map(|_| ())
-}
-
 /// Whether this can be the address of a provider; the error says why not and does not repeat it, since it may hold a
 /// password.
 pub fn address_check(address: &str) -> Result<(), Failure> {
     let hint = "an address is like https://api.anthropic.com; keys are stored as secrets";
     egress::check_address(address).map_err(|error| user(error.message, hint))
-}
-
-/// One line of text. A key or token never holds a control character; one that does came from the wrong file, and no
-/// header could carry it. The error says where, and nothing of the value.
-fn secret_value(value: Vec<u8>) -> Result<SecretValue, Failure> {
-    let hint = "give the secret as text on standard input";
-    let text = String::from_utf8(value).map_err(|_| user("the secret is not valid UTF-8", hint))?;
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if let Some(place) = text.find(char::is_control) {
-        let what = if text[place..].starts_with(['\n', '\r']) { "a line break" } else { "a control character" };
-        let hint = "give the one line of the key or token, without colours, tabs or further lines";
-        return Err(user(format!("the secret holds {what} at byte {place}"), hint));
-    }
-    SecretValue::new(text).map_err(|error| user(error.to_string(), hint))
-}
-
-/// The names of the stored secrets, sorted.
-pub fn secret_list(home: &Path) -> Result<Vec<SecretName>, Failure> {
-    if !home.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vault::open(home).and_then(|vault| vault.names()).map_err(vault_failure)?;
-    names.sort();
-    Ok(names)
-}
-
-/// Removes a secret; false when there was none.
-pub fn secret_remove(home: &Path, name: &SecretName) -> Result<bool, Failure> {
-    if !home.is_dir() {
-        return Ok(false);
-    }
-    match Vault::open(home).and_then(|vault| vault.remove(name)) {
-        Ok(()) => Ok(true),
-        Err(VaultError::Missing { .. }) => Ok(false),
-        Err(error) => Err(vault_failure(error)),
-    }
 }
 
 /// Records of the audit log with a number over `after`, at most `limit`, oldest first.
@@ -236,35 +197,10 @@ fn log_path(home: &Path) -> PathBuf {
     Config::load(&config_path(home)).unwrap_or_default().audit.log_path(home)
 }
 
-fn vault_failure(error: VaultError) -> Failure {
-    Failure {
-        kind: FailureKind::Config,
-        error: error.to_string(),
-        hint: Some("look at the files `vault` and `vault.key` in the home directory".to_owned()),
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_one_line_of_text() {
-        let home = tempfile::tempdir().unwrap();
-        let name = SecretName::new("key").unwrap();
-        let long = vec![b'x'; (64 << 10) + 1];
-        let cases: [&[u8]; 8] = [b"", b"\n", b"a\0b", b"a\nb\n", b"a\n\n", b"a\tb", b"\x1b[31mred", b"caf\xe9"];
-        for bad in cases.into_iter().chain([long.as_slice()]) {
-            let failure = secret_set(home.path(), &name, bad.to_vec()).unwrap_err();
-            assert_eq!(failure.kind, FailureKind::User, "{failure:?}");
-            assert!(failure.hint.is_some() && !failure.error.contains("red"), "{failure:?}");
-        }
-        assert!(secret_list(home.path()).unwrap().is_empty(), "a refused secret was stored");
-        for good in [&b"key"[..], b"key\n", b"key\r\n", "k\u{e9}y".as_bytes()] {
-            secret_set(home.path(), &name, good.to_vec()).unwrap();
-        }
-    }
 
     /// What would stop the start is found by the check, with something to do.
     #[test]

@@ -210,14 +210,16 @@ impl Vault {
         Ok(self.refreshed()?.source())
     }
 
-    /// Seals the vault with a new key in another place, and forgets the old one. For the keyring, which forgets at a
-    /// restart of the machine, the text that [`Vault::restore_key`] takes is returned.
-    pub fn reseal(&self, place: KeySource) -> Result<Option<String>, VaultError> {
+    /// Seals the vault with a new key in another place, and forgets the old one. `ask` gives the passphrase where that is
+    /// the place; without it, the one is used that this vault was opened with. For the keyring, which forgets at a restart
+    /// of the machine, the text that [`Vault::restore_key`] takes is returned.
+    pub fn reseal(&self, place: KeySource, ask: Option<AskPassphrase>) -> Result<Option<String>, VaultError> {
         let home = &self.0.home;
         let mut state = self.state();
         let _lock = lock(home)?;
         let (_, secrets, old) = self.load(&mut state)?;
-        let (lock, key) = self.0.keys.make(home, place)?;
+        let keys = KeySources { passphrase: ask.or_else(|| self.0.keys.passphrase.clone()), ..self.0.keys.clone() };
+        let (lock, key) = keys.make(home, place)?;
         let recovery = (place == KeySource::Keyring).then(|| key.recovery().to_string());
         self.seal(&mut state, lock, key, secrets)?;
         // The old key opens nothing any more; it goes once the new one is durable.

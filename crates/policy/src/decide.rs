@@ -88,6 +88,8 @@ pub enum Act {
     Canary,
     /// Saving a workspace.
     Snapshot,
+    /// Looking for secrets in a workspace.
+    Scan,
     /// Putting a workspace back, which the owner asked for.
     Undo,
     /// Running a command that the owner typed.
@@ -98,7 +100,7 @@ pub enum Act {
 pub fn decide_own(act: Act, workspace: WorkspaceName) -> Grant {
     let (sink, read_only) = match act {
         Act::Canary => (Sink::Compute, false),
-        Act::Snapshot => (Sink::Compute, true),
+        Act::Snapshot | Act::Scan => (Sink::Compute, true),
         Act::Undo | Act::OwnerCommand => (Sink::WorkspaceWrite, false),
     };
     Grant { sink, read_only, session: None, workspace }

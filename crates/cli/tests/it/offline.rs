@@ -67,7 +67,8 @@ fn without_a_daemon_a_verb_says_how_to_start_one() {
 fn secrets_are_kept_by_name_and_never_shown() {
     let program = Program::new();
     assert_eq!(program.facts(&["secret", "set", "lab-key"], KEY.as_bytes())["state"], "set");
-    assert_eq!(program.facts(&["secret", "list"], b""), json!(["lab-key"]));
+    let listed = program.facts(&["secret", "list"], b"");
+    assert_eq!((&listed["key"], &listed["secrets"][0]["name"]), (&json!("file"), &json!("lab-key")));
     for entry in std::fs::read_dir(program.home()).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap_or_default();
@@ -79,6 +80,64 @@ fn secrets_are_kept_by_name_and_never_shown() {
     assert_eq!(program.failure(&["secret", "rm", "lab-key"], b"").0, Some(2));
     let (code, failure) = program.failure(&["secret", "set", "lab-key"], b"\n");
     assert_eq!((code, failure["error"].as_str()), (Some(2), Some("the secret is empty")));
+}
+
+#[test]
+fn secrets_know_where_they_may_go_and_when_they_are_dead() {
+    let program = Program::new();
+    let bind = ["secret", "set", "git", "--github", "octo/cat:rw", "--env", "GITHUB_TOKEN"];
+    assert_eq!(program.facts(&bind, KEY.as_bytes())["state"], "set");
+    let wrong = program.failure(&["secret", "set", "x", "--bind", "*"], b"value");
+    assert_eq!(wrong.0, Some(2), "{wrong:?}");
+    let secret = |program: &Program| program.facts(&["secret", "list"], b"")["secrets"][0].clone();
+    let bindings = secret(&program)["bindings"].to_string();
+    assert!(bindings.contains("api.github.com/repos/octo/cat/**"), "{bindings}");
+    assert_eq!(program.facts(&["secrets", "dead", "git", "--why", "it was in a mail"], b"")["state"], "dead");
+    let words = program.run(&["secret", "list"], b"");
+    assert!(words.stdout.contains("DEAD: it was in a mail") && !words.stdout.contains(KEY), "{words:?}");
+    assert_eq!(program.failure(&["secret", "rotate", "git"], KEY.as_bytes()).0, Some(2), "the leaked value again");
+    assert_eq!(program.facts(&["secret", "rotate", "git"], b"another-0123456789")["state"], "rotated");
+    let secret = secret(&program);
+    assert!(secret["dead"].is_null() && secret["rotated"].is_number() && secret["env"] == "GITHUB_TOKEN", "{secret}");
+}
+
+#[test]
+fn a_scan_tells_where_and_exits_with_five() {
+    let program = Program::new();
+    program.facts(&["secret", "set", "mail"], b"canary-5f0c2e9a71d4");
+    let clean = program.facts(&["secrets", "scan"], b"");
+    assert_eq!(clean["findings"], json!([]));
+    let work = program.home().join("workspaces/main");
+    std::fs::create_dir_all(&work).unwrap();
+    std::fs::write(work.join("notes.txt"), "pass canary-5f0c2e9a71d4\n").unwrap();
+    let found = program.run(&["secrets", "scan", "--workspace", "main"], b"");
+    assert_eq!(found.code, Some(5), "{found:?}");
+    assert!(found.stdout.contains("notes.txt:1") && found.stdout.contains("dead"), "{found:?}");
+    assert!(!found.stdout.contains("canary"), "{found:?}");
+    assert_eq!(program.run(&["secrets", "scan", "--fix"], b"").code, Some(5));
+    assert_eq!(std::fs::read_to_string(work.join("notes.txt")).unwrap(), "pass [secret mail]\n");
+    assert_eq!(program.run(&["secrets", "scan"], b"").code, Some(0));
+}
+
+#[test]
+fn the_vault_s_key_can_be_a_passphrase_from_a_file() {
+    let program = Program::new();
+    program.facts(&["secret", "set", "mail"], KEY.as_bytes());
+    assert_eq!(program.facts(&["secret", "key"], b"")["key"], "file");
+    let file = program.beside("keys").join("passphrase");
+    std::fs::write(&file, "correct horse battery\n").unwrap();
+    let path = file.to_str().unwrap();
+    let open = program.failure(&["secret", "key", "--use", "passphrase", "--passphrase-file", path], b"");
+    assert!(open.1["error"].as_str().unwrap().contains("chmod 600"), "{open:?}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let moved = program.facts(&["secret", "key", "--use", "passphrase", "--passphrase-file", path], b"");
+    assert_eq!(moved["key"], "passphrase");
+    assert!(!program.home().join("vault.key").exists());
+    let (code, failure) = program.failure(&["secret", "list"], b"");
+    assert_eq!(code, Some(3), "{failure}");
+    assert!(failure["error"].as_str().unwrap().contains("FACTOTUM_PASSPHRASE_FILE"), "{failure}");
+    let listed = program.facts(&["secret", "list", "--passphrase-file", path], b"");
+    assert_eq!(listed["secrets"][0]["name"], "mail");
 }
 
 #[test]

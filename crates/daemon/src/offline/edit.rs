@@ -6,7 +6,10 @@ use egress::Vault;
 use toml_edit::{DocumentMut, Item, Table, Value};
 use types::{Clock, Failure, FailureKind, SecretName, WorkspaceName};
 
-use super::{config_path, holds, secret_value, vault_failure};
+use super::{
+    config_path, holds,
+    secrets::{secret_value, vault_failure},
+};
 use crate::{Config, Home, SystemClock, failure::user, wiring};
 
 /// Adds a workspace to `config.toml` and keeps the file's comments. The directory must exist.
@@ -230,9 +233,9 @@ mod tests {
         assert!(attempt(url, path, "another-key", value).is_err());
         assert!(attempt(url, path, "lab-key", b"a\0b").is_err());
         assert_eq!(std::fs::read_to_string(config_path(home.path())).unwrap(), before);
-        assert!(super::super::secret_list(home.path()).unwrap().is_empty());
+        assert!(super::super::secret_list(home.path()).unwrap().secrets.is_empty());
         attempt(url, path, "lab-key", value).unwrap();
-        assert_eq!(super::super::secret_list(home.path()).unwrap(), [key()]);
+        assert_eq!(super::super::secret_list(home.path()).unwrap().names(), [key().as_str()]);
         super::super::config_check(home.path()).unwrap();
     }
 

@@ -75,7 +75,9 @@ fn masked(leaks: &Leaks, outbound: Outbound) -> Outbound {
     match outbound {
         Outbound::Text { markdown } => Outbound::Text { markdown: mask(markdown) },
         Outbound::Buttons { markdown, buttons } => Outbound::Buttons { markdown: mask(markdown), buttons },
-        Outbound::Edit { remote_id, markdown } => Outbound::Edit { remote_id, markdown: mask(markdown) },
+        Outbound::Edit { remote_id, markdown, buttons } => {
+            Outbound::Edit { remote_id, markdown: mask(markdown), buttons }
+        }
         Outbound::Draft { .. } | Outbound::Typing | Outbound::AnswerButton { .. } => outbound,
     }
 }

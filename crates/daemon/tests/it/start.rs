@@ -48,7 +48,7 @@ async fn a_missing_secret_is_named_with_the_remedy() {
     assert!(failure.hint.unwrap().contains("factotum secret set lab-key"));
     let name = SecretName::new("lab-key").unwrap();
     offline::secret_set(home.path(), &name, b"sk-test-0123456789\n".to_vec()).unwrap();
-    assert_eq!(offline::secret_list(home.path()).unwrap(), std::slice::from_ref(&name));
+    assert_eq!(offline::secret_list(home.path()).unwrap().names(), [name.as_str()]);
     let daemon = Daemon::start(with(home.path(), LAB)).await.unwrap();
     assert!(daemon.notes().is_empty());
     daemon.stop().await;

@@ -336,15 +336,15 @@ fn a_vault_can_move_to_another_key_and_back() {
     let home = tempfile::tempdir().unwrap();
     let daemon = filled(home.path());
     let vault = Vault::open_with(home.path(), with_passphrase("correct horse battery")).unwrap();
-    vault.reseal(KeySource::Passphrase).unwrap();
+    vault.reseal(KeySource::Passphrase, None).unwrap();
     assert!(!home.path().join("vault.key").exists(), "the old key is gone");
     assert!(matches!(Vault::open(home.path()), Err(VaultError::KeyUnavailable { .. })));
     // One that runs cannot read it any more, but goes on masking.
     assert!(daemon.names().is_err() && masks(&daemon, VALUE));
-    vault.reseal(KeySource::File).unwrap();
+    vault.reseal(KeySource::File, None).unwrap();
     assert_eq!(Vault::open(home.path()).unwrap().key_source().unwrap(), Some(KeySource::File));
     assert_eq!(daemon.names().unwrap(), [name("a")]);
-    assert!(matches!(vault.reseal(KeySource::Systemd), Err(VaultError::KeyUnavailable { .. })));
+    assert!(matches!(vault.reseal(KeySource::Systemd, None), Err(VaultError::KeyUnavailable { .. })));
     assert!(masks(&Vault::open(home.path()).unwrap(), VALUE), "a failed move leaves the vault as it was");
 }
 
@@ -353,7 +353,7 @@ fn a_vault_can_move_to_another_key_and_back() {
 fn the_kernel_s_keyring_holds_the_key_and_takes_it_back() {
     let home = tempfile::tempdir().unwrap();
     let vault = filled(home.path());
-    let recovery = match vault.reseal(KeySource::Keyring) {
+    let recovery = match vault.reseal(KeySource::Keyring, None) {
         Ok(recovery) => recovery.unwrap(),
         Err(error) => {
             assert!(matches!(error, VaultError::KeyUnavailable { .. }), "{error}");
@@ -372,7 +372,7 @@ fn the_kernel_s_keyring_holds_the_key_and_takes_it_back() {
     Vault::restore_key(moved.path(), &recovery).unwrap();
     assert!(masks(&Vault::open(moved.path()).unwrap(), VALUE));
     for place in [home.path(), moved.path()] {
-        Vault::open(place).unwrap().reseal(KeySource::File).unwrap();
+        Vault::open(place).unwrap().reseal(KeySource::File, None).unwrap();
     }
 }
 

@@ -14,6 +14,7 @@ mod search;
 mod second_factor;
 mod sessions;
 mod spend;
+mod texts;
 mod turns;
 mod workspaces;
 
