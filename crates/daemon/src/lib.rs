@@ -34,6 +34,7 @@ mod slash;
 mod start;
 mod status;
 mod traffic;
+mod vault_record;
 mod widening;
 mod wiring;
 

@@ -35,6 +35,7 @@ use crate::{
     sessions::{self, Sessions},
     ship::{self, ShipError, Shipping, Target},
     traffic::Traffic,
+    vault_record,
     wiring::{self, Ground, WiringError},
 };
 
@@ -214,6 +215,7 @@ impl Daemon {
         let core = &self.core;
         self.api.spawn(api::serve(core.clone(), listeners));
         self.parts.spawn(journal::follow(core.clone()));
+        self.parts.spawn(vault_record::follow(core.clone()));
         self.parts.spawn(recovery::recover(core.clone()));
         for id in core.messengers.keys() {
             self.parts.spawn(router::serve(core.clone(), id.clone()));

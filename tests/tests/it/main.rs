@@ -11,6 +11,7 @@ mod full_disk;
 mod main_job;
 mod network;
 mod practice;
+mod secrets;
 mod security_audit;
 mod shares;
 mod silence;

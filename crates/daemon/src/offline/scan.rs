@@ -313,6 +313,10 @@ mod tests {
         fs::write(work.join("notes.txt"), format!("one\ntwo {VALUE}\n")).unwrap();
         fs::write(work.join(".git/config"), format!("url = https://me:{}@git.example\n", token())).unwrap();
         fs::write(work.join("clean.txt"), "nothing").unwrap();
+        keep(home)
+    }
+
+    fn keep(home: &Path) -> Vault {
         let vault = Vault::open(home).unwrap();
         let name = SecretName::new("mail").unwrap();
         vault.set(&name, SecretValue::new(VALUE).unwrap(), types::Timestamp(0)).unwrap();
@@ -369,9 +373,7 @@ mod tests {
         store.transact(move |tx| tx.record(None, None, event)).await.unwrap();
         store.close().await;
         fs::write(home.path().join("factotum.log"), format!("a\nb {}\n", token())).unwrap();
-        fs::create_dir_all(home.path().join("workspaces/main")).unwrap();
-        place(home.path());
-        fs::remove_dir_all(home.path().join("workspaces")).unwrap();
+        keep(home.path());
         let report = secret_scan(home.path(), &ScanOptions::default()).unwrap();
         let places: Vec<_> = report.findings.iter().map(|one| (one.place.as_str(), one.line)).collect();
         assert!(places.contains(&("factotum.log", Some(2))), "{report:?}");

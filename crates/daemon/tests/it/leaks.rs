@@ -117,6 +117,30 @@ async fn a_short_value_is_masked_and_stays_alive() {
     scene.daemon.stop().await;
 }
 
+/// The command line changes the vault's file alone; the record of it is the daemon's.
+#[tokio::test]
+async fn changes_of_the_vault_are_recorded_by_the_daemon() {
+    let scene = Scene::start().await;
+    let vault = plant(scene.home.path());
+    let log = scene.home.path().join("audit.log");
+    let recorded = async |events: &[&str]| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !events.iter().any(|event| std::fs::read_to_string(&log).unwrap_or_default().contains(event)) {
+            assert!(std::time::Instant::now() < deadline, "{events:?} was not recorded");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    // It may have been there before the first look.
+    recorded(&["\"set\"", "\"vault_opened\""]).await;
+    vault.rotate(&name("mail"), SecretValue::new("another-0123456789").unwrap(), Timestamp(5)).unwrap();
+    recorded(&["\"replaced\""]).await;
+    vault.remove(&name("mail")).unwrap();
+    recorded(&["\"removed\""]).await;
+    let home = scene.home;
+    scene.daemon.stop().await;
+    assert_eq!(found_on_disk(home.path(), VALUE), Vec::<String>::new());
+}
+
 /// The switch of invariant 1 undoes the defence.
 #[cfg(feature = "faults")]
 #[tokio::test]
