@@ -52,9 +52,8 @@ pub(crate) fn spec() -> ToolSpec {
     ToolSpec {
         name: NAME.to_owned(),
         description:
-            "Make a call that only looks without seeing its output, so that foreign text cannot limit what you \
-                      may do after. Returns `answer` to `question`; type handle gives a name (h_...) that becomes the \
-                      text in your reply or in files you write."
+            "Make a call that only looks without seeing its output: foreign text then limits nothing. Returns \
+                      `answer` to `question`; a handle (h_...) becomes its text in your reply or files."
                 .to_owned(),
         input_schema: json!({
             "type": "object",
