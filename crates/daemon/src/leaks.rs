@@ -55,6 +55,17 @@ impl Leaks {
         }
     }
 
+    /// Masks a text that came in at `place`, and deals with what was in it.
+    pub async fn take_in(&self, text: String, place: String) -> String {
+        match self.mask(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => {
+                self.seen(Sighting { session: None, turn: None, place, text }).await;
+                masked
+            }
+        }
+    }
+
     /// Deals with a text in which something was masked: known secrets that were in use die, and the owner is told.
     pub async fn seen(&self, sighting: Sighting) {
         let known: Vec<Known> = self.0.vault.known_in(&sighting.text);

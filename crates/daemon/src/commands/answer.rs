@@ -46,10 +46,22 @@ impl Given {
     }
 }
 
+/// The same without secrets in its words: they go to the model and into the journal.
+async fn without_secrets(core: &Core, given: Given) -> Given {
+    match given.answer {
+        Answer::Text { text } => {
+            let text = core.leaks.take_in(text, format!("an answer on {}", given.channel)).await;
+            Given { answer: Answer::Text { text }, ..given }
+        }
+        Answer::Approved { .. } | Answer::Denied | Answer::Expired | Answer::Withdrawn => given,
+    }
+}
+
 /// Settles a request, or says what is missing. The caller must have made sure that the owner answers.
 pub(crate) async fn answer(core: &Arc<Core>, id: RequestId, given: Given) -> Result<CommandReply, Failure> {
     let request = open(core, id)?;
     fits(&request, &given.answer)?;
+    let given = without_secrets(core, given).await;
     if let Some(reply) = missing(core, &request, &given).await? {
         return Ok(reply);
     }

@@ -1,8 +1,7 @@
 //! Taking a message: to which session it goes, and that it is durable before anybody is told so.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use agent::Sighting;
 use store::{NewInbox, NewSession, StoreError, Tx};
 use types::{
     Answer, Ask, ChannelId, CommandReply, Failure, Label, Origin, OwnerRequest, SessionId, WhenBusy, WorkspaceName,
@@ -67,11 +66,7 @@ pub(crate) async fn accept(core: &Arc<Core>, mut incoming: Incoming) -> Result<C
         return Err(user("the message is empty", "write something"));
     }
     // Masked before anything of it is kept: the journal, the session's title and every client would show it.
-    if let Cow::Owned(masked) = core.leaks.mask(&incoming.text) {
-        let place = format!("a message on {}", incoming.channel);
-        let text = std::mem::replace(&mut incoming.text, masked);
-        core.leaks.seen(Sighting { session: None, turn: None, place, text }).await;
-    }
+    incoming.text = core.leaks.take_in(incoming.text, format!("a message on {}", incoming.channel)).await;
     match slash::parse(&incoming.text) {
         None => {}
         Some(Err(failure)) => return Err(failure),

@@ -107,6 +107,28 @@ async fn an_answer_is_masked_but_kills_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_question_is_masked_as_a_message_is() {
+    let scene = Scene::with(FakeModel::new(|heard| {
+        if heard.contains("begin") {
+            let input = json!({ "question": "Which password?" });
+            return vec![Block::ToolUse { id: "1".into(), name: "ask".into(), input }];
+        }
+        vec![Block::text(format!("heard: {heard}"))]
+    }))
+    .await;
+    let vault = plant(scene.home.path());
+    scene.channel.say("1", "begin").await;
+    scene.channel.wait_for("Which password?").await;
+    let client = scene.client().await;
+    let request = client.approvals().await.unwrap()[0].id;
+    let answer = types::Answer::Text { text: format!("it is {VALUE}") };
+    client.command(&types::Command::Answer { request, answer, code: None, confirm: None }).await.unwrap();
+    scene.channel.wait_for("it is [secret mail]").await;
+    assert_eq!(vault.list().unwrap()[0].dead.clone().unwrap().place, "an answer on api");
+    scene.daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_short_value_is_masked_and_stays_alive() {
     let scene = Scene::start().await;
     let vault = Vault::open(scene.home.path()).unwrap();
