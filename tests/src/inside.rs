@@ -36,17 +36,38 @@ pub fn all_inside(name: &str, addresses: &[&str], test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
         return test();
     }
+    let mut command = namespaces(&["-n"]);
     let set_up = "ip link set lo up && for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
                   mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
                   export TMPDIR=/tmp; exec \"$@\"";
-    let mut command = std::process::Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["-m", "-p", "-n", "-f", "--mount-proc", "--propagation", "private", "--kill-child"]);
     command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command.env(MARK, "1").env("FACTOTUM_BIN", process::binary()).env("TEST_ADDRESSES", addresses.join(" "));
     let status = command.status().unwrap();
     assert!(status.success(), "inside: {status}");
+}
+
+/// The same with this machine's own network: for package registries alone.
+pub fn all_but_network_inside(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(MARK).is_some() {
+        return test();
+    }
+    let set_up = "mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
+                  export TMPDIR=/tmp; exec \"$@\"";
+    let mut command = namespaces(&[]);
+    command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    command.env(MARK, "1").env("FACTOTUM_BIN", process::binary());
+    let status = command.status().unwrap();
+    assert!(status.success(), "inside: {status}");
+}
+
+/// `unshare` with mounts and processes of its own, and `more`.
+fn namespaces(more: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["-m", "-p", "-f", "--mount-proc", "--propagation", "private", "--kill-child"]).args(more);
+    command
 }

@@ -17,6 +17,6 @@ pub mod process;
 pub mod repository;
 
 pub use home::Home;
-pub use inside::{all_inside, run_inside};
+pub use inside::{all_but_network_inside, all_inside, run_inside};
 pub use process::{Factotum, Finished};
 pub use repository::Repository;

@@ -6,7 +6,11 @@ use crate::{report, root::root, step};
 
 /// Programs that the tests start, with the package that holds each.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("curl", "curl"),
     ("git", "git"),
+    ("ip", "iproute2"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("python3", "python3"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),

@@ -7,18 +7,18 @@ use std::{
 };
 
 use daemon::{Config, Daemon, Options, SelfTest, client::Client};
-use egress::{AddressRules, Interfaces, Network, SecretSettings, SecretValue, TableResolver, Vault};
+use egress::{AddressRules, Interfaces, Network, SecretSettings, SecretValue, SystemResolver, TableResolver, Vault};
 use futures_util::stream;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Block, Command, CommandReply, Event, ModelEvent, ModelReply, ModelRequest, Provider, SecretName, StopReason,
-    Timestamp, Usage,
+    Block, Command, CommandReply, Event, ModelEvent, ModelReply, ModelRequest, OwnerRequest, Provider, SecretName,
+    StopReason, Timestamp, Usage,
 };
 
 /// How long one command may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A model that calls `TOOL {arguments}` when it is told `call TOOL {arguments}`, and repeats what came of it.
 struct Obedient;
@@ -26,18 +26,19 @@ struct Obedient;
 impl Provider for Obedient {
     fn stream(&self, request: ModelRequest, _: CancellationToken) -> stream::BoxStream<'static, ModelEvent> {
         let last = request.messages.last().map(|message| message.blocks.clone()).unwrap_or_default();
-        let result = last.iter().rev().find_map(|block| match block {
-            Block::ToolResult { content, .. } => Some(content.clone()),
-            _ => None,
-        });
-        let said: String = last
-            .iter()
-            .filter_map(|block| match block {
-                Block::Text { text } => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
-        let call = said.find("call ").and_then(|at| said[at + 5..].split_once(' '));
+        // Whatever came last counts: an order, or what came of the one before.
+        let (mut result, mut call) = (None, None);
+        for block in &last {
+            match block {
+                Block::ToolResult { content, .. } => (result, call) = (Some(content.clone()), None),
+                Block::Text { text } => {
+                    if let Some(order) = text.find("call ").and_then(|at| text[at + 5..].split_once(' ')) {
+                        (result, call) = (None, Some(order));
+                    }
+                }
+                _ => {}
+            }
+        }
         let (blocks, stop) = match (result, call) {
             (Some(result), _) => (vec![Block::text(result)], StopReason::EndTurn),
             (None, Some((tool, input))) => {
@@ -80,6 +81,12 @@ pub fn played(names: &[(&str, &str)]) -> Network {
         addresses: Arc::new(rules),
         guarded: Arc::default(),
     }
+}
+
+/// This machine's own network, in which the addresses of package registries may lie in ranges set aside for documentation:
+/// so do those of the mirrors that some builders use.
+pub fn with_mirrors() -> Network {
+    Network { resolver: Arc::new(SystemResolver::default()), ..played(&[]) }
 }
 
 impl Online {
@@ -139,7 +146,7 @@ impl Online {
 
     /// Runs a script in the sandbox and gives what the model is shown of it.
     pub fn run(&self, script: &str) -> String {
-        self.call("exec", serde_json::json!({ "command": script, "timeout_s": 280 }))
+        self.call("exec", serde_json::json!({ "command": script, "timeout_s": 140 }))
     }
 
     /// Calls a tool in the main session and gives what the model is shown of it.
@@ -168,7 +175,37 @@ impl Online {
                 }
                 panic!("the events ended");
             };
-            tokio::time::timeout(PATIENCE, end).await.expect("the turn did not end")
+            match tokio::time::timeout(PATIENCE, end).await {
+                Ok(text) => text,
+                Err(_) => panic!("the turn did not end; the owner is asked {:#?}", self.client.approvals().await),
+            }
+        })
+    }
+
+    /// Says something in the main session that the owner must be asked about, gives the questions, and stops the turn.
+    pub fn asks(&self, text: &str) -> Vec<OwnerRequest> {
+        self.runtime.block_on(async {
+            let send = Command::Send {
+                text: text.to_owned(),
+                session: None,
+                workspace: None,
+                when_busy: Default::default(),
+                id: None,
+            };
+            self.client.command(&send).await.unwrap();
+            let mut asked = Vec::new();
+            for _ in 0..1_000 {
+                asked = self.client.approvals().await.unwrap();
+                if !asked.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            self.client.command(&Command::Stop { session: None }).await.unwrap();
+            while !self.client.approvals().await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            asked
         })
     }
 
@@ -193,7 +230,7 @@ fn workspace(directory: &Path) -> PathBuf {
 
 fn config(directory: &Path, egress: &str) -> String {
     format!(
-        "[api]\nlisten = \"127.0.0.1:0\"\n[sandbox]\ntmp_mb = 1024\nmemory_mb = 4096\n[workspaces.online]\npath = \"{}\"\n{egress}",
+        "[api]\nlisten = \"127.0.0.1:0\"\n[workspaces.online]\npath = \"{}\"\n{egress}",
         workspace(directory).display()
     )
 }

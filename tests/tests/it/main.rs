@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, the real sandbox, real HTTP to doubles of the model vendor and of Telegram.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start processes")]
+#![expect(clippy::print_stderr, reason = "tests say why they are skipped")]
 
 mod approvals;
 mod audit;

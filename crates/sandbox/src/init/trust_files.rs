@@ -42,9 +42,10 @@ pub(super) fn place(root: &OwnedFd, trust: &ProxyTrust) -> io::Result<()> {
     write(root, APT, &apt)
 }
 
-/// What git must know, for its system-wide configuration: programs that clear their environment still start git.
+/// What git must know, for its system-wide configuration: programs that clear their environment still start git. Where the
+/// owner gave a placeholder for a GitHub token, git finds it by itself.
 pub(super) fn git() -> String {
-    format!("[http]\n\tproxy = {}\n\tsslCAInfo = {BUNDLE}\n", proxy_url())
+    format!("[http]\n\tproxy = {}\n\tsslCAInfo = {BUNDLE}\n{}", proxy_url(), include_str!("../trust/gitconfig"))
 }
 
 /// The host's roots; none where it has none or far too many.
