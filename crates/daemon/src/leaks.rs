@@ -150,10 +150,11 @@ pub(crate) fn dead_notice(name: &SecretName, place: &str, how: Option<&str>) -> 
 
 /// What the owner is told of a text that looks like a secret.
 pub(crate) fn pattern_notice(finding: &Finding, place: &str) -> String {
-    let (name, begins, remedy) = (finding.kind().name, &finding.begins, finding.remedy());
+    let (name, remedy) = (finding.kind().name, finding.remedy());
+    let begins = if finding.begins.is_empty() { String::new() } else { format!("{}..., ", finding.begins) };
     let article = if name.starts_with(['A', 'a', 'O', 'o', 'u']) { "an" } else { "a" };
     format!(
-        "What looks like {article} {name} ({begins}..., line {}) was seen in {place}, and masked. If it is real, take it as \
+        "What looks like {article} {name} ({begins}line {}) was seen in {place}, and masked. If it is real, take it as \
          leaked. {remedy} Keys for the agent are stored with `factotum secret set NAME`, never sent as a message.",
         finding.line
     )

@@ -3,12 +3,18 @@
 
 mod table;
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{LazyLock, OnceLock},
+};
 
 use regex::{Regex, RegexSet};
 use serde::Serialize;
 
 pub use table::KINDS;
+
+/// Of a shorter text, such as a password in an address, nothing is shown.
+const SHORTEST_SHOWN: usize = 20;
 
 /// How sure and how bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -52,7 +58,7 @@ pub struct Finding {
     pub to: usize,
     /// Its line, from 1.
     pub line: usize,
-    /// Its first four characters, which many kinds share.
+    /// Its first four characters, which all of a kind share; empty where they would be a good part of it.
     pub begins: String,
 }
 
@@ -69,10 +75,18 @@ impl Finding {
     }
 }
 
-/// The table, compiled: one pass says which kinds occur at all, and only those are searched for.
+/// The table, compiled: one pass says which kinds occur at all. Only those are searched for, and only then compiled: most
+/// never occur, and each takes memory and time.
 struct Compiled {
     any: RegexSet,
-    each: Vec<Regex>,
+    each: Vec<(String, OnceLock<Regex>)>,
+}
+
+impl Compiled {
+    fn kind(&self, index: usize) -> &Regex {
+        let (shape, compiled) = &self.each[index];
+        compiled.get_or_init(|| Regex::new(shape).expect("the table is tested"))
+    }
 }
 
 static COMPILED: LazyLock<Compiled> = LazyLock::new(|| {
@@ -80,8 +94,8 @@ static COMPILED: LazyLock<Compiled> = LazyLock::new(|| {
     let edged = |kind: &Kind| format!(r"(?-u:\b)(?:{})(?-u:\b)", kind.shape);
     let shapes: Vec<String> =
         KINDS.iter().map(|kind| if kind.edges { edged(kind) } else { kind.shape.to_owned() }).collect();
-    let each = shapes.iter().map(|shape| Regex::new(shape).expect("the table is tested")).collect();
-    Compiled { any: RegexSet::new(&shapes).expect("the table is tested"), each }
+    let any = RegexSet::new(&shapes).expect("the table is tested");
+    Compiled { any, each: shapes.into_iter().map(|shape| (shape, OnceLock::new())).collect() }
 });
 
 /// What in a text looks like a secret, in order. Where two kinds fit the same place, the graver and then the longer one
@@ -90,7 +104,7 @@ pub fn scan(text: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for index in &COMPILED.any.matches(text) {
         let kind = &KINDS[index];
-        for found in COMPILED.each[index].captures_iter(text) {
+        for found in COMPILED.kind(index).captures_iter(text) {
             let Some(place) = found.name("s").or_else(|| found.get(0)) else { continue };
             if is_stand_in(place.as_str()) {
                 continue;
@@ -101,7 +115,7 @@ pub fn scan(text: &str) -> Vec<Finding> {
                 from: place.start(),
                 to: place.end(),
                 line: 0,
-                begins: place.as_str().chars().take(4).collect(),
+                begins: beginning(place.as_str()),
             });
         }
     }
@@ -138,6 +152,10 @@ pub fn redact_patterns(text: &str, least: Severity) -> Cow<'_, str> {
     }
     masked.push_str(&text[rest..]);
     Cow::Owned(masked)
+}
+
+fn beginning(text: &str) -> String {
+    if text.len() < SHORTEST_SHOWN { String::new() } else { text.chars().take(4).collect() }
 }
 
 fn number_lines(text: &str, findings: &mut [Finding]) {

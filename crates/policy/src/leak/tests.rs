@@ -113,7 +113,7 @@ proptest! {
             prop_assert!(!found.is_empty(), "{} in {:?}", kind.id, text);
             let masked = redact_patterns(&text, Severity::Low);
             let secret = &text[found[0].from..found[0].to];
-            prop_assert!(!masked.contains(secret), "{}", kind.id);
+            prop_assert!(!masked.contains(secret), "{} {} {}", kind.id, text, masked);
             for one in &found {
                 prop_assert!(!format!("{one:?}").contains(&text[one.from..one.to]), "{}", kind.id);
             }
