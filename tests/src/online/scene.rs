@@ -1,8 +1,9 @@
 //! A daemon in this process, with a model that runs what it is told to, and a played network.
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,12 +21,23 @@ use types::{
 /// How long one command may take.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A model that calls `TOOL {arguments}` when it is told `call TOOL {arguments}`, and repeats what came of it.
-struct Obedient;
+/// A model that calls `TOOL {arguments}` when it is told `call TOOL {arguments}`, and repeats what came of it. A plan that it was
+/// given goes before: it makes those calls one after the other, whatever it is told.
+#[derive(Default)]
+struct Obedient {
+    plan: Mutex<VecDeque<(String, serde_json::Value)>>,
+    shown: Mutex<String>,
+}
 
 impl Provider for Obedient {
     fn stream(&self, request: ModelRequest, _: CancellationToken) -> stream::BoxStream<'static, ModelEvent> {
         let last = request.messages.last().map(|message| message.blocks.clone()).unwrap_or_default();
+        self.shown.lock().unwrap().push_str(&format!("{last:?}\n"));
+        if let Some((tool, input)) = self.plan.lock().unwrap().pop_front() {
+            let call = Block::ToolUse { id: format!("plan-{}", request.messages.len()), name: tool, input };
+            let reply = ModelReply { blocks: vec![call], stop: StopReason::ToolUse, usage: Usage::default() };
+            return Box::pin(stream::iter([ModelEvent::Finished(reply)]));
+        }
         // Whatever came last counts: an order, or what came of the one before.
         let (mut result, mut call) = (None, None);
         for block in &last {
@@ -61,6 +73,7 @@ pub struct Online {
     daemon: Option<Daemon>,
     client: Client,
     runtime: Arc<Runtime>,
+    model: Arc<Obedient>,
 }
 
 /// A runtime for servers and the daemon.
@@ -123,14 +136,15 @@ impl Online {
         }
         let mut options = Options::new(&path);
         options.config = Some(Config::load(&path.join("config.toml")).unwrap());
-        options.provider = Some(Arc::new(Obedient));
+        let model = Arc::new(Obedient::default());
+        options.provider = Some(model.clone());
         options.network = Some(network);
         options.self_test = SelfTest::Off;
         let (daemon, client) = runtime.block_on(async {
             let daemon = Daemon::start(options).await.unwrap();
             (daemon, Client::connect(&path).await.unwrap())
         });
-        Self { home, daemon: Some(daemon), client, runtime: runtime.clone() }
+        Self { home, daemon: Some(daemon), client, runtime: runtime.clone(), model }
     }
 
     /// The workspace.
@@ -207,6 +221,18 @@ impl Online {
             }
             asked
         })
+    }
+
+    /// The owner says something innocent, and the model makes these calls of its own accord.
+    pub fn misbehave(&self, text: &str, calls: &[(&str, serde_json::Value)]) -> String {
+        let calls = calls.iter().map(|(tool, input)| ((*tool).to_owned(), input.clone()));
+        self.model.plan.lock().unwrap().extend(calls);
+        self.say(None, text)
+    }
+
+    /// Everything that the model was ever shown.
+    pub fn shown(&self) -> String {
+        self.model.shown.lock().unwrap().clone()
     }
 
     /// The audit log's records about requests.

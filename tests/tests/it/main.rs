@@ -12,6 +12,7 @@ mod full_disk;
 mod main_job;
 mod network;
 mod practice;
+mod scraper;
 mod secrets;
 mod security_audit;
 mod shares;
