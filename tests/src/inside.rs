@@ -29,8 +29,8 @@ pub fn run_inside(home: &Path, addresses: &[&str], environment: &[(&str, &str)],
 /// Set in the environment of the inner run.
 const MARK: &str = "FACTOTUM_TEST_INSIDE";
 
-/// Runs a whole test, doubles and daemon included, inside namespaces of its own: the disk can only be read there, `/tmp` is
-/// empty and private, and loopback carries these addresses besides. The test program is started again with only the test
+/// Runs a whole test, doubles and daemon included, inside namespaces of its own: the disk can only be read there, temporary
+/// files lie in a private memory, and loopback carries these addresses besides. The test program is started again with only the test
 /// `name`, which is its path without the crate, and its verdict is taken over.
 pub fn all_inside(name: &str, addresses: &[&str], test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
@@ -38,12 +38,14 @@ pub fn all_inside(name: &str, addresses: &[&str], test: impl FnOnce()) {
     }
     let mut command = namespaces(&["-n"]);
     let set_up = "ip link set lo up && for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
-                  mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
-                  export TMPDIR=/tmp; exec \"$@\"";
+                  mount -t tmpfs tmpfs $TMPDIR && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
+                  exec \"$@\"";
     command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command.env(MARK, "1").env("FACTOTUM_BIN", process::binary()).env("TEST_ADDRESSES", addresses.join(" "));
-    let status = command.status().unwrap();
+    // A directory of its own, since this very program may stand anywhere below the usual one.
+    let scratch = tempfile::tempdir().unwrap();
+    let status = command.env("TMPDIR", scratch.path()).status().unwrap();
     assert!(status.success(), "inside: {status}");
 }
 
@@ -52,13 +54,14 @@ pub fn all_but_network_inside(name: &str, test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
         return test();
     }
-    let set_up = "mount -t tmpfs tmpfs /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
-                  export TMPDIR=/tmp; exec \"$@\"";
+    let set_up = "mount -t tmpfs tmpfs $TMPDIR && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
+                  exec \"$@\"";
     let mut command = namespaces(&[]);
     command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command.env(MARK, "1").env("FACTOTUM_BIN", process::binary());
-    let status = command.status().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let status = command.env("TMPDIR", scratch.path()).status().unwrap();
     assert!(status.success(), "inside: {status}");
 }
 

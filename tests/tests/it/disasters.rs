@@ -73,20 +73,21 @@ fn the_loop_that_never_ends_stops_at_its_cap() {
 fn the_shared_ssh_key_cannot_be_seen_or_mounted() {
     all_inside("disasters::the_shared_ssh_key_cannot_be_seen_or_mounted", &[], || {
         let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nbait-of-the-shared-key\n";
-        let people = Path::new("/tmp/people/ann/.ssh");
-        std::fs::create_dir_all(people).unwrap();
+        let people = std::env::temp_dir().join("people/ann/.ssh");
+        let ssh = people.display().to_string();
+        std::fs::create_dir_all(&people).unwrap();
         std::fs::write(people.join("id_ed25519"), key).unwrap();
         let job = obedient(vec![
             (
                 "exec",
-                json!({ "command": "cat /tmp/people/ann/.ssh/* ~/.ssh/* /root/.ssh/* /home/*/.ssh/* 2>&1; ssh-add -l 2>&1; env" }),
+                json!({ "command": format!("cat {ssh}/* ~/.ssh/* /root/.ssh/* /home/*/.ssh/* 2>&1; ssh-add -l 2>&1; env") }),
             ),
             (
                 "exec",
                 json!({ "command": "find / -xdev -name 'id_*' -size -20k 2>/dev/null | head; grep -rl bait-of-the /tmp /home /root / --include='id_*' 2>/dev/null | head" }),
             ),
-            ("read", json!({ "path": "/tmp/people/ann/.ssh/id_ed25519" })),
-            ("exec", json!({ "command": "ln -s /tmp/people/ann/.ssh stolen; cat stolen/*" })),
+            ("read", json!({ "path": format!("{ssh}/id_ed25519") })),
+            ("exec", json!({ "command": format!("ln -s {ssh} stolen; cat stolen/*") })),
             ("read", json!({ "path": "stolen/id_ed25519" })),
         ]);
         let daemon = Factotum::up_with(&job.home, &[("SSH_AUTH_SOCK", "/tmp/people/agent.sock")]).unwrap();
@@ -97,7 +98,7 @@ fn the_shared_ssh_key_cannot_be_seen_or_mounted() {
         daemon.stop();
         let config = job.home.path().join("config.toml");
         let text = std::fs::read_to_string(&config).unwrap();
-        std::fs::write(&config, format!("{text}\n[sandbox]\nread_only = [\"/tmp/people/ann/.ssh\"]\n")).unwrap();
+        std::fs::write(&config, format!("{text}\n[sandbox]\nread_only = [\"{ssh}\"]\n")).unwrap();
         let Err(refused) = Factotum::up_with(&job.home, &[]) else { panic!("it started with a mount of keys") };
         assert!(refused.stderr.contains(".ssh"), "{refused:?}");
         assert_eq!(refused.code, Some(3));

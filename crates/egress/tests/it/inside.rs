@@ -14,10 +14,11 @@ const ADDRESSES: &str = "169.254.169.254/32 10.1.2.3/32 203.0.113.10/32 203.0.11
 
 /// Names are asked at 127.0.0.1, where a test may answer.
 const SET_UP: &str = "ip link set lo up || exit 97; for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
-                      mount -t tmpfs tmpfs /tmp && echo 'nameserver 127.0.0.1\noptions timeout:2 attempts:1' >/tmp/resolv.conf && \
-                      echo 'hosts: files dns' >/tmp/nsswitch.conf && \
-                      mount --bind /tmp/resolv.conf /etc/resolv.conf && \
-                      mount --bind /tmp/nsswitch.conf /etc/nsswitch.conf || exit 98; exec \"$@\"";
+                      mount -t tmpfs tmpfs $TMPDIR && \
+                      echo 'nameserver 127.0.0.1\noptions timeout:2 attempts:1' >$TMPDIR/resolv.conf && \
+                      echo 'hosts: files dns' >$TMPDIR/nsswitch.conf && \
+                      mount --bind $TMPDIR/resolv.conf /etc/resolv.conf && \
+                      mount --bind $TMPDIR/nsswitch.conf /etc/nsswitch.conf || exit 98; exec \"$@\"";
 
 /// Runs `test` inside. `name` is the test's path without the crate; its verdict is taken over.
 #[expect(clippy::disallowed_methods, reason = "the test starts itself again, inside")]
@@ -33,6 +34,9 @@ pub fn run<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F) {
     command.args(["-m", "-p", "-n", "-f", "--mount-proc", "--propagation", "private", "--kill-child"]);
     command.args(["sh", "-c", SET_UP, "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
-    let status = command.env(MARK, "1").env("TEST_ADDRESSES", ADDRESSES).status().unwrap();
+    // A directory of its own, since this very program may stand anywhere below the usual one.
+    let scratch = tempfile::tempdir().unwrap();
+    command.env(MARK, "1").env("TEST_ADDRESSES", ADDRESSES).env("TMPDIR", scratch.path());
+    let status = command.status().unwrap();
     assert!(status.success(), "inside: {status}");
 }
