@@ -157,7 +157,8 @@ fn make_unique(blocks: &mut [Block], state: &State, step: u32) {
     let mut number = 0;
     for block in blocks {
         let Block::ToolUse { id, .. } = block else { continue };
-        while id.is_empty() || known.contains(id) {
+        // Ids that begin so are those of our own questions.
+        while id.is_empty() || id.starts_with("pause:") || known.contains(id) {
             number += 1;
             *id = format!("call-{step}-{number}");
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -53,6 +53,23 @@ impl fmt::Debug for Sighting {
 /// Is told of every tool output in which a secret was masked: the owner has to hear of it.
 pub type Seen = Arc<dyn Fn(Sighting) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// The owner's rules as they are at each moment. All who hold one see a change at once, so that a turn that runs is judged by
+/// the rules that the owner sees.
+#[derive(Clone, Debug, Default)]
+pub struct RulesInForce(Arc<RwLock<Arc<Rules>>>);
+
+impl RulesInForce {
+    /// The rules now.
+    pub fn get(&self) -> Arc<Rules> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts others in force.
+    pub fn set(&self, rules: Rules) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+}
+
 /// Everything that a turn needs.
 pub struct Deps {
     /// The durable state.
@@ -62,7 +79,7 @@ pub struct Deps {
     /// The tools on offer.
     pub tools: Toolbox,
     /// The owner's rules.
-    pub rules: Arc<Rules>,
+    pub rules: RulesInForce,
     /// Masks known secrets.
     pub redactor: Redaction,
     /// Is told where secrets were seen.

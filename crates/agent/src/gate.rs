@@ -75,7 +75,16 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
         Verdict::Allow(grant) => Permit::Granted(grant),
         Verdict::Allowed(allowance) => Permit::Allowed(allowance),
         Verdict::Ask(question) => match approvals::ask(run, &record.call, question).await? {
-            Asked::Approved(request) => Permit::Approved(request),
+            Asked::Approved(request) => {
+                let detail = json!({ "tool": judged.call.name, "decision": "approved", "request": request.id });
+                if let Err(error) = audit(run, &judged.call.id, AuditKind::ToolIntent, detail).await
+                    && !Invariant::AuditBeforeEffect.is_broken()
+                {
+                    let text = format!("nothing was done, because the audit log cannot be written: {error}");
+                    return Ok(Outcome::failed(text));
+                }
+                Permit::Approved(request)
+            }
             Asked::Refused(outcome) => return Ok(outcome),
         },
     };
@@ -242,7 +251,7 @@ async fn start(
     permit: Permit,
 ) -> Result<Result<Grant, Reason>, StoreError> {
     let restarted = record.state == CallState::Started;
-    let (turn, workspace, rules) = (run.turn.clone(), run.workspace.clone(), run.deps.rules.clone());
+    let (turn, workspace, rules) = (run.turn.clone(), run.workspace.clone(), run.deps.rules.get());
     let judged = judged.clone();
     let mark = move |tx: &mut Tx<'_>, judged: &Judged, turn: &store::Turn| {
         if restarted {

@@ -37,7 +37,9 @@ mod turn;
 mod verdict;
 
 pub use begin::begin;
-pub use deps::{BeforeWrite, Begun, Deps, Ready, Redaction, Seen, Sent, Settings, Sighting, Toolbox, WorkspaceState};
+pub use deps::{
+    BeforeWrite, Begun, Deps, Ready, Redaction, RulesInForce, Seen, Sent, Settings, Sighting, Toolbox, WorkspaceState,
+};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

@@ -78,7 +78,7 @@ fn prepare(deps: &Deps, proposal: &Proposal) -> Result<(Value, Grant), Reason> {
     let question = &proposal.question;
     let refuse = |text: &str| Reason(text.to_owned());
     let tool = deps.tools.find(&question.tool).ok_or_else(|| refuse("its tool does not exist any more"))?;
-    if deps.rules.tools.get(&question.tool) == Some(&policy::ToolRule::Deny) {
+    if deps.rules.get().tools.get(&question.tool) == Some(&policy::ToolRule::Deny) {
         return Err(refuse("its tool is switched off"));
     }
     let input: Value = serde_json::from_str(&question.arguments).map_err(|_| refuse("its arguments are damaged"))?;
@@ -108,7 +108,7 @@ fn request<'a>(question: &'a Question, input: &'a Value, effect: &'a Effect) -> 
 /// The rules in force, under the version that the question was put with: a proposal waits longer than rules do, and the
 /// one rule that could forbid it has been looked at.
 fn rules_of(deps: &Deps, question: &Question) -> policy::Rules {
-    policy::Rules { version: question.policy_version, ..(*deps.rules).clone() }
+    policy::Rules { version: question.policy_version, ..(*deps.rules.get()).clone() }
 }
 
 async fn operate(

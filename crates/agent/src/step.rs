@@ -167,8 +167,10 @@ impl Intake {
     pub(crate) fn append(&self, tx: &mut Tx<'_>, turn: TurnId, row: &InboxRow) -> Result<u64, StoreError> {
         let text = self.redactor.redact(&row.text).into_owned();
         let (author, label) = match row.origin {
-            // What the owner quotes is somebody else's.
-            Origin::Owner if destination::has_quotes(&text) => (Author::Owner, Label::UNKNOWN),
+            // What the owner quotes or pastes is somebody else's.
+            Origin::Owner if destination::has_quotes(&text) || destination::has_fences(&text) => {
+                (Author::Owner, Label::UNKNOWN)
+            }
             Origin::Owner => (Author::Owner, Label::OWNER),
             // The owner wrote the schedule's text when they made it.
             Origin::Schedule => (Author::System, Label::OWNER),

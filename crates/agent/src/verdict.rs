@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 /// Judges a call. A failure is for the model: nothing was done.
 pub(crate) async fn judge(run: &Run<'_>, judged: &mut Judged) -> Result<Result<Verdict, Outcome>, StoreError> {
     let label = judged.judged_by(run.label()?);
-    match decide(&judged.request(run, label), &run.deps.rules) {
+    match decide(&judged.request(run, label), &run.deps.rules.get()) {
         Decision::Allow(grant) => return Ok(Ok(Verdict::Allow(grant))),
         Decision::Deny(reason) => return Ok(Ok(Verdict::Deny(reason))),
         Decision::Propose(question) => return Ok(Ok(Verdict::Propose(question))),
@@ -45,7 +45,7 @@ pub(crate) async fn judge(run: &Run<'_>, judged: &mut Judged) -> Result<Result<V
             }
         }
     }
-    Ok(Ok(match decide(&judged.request(run, label), &run.deps.rules) {
+    Ok(Ok(match decide(&judged.request(run, label), &run.deps.rules.get()) {
         Decision::Allow(grant) => Verdict::Allow(grant),
         Decision::Ask(question) => Verdict::Ask(question),
         Decision::Propose(question) => Verdict::Propose(question),

@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub shipping: Shipping,
     pub traffic: Traffic,
     pub workspaces: Workspaces,
+    /// The owner's rules as they are at each moment.
+    pub rules: agent::RulesInForce,
     pub ways: Ways,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
@@ -144,8 +146,21 @@ pub(crate) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
-        let Ground { home, clock, store, vault, leaks, pool, snapshots, shipping, traffic, workspaces, ways, provider } =
-            ground;
+        let Ground {
+            home,
+            clock,
+            store,
+            vault,
+            leaks,
+            pool,
+            snapshots,
+            shipping,
+            traffic,
+            workspaces,
+            rules,
+            ways,
+            provider,
+        } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
             home,
@@ -158,6 +173,7 @@ impl Core {
             shipping,
             traffic,
             workspaces,
+            rules,
             ways,
             messengers,
             sessions,
@@ -185,6 +201,7 @@ impl Core {
             shipping: self.shipping.clone(),
             traffic: self.traffic.clone(),
             workspaces: self.workspaces.clone(),
+            rules: self.rules.clone(),
             ways: self.ways.clone(),
             provider: self.provider.clone(),
         }

@@ -149,6 +149,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts everything and returns once the API answers.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        raise_descriptor_limit();
         let home = Home::open(&options.home)?;
         let lock = home.lock()?;
         let config = match options.config {
@@ -178,8 +179,22 @@ impl Daemon {
         let ways =
             Ways::new(store.clone(), vault.clone(), clock.clone(), log, vec![listeners.address], options.network);
         pool.use_doors(ways.doors());
-        let ground =
-            Ground { home, clock, store, vault, leaks, pool, snapshots, shipping, traffic, workspaces, ways, provider };
+        let rules = agent::RulesInForce::default();
+        let ground = Ground {
+            home,
+            clock,
+            store,
+            vault,
+            leaks,
+            pool,
+            snapshots,
+            shipping,
+            traffic,
+            workspaces,
+            rules,
+            ways,
+            provider,
+        };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
         let core =
@@ -280,6 +295,16 @@ async fn within(what: &str, deadline: Duration, parts: &mut JoinSet<()>) {
     if tokio::time::timeout(deadline, all).await.is_err() {
         tracing::warn!("{what} took too long and was cut off");
         parts.shutdown().await;
+    }
+}
+
+/// Takes all the descriptors that the system would give: what sandboxes hold open must not leave none for the journal and
+/// for STOP. Commands have limits of their own.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) fn widened(old: &Config, new: &Config) -> Vec<String> {
         ("[network]", is_other(&old.network, &new.network)),
         ("[web]", is_other(&old.web, &new.web)),
         ("[audit]", is_other(&old.audit, &new.audit)),
+        ("[alarms]", is_other(&old.alarms, &new.alarms)),
+        ("[providers]", is_other(&old.providers, &new.providers)),
+        ("[snapshots]", is_other(&old.snapshots, &new.snapshots)),
     ] {
         if changes {
             wider.push(format!("{table} changes"));

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, Seen, Sent, Settings, Toolbox, WorkspaceState};
+use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, RulesInForce, Seen, Sent, Settings, Toolbox, WorkspaceState};
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
@@ -45,6 +45,8 @@ pub(crate) struct Ground {
     pub traffic: Traffic,
     /// Filled by [`build`]. The tools look workspaces up here, so a reload reaches them.
     pub workspaces: Workspaces,
+    /// The owner's rules. Turns that run hold them too, so that a reload reaches their next call.
+    pub rules: RulesInForce,
     /// What sessions may reach; [`build`] puts the configuration's rules in force.
     pub ways: Ways,
     /// A provider in place of the configured one.
@@ -164,7 +166,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
         store: ground.store.clone(),
         provider,
         tools: toolbox(ground, &config),
-        rules: Arc::new(rules(&config)),
+        rules: ground.rules.clone(),
         redactor: redaction(ground.vault.clone()),
         seen: seen(ground.leaks.clone()),
         clock: ground.clock.clone(),
@@ -179,6 +181,7 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
     // Nothing can fail from here on, so a mistake above has changed nothing.
     ground.ways.replace(planned);
     ground.workspaces.replace(workspaces);
+    ground.rules.set(rules(&config));
     Ok(Live { config, model, deps: Arc::new(deps), default_workspace })
 }
 

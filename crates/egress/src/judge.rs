@@ -167,6 +167,11 @@ impl Judged {
         self.addresses.first().copied()
     }
 
+    /// Whether every address is within the owner's own network, so that what goes there in the clear stays there.
+    pub fn is_all_private(&self) -> bool {
+        self.addresses.iter().all(|(_, class)| *class != AddressClass::Public)
+    }
+
     /// Whether a request with this reach may use a connection to it: one that was opened for a request with a narrower or
     /// equal reach.
     pub fn is_within(&self, reach: Reach) -> bool {

@@ -197,7 +197,15 @@ impl PathPattern {
 
     /// Whether one of the patterns covers the path in any way in which a server may read it: for rules that deny.
     pub fn touch(patterns: &[Self], path: &RequestPath) -> bool {
-        path.readings().any(|segments| patterns.iter().any(|pattern| pattern.covers(segments)))
+        path.readings().any(|segments| {
+            // Servers merge slashes and drop what follows a semicolon, each as it likes.
+            let merged: Vec<String> = segments
+                .iter()
+                .map(|segment| segment.split(';').next().unwrap_or_default().to_owned())
+                .filter(|segment| !segment.is_empty())
+                .collect();
+            patterns.iter().any(|pattern| pattern.covers(segments) || pattern.covers(&merged))
+        })
     }
 
     fn covers(&self, segments: &[String]) -> bool {

@@ -26,6 +26,7 @@ use crate::{EgressLog, Judge, Upstream, Vault, Who};
 
 pub use ca::{CaError, SandboxCa};
 pub use credentials::Placeholders;
+pub(crate) use credentials::is_credential;
 pub use head::read_head;
 pub use hello::{Hello, read_hello};
 pub use serve::Proxy;

@@ -112,6 +112,10 @@ pub fn decide(request: &Request<'_>, rules: &Rules) -> Decision {
     if rule == ToolRule::Deny {
         return Decision::Deny(Reason(format!("the owner has switched `{}` off", request.tool)));
     }
+    if request.origin == Origin::Program && is_owners_room(request.effect.sink) {
+        let why = "whoever is not the owner may not use the owner's files, commands or conversations";
+        return Decision::Deny(Reason(why.to_owned()));
+    }
     let asked_by_owner = rule == ToolRule::Ask && !request.effect.read_only;
     let Some(why) = why_ask(request).or(asked_by_owner.then_some("you asked to be asked about this tool")) else {
         return Decision::Allow(grant(request));
@@ -131,6 +135,15 @@ pub fn decide(request: &Request<'_>, rules: &Rules) -> Decision {
         | Sink::Reply
         | Sink::Credential
         | Sink::Destructive => Decision::Deny(Reason(format!("nobody is present to approve it: {why}"))),
+    }
+}
+
+/// What works on the owner's own things. For a guest or a program the answer goes back to whoever asked, so that reading is
+/// telling, and a question to the owner is a message from a stranger.
+fn is_owners_room(sink: Sink) -> bool {
+    match sink {
+        Sink::Compute | Sink::WorkspaceWrite | Sink::Reply => true,
+        Sink::Fetch | Sink::Send | Sink::Persist | Sink::Credential | Sink::Destructive => false,
     }
 }
 

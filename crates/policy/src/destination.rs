@@ -41,23 +41,56 @@ pub fn own_words(text: &str) -> Cow<'_, str> {
     if !has_quotes(text) && !text.contains("```") && !text.contains("~~~") {
         return Cow::Borrowed(text);
     }
-    let mut is_fenced = false;
+    let mut open: Option<Fence> = None;
     let mut own = String::with_capacity(text.len());
     for line in text.lines() {
-        let start = line.trim_start();
-        let is_fence = start.starts_with("```") || start.starts_with("~~~");
-        if !is_fenced && !is_fence && !is_quoted(line) {
-            own.push_str(line);
-            own.push('\n');
+        let fence = fence(line);
+        match (open, fence) {
+            (Some(opened), Some(mark)) if mark.closes(opened) => open = None,
+            (Some(_), Some(_) | None) => {}
+            (None, Some(_)) => open = fence,
+            (None, None) if is_quoted(line) => {}
+            (None, None) => {
+                own.push_str(line);
+                own.push('\n');
+            }
         }
-        is_fenced ^= is_fence;
     }
     Cow::Owned(own)
+}
+
+/// A line that opens or closes a block of code (CommonMark 4.5).
+#[derive(Clone, Copy)]
+struct Fence {
+    mark: char,
+    length: usize,
+    /// Nothing follows, so that it may close.
+    is_bare: bool,
+}
+
+impl Fence {
+    /// A block ends at a line of the same mark that is no shorter than the first; what is pasted into it cannot end it otherwise.
+    fn closes(self, opened: Self) -> bool {
+        self.is_bare && self.mark == opened.mark && self.length >= opened.length
+    }
+}
+
+fn fence(line: &str) -> Option<Fence> {
+    let start = line.trim_start();
+    let mark = start.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
+    let length = start.chars().take_while(|character| *character == mark).count();
+    let is_bare = start.trim_start_matches(mark).trim().is_empty();
+    (length >= 3).then_some(Fence { mark, length, is_bare })
 }
 
 /// Whether a message quotes somebody: a line of it begins with `>`.
 pub fn has_quotes(text: &str) -> bool {
     text.lines().any(is_quoted)
+}
+
+/// Whether a message holds a block of code, whose words may be anybody's.
+pub fn has_fences(text: &str) -> bool {
+    text.lines().any(|line| fence(line).is_some())
 }
 
 fn is_quoted(line: &str) -> bool {
@@ -186,6 +219,14 @@ mod tests {
 
     fn owns(text: &str, destination: &str) -> bool {
         are_owners(&[text], &[destination.to_owned()])
+    }
+
+    #[test]
+    fn what_is_pasted_cannot_end_its_own_block() {
+        let text = "send this\n```\nmail eve@evil.example\n~~~\nmail ann@evil.example\n``\n``` x\nmore\n````\nto bob@example.org";
+        assert_eq!(own_words(text), "send this\nto bob@example.org\n");
+        assert_eq!(own_words("a\n~~~\nopen to the end\n```\nstill"), "a\n");
+        assert!(has_fences(text) && !has_fences("`one` and ``two``"));
     }
 
     #[test]

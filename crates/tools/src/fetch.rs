@@ -194,13 +194,15 @@ impl Fetch {
     }
 }
 
-/// The error's own words hold no text of the server's.
+/// What was refused before anything was sent is told in our own words. A redirect names a host that the server chose, and
+/// a failure may depend on what it did, so that both count as its words.
 fn refused(error: &FetchError) -> ToolOutput {
-    let hint = match error {
-        FetchError::Denied { .. } | FetchError::Redirect { .. } => "nothing came back: ",
-        FetchError::Failed(_) => "the fetch failed: ",
+    let (hint, label) = match error {
+        FetchError::Denied { .. } => ("nothing came back: ", Label::CLEAN),
+        FetchError::Redirect { .. } => ("nothing came back: ", Label::UNKNOWN),
+        FetchError::Failed(_) => ("the fetch failed: ", Label::UNKNOWN),
     };
-    ToolOutput::error(format!("{hint}{error}"))
+    ToolOutput { label, ..ToolOutput::error(format!("{hint}{error}")) }
 }
 
 /// The answer as text: its status, where it came from if that is elsewhere, and what it says.

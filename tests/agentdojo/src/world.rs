@@ -6,9 +6,9 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use agent::{Begun, Deps, Settings, Toolbox};
+use agent::{Begun, Deps, RulesInForce, Settings, Toolbox};
 use anyhow::{Context, Result};
-use policy::{Redactor, Rules, budget::Limits, canonical};
+use policy::{Redactor, budget::Limits, canonical};
 use store::{NewInbox, NewSession, NewTurn, Store};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
@@ -161,7 +161,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         store,
         provider: script,
         tools,
-        rules: Arc::new(Rules::default()),
+        rules: RulesInForce::default(),
         redactor: Arc::new(move || redactor.clone()),
         seen: Arc::new(|_| Box::pin(async {})),
         clock,

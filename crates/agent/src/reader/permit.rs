@@ -47,7 +47,7 @@ pub(super) fn permit(run: &Run<'_>, reading: &Reading) -> Result<Result<Grant, S
         destinations_are_owners: gate::owner_wrote(run, &effect.destinations)?,
         touched: 0,
     };
-    Ok(match decide(&request, &run.deps.rules) {
+    Ok(match decide(&request, &run.deps.rules.get()) {
         Decision::Allow(grant) => Ok(grant),
         Decision::Ask(question) | Decision::Propose(question) => Err(question.reason),
         Decision::Deny(reason) => Err(reason.0),
@@ -59,7 +59,8 @@ fn powers(run: &Run<'_>) -> Result<Powers, StoreError> {
     let limits = &run.deps.settings.limits;
     let turn = run.deps.store.turn(run.turn.id)?.unwrap_or_else(|| run.turn.clone());
     let spent = limits::spent(&turn, run.deps.clock.now(), |scope| run.deps.store.spent(scope))?;
-    let is_on = |name: &String| run.deps.rules.tools.get(name) != Some(&ToolRule::Deny);
+    let rules = run.deps.rules.get();
+    let is_on = |name: &String| rules.tools.get(name) != Some(&ToolRule::Deny);
     Ok(Powers {
         tools: run.deps.tools.specs().iter().map(|spec| spec.name.clone()).filter(is_on).collect(),
         only_reads: false,

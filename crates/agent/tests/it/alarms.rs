@@ -170,10 +170,10 @@ async fn bytes_that_go_out_and_refusals_in_a_row_pause_as_well() {
     assert!(matches!(&end, TurnEnd::Limit { limit } if limit.contains("1001 bytes sent out")), "{end:?}");
     let fixed = Used { denied: 2, ..Used::ZERO };
     world.deps.settings.alarms.task.fixed = fixed;
-    world.deps.rules = std::sync::Arc::new(policy::Rules {
-        tools: [("count".to_owned(), policy::ToolRule::Deny)].into_iter().collect(),
-        version: 1,
-    });
+    world
+        .deps
+        .rules
+        .set(policy::Rules { tools: [("count".to_owned(), policy::ToolRule::Deny)].into_iter().collect(), version: 1 });
     let end = world.say("count").await;
     assert!(matches!(&end, TurnEnd::Limit { limit } if limit.contains("3 calls in a row")), "{end:?}");
 }

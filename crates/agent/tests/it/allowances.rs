@@ -1,7 +1,5 @@
 //! Rules that an approval left behind: what they let through, and what still asks.
 
-use std::sync::Arc;
-
 use policy::{Rules, ToolRule};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +13,8 @@ fn write(id: &'static str, text: &str) -> Reply {
 
 /// A world in which every call of `write` is asked about.
 async fn asking(script: Vec<Reply>) -> World {
-    let mut world = World::new(script).await;
-    world.deps.rules = Arc::new(Rules { tools: [("write".to_owned(), ToolRule::Ask)].into(), version: 1 });
+    let world = World::new(script).await;
+    world.deps.rules.set(Rules { tools: [("write".to_owned(), ToolRule::Ask)].into(), version: 1 });
     world
 }
 
@@ -118,7 +116,7 @@ async fn a_rule_lifts_nothing_where_nobody_is_present_or_the_tool_is_off() {
     let turn = world.begin_as("work", Origin::Schedule).await;
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("b".to_owned(), ToolEnd::Denied)]);
-    world.deps.rules = Arc::new(Rules { tools: [("write".to_owned(), ToolRule::Deny)].into(), version: 2 });
+    world.deps.rules.set(Rules { tools: [("write".to_owned(), ToolRule::Deny)].into(), version: 2 });
     let turn = world.begin("work").await;
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("c".to_owned(), ToolEnd::Denied)]);

@@ -79,7 +79,7 @@ async fn the_owners_rules_hold() {
     let calls = vec![("a", "write", json!({"text": "1"})), ("b", "look", json!({"text": "2"}))];
     let mut world = World::new(vec![Reply::Call(calls), Reply::Say("Done.")]).await;
     let tools = [("write".to_owned(), ToolRule::Deny), ("look".to_owned(), ToolRule::Ask)].into();
-    world.deps.rules = Arc::new(Rules { tools, version: 1 });
+    world.deps.rules.set(Rules { tools, version: 1 });
     let turn = world.begin("work").await;
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     // Asking is for calls that change something.
@@ -101,10 +101,10 @@ async fn dead_while_waiting() -> (World, TurnId) {
 
 #[tokio::test]
 async fn an_approval_does_not_hold_for_changed_rules() {
-    let (mut world, turn) = dead_while_waiting().await;
+    let (world, turn) = dead_while_waiting().await;
     let open = world.deps.store.open_requests().unwrap();
     assert!(world.answer(open[0].id, Answer::ONCE).await);
-    world.deps.rules = Arc::new(Rules { version: 2, ..Rules::default() });
+    world.deps.rules.set(Rules { version: 2, ..Rules::default() });
     assert_eq!(world.run(turn).await, TurnEnd::Done);
     assert_eq!(world.ends(turn), [("a".to_owned(), ToolEnd::Denied)]);
     assert_eq!(world.runs(), Vec::<String>::new());

@@ -70,7 +70,7 @@ async fn a_rejected_or_forbidden_proposal_never_runs() {
     world.run(turn).await;
     let open = world.deps.store.open_proposals().unwrap().remove(0);
     let tools = [("remember".to_owned(), policy::ToolRule::Deny)].into();
-    world.deps.rules = std::sync::Arc::new(policy::Rules { tools, version: 1 });
+    world.deps.rules.set(policy::Rules { tools, version: 1 });
     assert!(matches!(settle(&world, &open).await, Some(Settlement::Failed { .. })));
     assert_eq!(world.runs().len(), 1);
     let mut world = World::new(poisoned()).await;

@@ -353,7 +353,7 @@ async fn a_reader_may_not_look_where_its_session_may_not() {
     assert_eq!(world.runs().len(), 1);
     let mut world = self::world(split(vec![read(json!({"type": "bool"}))], "x")).await;
     let tools = [("page".to_owned(), policy::ToolRule::Deny)].into();
-    world.deps.rules = std::sync::Arc::new(policy::Rules { tools, version: 1 });
+    world.deps.rules.set(policy::Rules { tools, version: 1 });
     let turn = world.begin("go").await;
     world.run(turn).await;
     assert_eq!(world.ends(turn)[0], ("r".to_owned(), ToolEnd::Denied));

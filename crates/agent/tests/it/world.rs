@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use agent::{Begun, Deps, Settings};
-use policy::{Redactor, Rules, budget::Limits};
+use agent::{Begun, Deps, RulesInForce, Settings};
+use policy::{Redactor, budget::Limits};
 use serde_json::Value;
 use store::{CallState, NewInbox, NewSession, NewTurn, SpendScope, Store};
 use tokio::sync::broadcast;
@@ -103,7 +103,7 @@ impl World {
         let deps = Deps {
             provider: Arc::new(script),
             tools: toolbox(&runs),
-            rules: Arc::new(Rules::default()),
+            rules: RulesInForce::default(),
             redactor: Arc::new(move || masked.clone()),
             seen: Arc::new(|_| Box::pin(async {})),
             clock: clock.clone(),

@@ -152,9 +152,16 @@ impl Ways {
         if let Some(sender) = self.state().policies.get(name) {
             return Ok(sender.subscribe());
         }
-        let policy = Arc::new(self.build(&self.planned(), name)?);
-        let mut state = self.state();
-        Ok(state.policies.entry(name.clone()).or_insert_with(|| watch::Sender::new(policy)).subscribe())
+        loop {
+            let planned = self.planned();
+            let policy = Arc::new(self.build(&planned, name)?);
+            let mut state = self.state();
+            // A reload in between has not seen this workspace, so that the old plan would stay in force for it.
+            if state.plan.as_ref().is_some_and(|now| !Arc::ptr_eq(now, &planned)) {
+                continue;
+            }
+            return Ok(state.policies.entry(name.clone()).or_insert_with(|| watch::Sender::new(policy)).subscribe());
+        }
     }
 
     /// Fetches for a session in a workspace: the workspace's own rules, then those of `[web]`.

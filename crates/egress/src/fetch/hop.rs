@@ -17,7 +17,7 @@ use crate::{
     judge::{Allowed, Judged},
     log::{EgressRecord, Stage},
     rules::Ask,
-    target::WebTarget,
+    target::{Scheme, WebTarget},
 };
 
 /// What is sent to one place.
@@ -83,6 +83,15 @@ impl Fetcher {
                 return Err(reason.into());
             }
         };
+        if secret.is_some() && hop.url.scheme == Scheme::Http && !judged.1.is_all_private() {
+            let reason = DenyReason::Protocol("a secret does not go to a public host in the clear; use https");
+            record.stage = Stage::Denied;
+            record.reason = Some(reason.code());
+            if self.log.record(&record).await.is_err() {
+                return Err(DenyReason::Unrecorded.into());
+            }
+            return Err(reason.into());
+        }
         record.secret = secret.is_some().then(|| request.secret.as_ref().map(ToString::to_string)).flatten();
         record.stage = Stage::Intent;
         if self.log.record(&record).await.is_err() && !Invariant::AuditBeforeEffect.is_broken() {

@@ -338,11 +338,12 @@ fn fill_anywhere(
 }
 
 /// Whether the header carries a credential: by its name, or because some secret is bound to it.
-fn is_credential(name: &HeaderName, slots: &[&str]) -> bool {
-    let name = name.as_str();
-    CREDENTIAL_HEADERS.contains(&name)
-        || CREDENTIAL_ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
-        || slots.contains(&name)
+pub(crate) fn is_credential(name: &HeaderName, slots: &[&str]) -> bool {
+    // Some servers take an underscore for a hyphen.
+    let plain = name.as_str().replace('_', "-");
+    CREDENTIAL_HEADERS.contains(&plain.as_str())
+        || CREDENTIAL_ENDINGS.iter().any(|ending| plain.len() > ending.len() && plain.ends_with(ending))
+        || slots.contains(&name.as_str())
 }
 
 /// The place of the first parameter that carries a credential, counted from one.

@@ -21,7 +21,7 @@ use super::{
     EgressPolicy, Proxy,
     answer::{Body, Refusal, empty},
     body::{Download, Mask, Upload},
-    credentials::{self, About, Filled},
+    credentials::{self, About, CredentialError, Filled},
     head,
     receipt::Receipt,
     revocation::{Active, Held, Present, revoked},
@@ -119,6 +119,13 @@ impl Forwarder {
             Some(link) => link.judged.clone(),
             None => policy.judge.resolve(&to.target, allowed.reach).await?,
         };
+        // A rule for the owner's own network may name a host whose name leads elsewhere at this moment.
+        if to.scheme == Scheme::Http
+            && !judged.is_all_private()
+            && let Some(secret) = filled.used.first()
+        {
+            return Err(CredentialError::Clear { secret: secret.clone() }.into());
+        }
         let record = self.record(&active, &allowed, &judged, &filled);
         self.present.set(active.clone());
         let (log, tracker) = (egress.log.clone(), self.proxy.tracker.clone());

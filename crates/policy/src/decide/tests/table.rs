@@ -68,13 +68,13 @@ S7 destructive                     !! !! !! !!";
 
 /// A program's turn: a webhook, or somebody who may talk but is not the owner.
 const PROGRAM: &str = "\
-S0 compute                         .. .. .. ..
-S1 workspace write                 .. .. .. ..
+S0 compute                         !! !! !! !!
+S1 workspace write                 !! !! !! !!
 S2 fetch                           .. !! .. !!
 S2 fetch with a body               !! !! !! !!
 S3 send                            !! !! !! !!
 S3 send, own and reversible        !! !! !! !!
-S4 reply                           .. .. .. ..
+S4 reply                           !! !! !! !!
 S5 persist                         pp pp pp pp
 S5 persist, own and reversible     pp pp pp pp
 S6 credential that reads           .. !! .. !!
