@@ -11,6 +11,7 @@
 mod api;
 mod growth;
 mod proc;
+mod proxy;
 mod report;
 mod startup;
 mod turns;
@@ -27,6 +28,7 @@ const BENCHES: &[Bench] = &[
     ("version", startup::version),
     ("ready", startup::ready),
     ("sandbox", startup::sandbox),
+    ("proxy", proxy::way_out),
     ("prompt", turns::prompt),
     ("turn", turns::latency),
     ("concurrent", turns::concurrent),

@@ -7,8 +7,15 @@ struct Row {
     what: String,
     value: f64,
     unit: &'static str,
-    aim: Option<f64>,
+    aim: Option<Aim>,
     note: String,
+}
+
+/// What a value should be.
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 /// All figures of a run.
@@ -20,7 +27,12 @@ pub struct Report {
 impl Report {
     /// Adds a figure that has an aim: a value it should not exceed.
     pub fn aimed(&mut self, what: &str, value: f64, unit: &'static str, aim: f64, note: impl Into<String>) {
-        self.rows.push(Row { what: what.to_owned(), value, unit, aim: Some(aim), note: note.into() });
+        self.rows.push(Row { what: what.to_owned(), value, unit, aim: Some(Aim::AtMost(aim)), note: note.into() });
+    }
+
+    /// Adds a figure that has an aim: a value it should reach.
+    pub fn at_least(&mut self, what: &str, value: f64, unit: &'static str, aim: f64, note: impl Into<String>) {
+        self.rows.push(Row { what: what.to_owned(), value, unit, aim: Some(Aim::AtLeast(aim)), note: note.into() });
     }
 
     /// Adds a figure for information, such as a floor.
@@ -33,8 +45,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| what | measured | aim | met | note |\n|---|---|---|---|---|")?;
         for row in &self.rows {
-            let aim = row.aim.map_or("".to_owned(), |aim| format!("≤ {aim} {}", row.unit));
-            let met = row.aim.map_or("", |aim| if row.value <= aim { "yes" } else { "**no**" });
+            let aim = match row.aim {
+                None => String::new(),
+                Some(Aim::AtMost(aim)) => format!("≤ {aim} {}", row.unit),
+                Some(Aim::AtLeast(aim)) => format!("≥ {aim} {}", row.unit),
+            };
+            let is_met = row.aim.map(|aim| match aim {
+                Aim::AtMost(aim) => row.value <= aim,
+                Aim::AtLeast(aim) => row.value >= aim,
+            });
+            let met = is_met.map_or("", |met| if met { "yes" } else { "**no**" });
             writeln!(f, "| {} | {:.2} {} | {aim} | {met} | {} |", row.what, row.value, row.unit, row.note)?;
         }
         Ok(())
