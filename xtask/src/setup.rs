@@ -39,6 +39,10 @@ pub fn has_nextest() -> bool {
 fn programs() -> Result<()> {
     let mut packages: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
+    // Debian has the part of Python that makes environments in a package of its own.
+    if !step::succeeds(&["python3", "-c", "import ensurepip"]) {
+        packages.push("python3-venv");
+    }
     packages.dedup();
     if packages.is_empty() {
         return Ok(());
