@@ -116,10 +116,16 @@ async fn try_all(
     if exit.status != ExitStatus::Code(0) {
         return Err(SandboxError::Canary(format!("the attempts were cut short: {:?}", exit.status)));
     }
+    let mut rows = rows(&String::from_utf8_lossy(&said));
     if scratch.was_touched() {
-        return Err(SandboxError::Canary("a file outside of the workspace was changed".to_owned()));
+        // Whatever the attempts say of themselves.
+        rows.push(Row {
+            id: "bait-changed".to_owned(),
+            what: "changing a file outside of the workspace".to_owned(),
+            outcome: Outcome::Escaped,
+        });
     }
-    Ok(rows(&String::from_utf8_lossy(&said)))
+    Ok(rows)
 }
 
 async fn collect(mut chunks: mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
