@@ -14,7 +14,7 @@ use std::{
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -28,6 +28,8 @@ use crate::{
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How much is read from the network at once: the TLS library by itself asks for four KiB each time.
+pub(crate) const READ_AHEAD: usize = 64 * 1024;
 /// The largest certificate file in bytes.
 const MAX_CA_FILE: u64 = 1 << 20;
 
@@ -54,7 +56,7 @@ pub enum Wire {
     /// In the clear.
     Plain(TcpStream),
     /// Through TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
 impl Upstream {
@@ -89,7 +91,7 @@ impl Upstream {
         let stream = match scheme {
             Scheme::Http => Wire::Plain(tcp),
             Scheme::Https => {
-                let handshake = self.tls.connect(server_name(host)?, tcp);
+                let handshake = self.tls.connect(server_name(host)?, BufReader::with_capacity(READ_AHEAD, tcp));
                 let shaken = tokio::time::timeout(HANDSHAKE, handshake).await;
                 let late =
                     || EgressError::new(Kind::Timeout, format!("{host} did not finish the TLS handshake in time"));

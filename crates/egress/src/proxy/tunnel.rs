@@ -6,7 +6,11 @@ use std::{convert::Infallible, pin::pin, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -25,6 +29,7 @@ use crate::{
     DenyReason, EgressRecord, Stage,
     rules::ConnectionRule,
     target::{Host, Scheme, Target},
+    upstream::READ_AHEAD,
 };
 
 type Raw = Rewound<Watched<TcpStream>>;
@@ -128,6 +133,7 @@ impl Tunnel {
             tracing::error!(error = %error, "a tunnel cannot be opened");
             Refusal::upstream("no certificate could be made")
         })?;
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         let shaken = timeout(egress.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
