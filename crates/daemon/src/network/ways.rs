@@ -37,6 +37,8 @@ struct Inner {
     guarded: Vec<SocketAddr>,
     /// A network in place of the machine's own, for tests.
     played: Option<Network>,
+    /// Held while rules are put in force or asked for the first time, so that neither overtakes the other.
+    changing: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -87,7 +89,8 @@ impl Ways {
         played: Option<Network>,
     ) -> Self {
         let log = Arc::new(Records::new(log, store.clone()));
-        Self(Arc::new(Inner { store, vault, clock, log, guarded, played, state: Mutex::default() }))
+        let (changing, state) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { store, vault, clock, log, guarded, played, changing, state }))
     }
 
     /// Checks the ways of a configuration, so that a mistake changes nothing.
@@ -118,6 +121,7 @@ impl Ways {
     /// Puts a plan in force, also for sandboxes that run.
     pub fn replace(&self, planned: Planned) {
         let planned = Arc::new(planned);
+        let _turn = self.turn();
         let names: Vec<WorkspaceName> = {
             let mut state = self.state();
             state.plan = Some(planned.clone());
@@ -149,6 +153,7 @@ impl Ways {
 
     /// The rules of a workspace's programs, as they change.
     pub(super) fn policy(&self, name: &WorkspaceName) -> Result<watch::Receiver<Arc<EgressPolicy>>, EgressError> {
+        let _turn = self.turn();
         if let Some(sender) = self.state().policies.get(name) {
             return Ok(sender.subscribe());
         }
@@ -191,6 +196,10 @@ impl Ways {
 
     pub(super) fn log(&self) -> Arc<dyn EgressLog> {
         self.0.log.clone()
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
