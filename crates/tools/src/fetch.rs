@@ -277,3 +277,71 @@ impl Tool<Grant> for Fetch {
         Box::pin(async move { self.act(grant, input, context).await.unwrap_or_else(|refused| refused) })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn checked(input: Value) -> Checked {
+        check(&input).unwrap()
+    }
+
+    fn fetched(kind: &str, body: &[u8]) -> Fetched {
+        Fetched {
+            status: 200,
+            url: WebTarget::parse_written("https://example.com/").unwrap(),
+            content_type: Some(kind.to_owned()),
+            location: None,
+            body: body.to_vec(),
+            is_cut: false,
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_beside_the_address_is_shown_whole() {
+        let post =
+            checked(json!({"url": "https://example.com/", "method": "POST", "headers": {"A": "b"}, "body": "words"}));
+        assert_eq!(post.effect().payload.as_deref(), Some("A: b\n\nwords"));
+        let delete = checked(json!({"url": "https://example.com/", "method": "DELETE"}));
+        assert_eq!((delete.effect().sink, delete.effect().payload.as_deref()), (Sink::Send, Some("")));
+        assert_eq!(checked(json!({"url": "https://example.com/"})).effect().payload, None);
+    }
+
+    #[test]
+    fn redirects_lead_away_only_where_foreign_words_could_carry_nothing_private() {
+        let get = checked(json!({"url": "https://example.com/"}));
+        for label in [Label::CLEAN, Label::OWNER, Label::FOREIGN] {
+            assert_eq!(get.redirects(label), Redirects::Follow, "{label:?}");
+        }
+        assert_eq!(get.redirects(Label::UNKNOWN), Redirects::SameOrigin);
+        let with_secret = checked(json!({"url": "https://example.com/", "credential": "key"}));
+        assert_eq!(with_secret.redirects(Label::CLEAN), Redirects::SameOrigin);
+    }
+
+    #[test]
+    fn only_text_is_shown() {
+        assert_eq!(readable(&fetched("text/html; charset=utf-8", b"<p>a<p>b")).unwrap(), "a\n\nb");
+        assert_eq!(readable(&fetched("application/json", b"{\"a\":1}")).unwrap(), "{\"a\":1}");
+        assert_eq!(readable(&fetched("application/ld+json", b"{}")).unwrap(), "{}");
+        assert_eq!(readable(&fetched("text/plain; charset=ISO-8859-1", b"caf\xe9")).unwrap(), "caf\u{e9}");
+        assert_eq!(readable(&fetched("text/plain", b"a\x1b[31mb\r\n")).unwrap(), "a[31mb\n");
+        assert_eq!(readable(&fetched("image/png", b"x")).unwrap_err(), "1 bytes of image/png, which is not text");
+        assert!(readable(&fetched("text/plain", b"a\0b")).is_err());
+        assert!(readable(&fetched("", b"\xff\xfe")).is_err());
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused() {
+        for (input, why) in [
+            (json!({"url": "ftp://example.com/"}), "`url`"),
+            (json!({"url": "https://user@example.com/"}), "`url`"),
+            (json!({"url": "https://example.com/", "method": "CONNECT"}), "`method`"),
+            (json!({"url": "https://example.com/", "body": "x"}), "GET has no `body`"),
+            (json!({"url": "https://example.com/", "credential": "not a name"}), "credential"),
+        ] {
+            let error = check(&input).err().map(|error| error.0).unwrap_or_default();
+            assert!(error.contains(why) || why == "credential" && !error.is_empty(), "{input}: {error}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use axum::{Router, serve::Listener};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -31,6 +31,8 @@ impl Default for Authority {
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
+        // With the name that leaves have by default, it would look as if they had signed themselves.
+        params.distinguished_name.push(DnType::CommonName, "an authority in a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let der = params.self_signed(&key).unwrap().der().clone();
