@@ -39,6 +39,8 @@ row_id! {
     ProposalId;
     /// A saved state of a workspace.
     SnapshotId;
+    /// Long work of a coding agent.
+    JobId;
     /// A position in the journal of events; strictly increasing, never reused.
     Seq;
 }

@@ -6,6 +6,7 @@ mod content;
 mod event;
 pub mod faults;
 mod ids;
+mod job;
 mod label;
 mod model;
 mod money;
@@ -20,9 +21,10 @@ pub use event::{
 };
 pub use faults::Invariant;
 pub use ids::{
-    AllowanceId, ChannelId, InboxId, InvalidName, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
+    AllowanceId, ChannelId, InboxId, InvalidName, JobId, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
     SessionId, SnapshotId, TurnId, WorkspaceName,
 };
+pub use job::{Cadence, DoneWhen, JobEnd, JobLimits, JobSpec, JobState, JobView, Place, Then};
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
 pub use money::{MicroUsd, Prices, Usage};

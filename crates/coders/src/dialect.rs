@@ -1,0 +1,43 @@
+//! The seam to a coding agent's language: a pure state machine between lines and our own words.
+
+use crate::{CoderCommand, CoderEvent, Unsupported};
+
+/// Where a line was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output; or the bridge, where the program is spoken to over HTTP.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// What follows from a line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// What happened.
+    pub events: Vec<CoderEvent>,
+    /// What the protocol wants written in turn, without the line ends: an acknowledgement, the next request of a handshake.
+    pub lines: Vec<String>,
+}
+
+/// One program's conversation with a coding agent. Pure and deterministic: fed the same lines and commands in the same
+/// order, it says the same. That is how a daemon that was killed finds its way back in.
+///
+/// Must never fail or panic on what the program says: unknown things become [`CoderEvent::Other`] or
+/// [`CoderEvent::Note`].
+pub trait Dialect: Send {
+    /// What is written when the program has just started.
+    fn open(&mut self) -> Vec<String>;
+
+    /// Takes in one line that the program wrote. It may be cut where it was longer than the supervisor keeps.
+    fn heard(&mut self, stream: Stream, line: &str) -> Heard;
+
+    /// Turns a command into lines. A command that changes nothing, such as an interrupt when nothing runs, gives none.
+    fn command(&mut self, command: &CoderCommand) -> Result<Vec<String>, Unsupported>;
+
+    /// The program ended: by itself with a code, or by a signal. Says how its turn ended if that was not said yet.
+    fn ended(&mut self, code: Option<i32>) -> Vec<CoderEvent>;
+
+    /// Whether a turn runs.
+    fn is_busy(&self) -> bool;
+}

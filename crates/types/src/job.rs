@@ -1,0 +1,218 @@
+//! Jobs: long work that a coding agent does under supervision, in a tree of its own, until a command says that it is done.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, MicroUsd, SessionId, Timestamp, TurnId, Usage, WorkspaceName};
+
+/// What the owner wants done, checked. Stored with the job and never changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// The task, in the owner's words or a recipe's.
+    pub brief: String,
+    /// Which coding agent, as `[coders]` names it; `factotum` is our own loop.
+    pub coder: String,
+    /// The model, as that coding agent names it; its own choice when absent.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The workspace.
+    pub workspace: WorkspaceName,
+    /// Where in it the work is done.
+    #[serde(default)]
+    pub place: Place,
+    /// When it is done; without one, when the coding agent says so.
+    #[serde(default)]
+    pub done: Option<DoneWhen>,
+    /// When it is given up.
+    #[serde(default)]
+    pub limits: JobLimits,
+    /// How often the owner hears of it.
+    #[serde(default)]
+    pub report: Cadence,
+    /// What becomes of finished work.
+    #[serde(default)]
+    pub then: Then,
+    /// The recipe that it was made from.
+    #[serde(default)]
+    pub recipe: Option<String>,
+}
+
+/// Where a job works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "place", rename_all = "snake_case")]
+pub enum Place {
+    /// In the workspace itself; no other job may meanwhile.
+    #[default]
+    Workspace,
+    /// In a clone of the workspace's repository. Finished commits are brought back as a branch.
+    Branch {
+        /// The branch; made from `base` if it does not exist.
+        branch: String,
+        /// What a new branch starts from; what the workspace has checked out when absent.
+        #[serde(default)]
+        base: Option<String>,
+    },
+}
+
+/// The done condition. Run by us, never by the coding agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DoneWhen {
+    /// A command for the shell, in the top of the job's tree; done when it exits with 0.
+    pub command: String,
+    /// How long it may take, in seconds.
+    #[serde(default = "check_seconds")]
+    pub timeout_s: u64,
+    /// Files that the job may not change, by glob relative to the tree. A changed one is put back before the check, and the
+    /// coding agent is told.
+    #[serde(default)]
+    pub pinned: Vec<String>,
+}
+
+fn check_seconds() -> u64 {
+    900
+}
+
+/// When a job is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobLimits {
+    /// Turns of the coding agent: prompts that it answered.
+    pub rounds: u32,
+    /// Tools that it used, over all rounds.
+    pub iterations: u32,
+    /// Money, as far as the coding agent or the model's price tells.
+    pub cost: Option<MicroUsd>,
+    /// Input and output tokens together.
+    pub tokens: Option<u64>,
+    /// Minutes from the start, waiting for the owner included.
+    pub minutes: u64,
+    /// Checks in a row with the same failures.
+    pub same_failures: u32,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self { rounds: 20, iterations: 400, cost: None, tokens: None, minutes: 240, same_failures: 3 }
+    }
+}
+
+/// How often the owner hears of a job that runs. Its end and its questions always come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "every", rename_all = "snake_case")]
+pub enum Cadence {
+    /// Each time that this many tools were used.
+    Iterations {
+        /// How many.
+        count: u32,
+    },
+    /// Each time that so much time has passed.
+    Minutes {
+        /// How many.
+        count: u32,
+    },
+    /// Only the end.
+    #[default]
+    End,
+}
+
+/// What becomes of finished work. Each step includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It stays in the tree as it is.
+    Nothing,
+    /// It is committed, and for a tree of its own brought back as a branch.
+    #[default]
+    Commit,
+    /// The branch is pushed to the repository's `origin`, after the owner's approval.
+    Push,
+    /// A draft pull request is opened, after the owner's approval.
+    DraftPullRequest,
+}
+
+/// How a job is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for a place.
+    Queued,
+    /// Its tree is being made.
+    Preparing,
+    /// The coding agent works.
+    Working,
+    /// It waits for the owner's answer.
+    Asking,
+    /// The owner has taken the terminal over.
+    TakenOver,
+    /// The done condition is run.
+    Checking,
+    /// Finished work is committed, pushed or proposed.
+    Landing,
+    /// It is over.
+    Ended {
+        /// How.
+        end: JobEnd,
+    },
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum JobEnd {
+    /// The done condition holds, or the coding agent said that it is done and there is none.
+    Done,
+    /// The owner stopped it.
+    Stopped,
+    /// A limit was reached.
+    Limit {
+        /// Which one, in a sentence.
+        limit: String,
+    },
+    /// The same failures came again and again.
+    NoProgress {
+        /// Which.
+        failure: String,
+    },
+    /// Something failed that we could not mend.
+    Failed {
+        /// What, why and what to do.
+        error: String,
+    },
+}
+
+/// A job as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobView {
+    /// Its number.
+    pub id: JobId,
+    /// Its session.
+    pub session: SessionId,
+    /// The turn that stands for it, once it was started.
+    pub turn: Option<TurnId>,
+    /// What is wanted.
+    pub spec: JobSpec,
+    /// How it is doing.
+    pub state: JobState,
+    /// Prompts that the coding agent has answered.
+    pub rounds: u32,
+    /// Tools that it has used.
+    pub iterations: u32,
+    /// Tokens so far.
+    pub usage: Usage,
+    /// Money so far.
+    pub cost: MicroUsd,
+    /// The end of the last check's output, if there was one.
+    pub last_check: Option<String>,
+    /// What it did last, in a line.
+    pub last: Option<String>,
+    /// The commit that holds the finished work.
+    pub commit: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+}
