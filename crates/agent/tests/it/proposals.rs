@@ -107,7 +107,7 @@ async fn a_crash_while_one_is_made_leaves_one() {
         let mut world = World::new(poisoned()).await;
         let turn = world.begin_as("read the news", Origin::Schedule).await;
         if dropped_after(world.run(turn), most).await.is_some() {
-            assert!(most > 5);
+            assert!(most > 0, "it never waited");
             return;
         }
         world.restart();

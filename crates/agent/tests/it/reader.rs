@@ -412,7 +412,7 @@ async fn a_crash_anywhere_in_a_reading_leaves_the_session_clean_and_the_call_ans
         let turn = world.begin("look, then tell anna@example.com").await;
         if let Some(end) = dropped_after(world.run(turn), most).await {
             assert_eq!(end, TurnEnd::Done);
-            assert!(most > 10, "it waits more often than that: {most}");
+            assert!(most > 0, "it never waited");
             return;
         }
         world.restart();
