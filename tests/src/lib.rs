@@ -9,6 +9,7 @@
 )]
 
 pub mod brain;
+pub mod coders;
 pub mod home;
 pub mod inside;
 pub mod job;

@@ -5,6 +5,7 @@
 mod agentdojo;
 mod bench;
 mod check;
+mod coders;
 mod licenses;
 mod metadata;
 mod report;

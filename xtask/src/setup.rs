@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{report, root::root, step};
+use crate::{coders, report, root::root, step};
 
 /// Programs that the tests start, with the package that holds each.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -15,11 +15,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("pgrep", "procps"),
+    ("tmux", "tmux"),
 ];
 
 /// Installs what is missing, as far as we may.
 pub fn run() -> Result<()> {
     programs()?;
+    coders::install()?;
     components();
     if !has_nextest() {
         // It runs each test in a process of its own; without it, `cargo test` runs the same tests.
