@@ -15,6 +15,14 @@ pub enum SandboxError {
         /// Why not.
         why: String,
     },
+    /// The directory cannot be the home of a sandbox.
+    #[error("{} cannot be a sandbox's home: {why}", path.display())]
+    Home {
+        /// The directory as it was given.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The owner's extra mount is refused.
     #[error("{} cannot be mounted read-only: {why}", path.display())]
     ReadOnly {
@@ -105,6 +113,7 @@ impl SandboxError {
             Self::Workspace { .. } => {
                 Some("name a directory that holds only one project, such as /srv/code/billing".to_owned())
             }
+            Self::Home { .. } => Some("move factotum's own directory to a place without links in its path".to_owned()),
             Self::ReadOnly { .. } => Some("name exactly the directory of the toolchain, such as ~/.rustup".to_owned()),
             Self::Setting { .. } => Some("correct the value in the configuration".to_owned()),
             Self::Build { step, .. } => remedy::build(step),

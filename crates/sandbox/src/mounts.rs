@@ -110,12 +110,36 @@ fn home_of(line: &str) -> Option<Home<'_>> {
 
 /// Refuses a directory whose path goes through a place for credentials.
 pub(crate) fn refuse_credentials(dir: &Path) -> Result<(), String> {
-    // The agent's own home is among the names, but workspaces that it makes itself lie in it.
-    let own = |name: &str| name == ".factotum" && dir.iter().any(|part| part == "workspaces");
+    // The agent's own home is among the names, but workspaces that it makes itself lie in it, and what its jobs work with.
+    let own = |name: &str| name == ".factotum" && (dir.iter().any(|part| part == "workspaces") || is_of_a_job(dir));
     match CREDENTIALS.iter().find(|name| contains(dir, name) && !own(name)) {
         Some(name) => Err(format!("`{name}` is a place for credentials")),
         None => Ok(()),
     }
+}
+
+/// Whether a directory is a job's home or tree, or lies in one: `jobs/<id>/home` in the agent's own home. What else lies
+/// there, such as a job's socket, is nobody's.
+fn is_of_a_job(dir: &Path) -> bool {
+    let parts: Vec<_> = dir.iter().collect();
+    parts.windows(4).any(|window| match window {
+        [own, kind, _, what] => {
+            *own == ".factotum" && (*kind == "jobs" || *kind == "shells") && (*what == "home" || *what == "tree")
+        }
+        _ => false,
+    })
+}
+
+/// Checks a directory that is to be a sandbox's home, and gives what it means. It must be named without links: it is our own
+/// and lies where we made it. What is in it is not looked at: a program keeps what it likes there.
+pub(crate) fn check_home(path: &Path) -> Result<PathBuf, String> {
+    let dir = resolve(path)?;
+    if dir != path {
+        return Err(format!("it is another directory, {}", dir.display()));
+    }
+    refuse_shared(&dir)?;
+    refuse_credentials(&dir)?;
+    Ok(dir)
 }
 
 /// Whether the components of `name` occur in a row in `dir`.
@@ -197,10 +221,21 @@ mod tests {
             "/home/a/.config/gh",
             "/home/a/.local/share/keyrings",
             "/home/a/.factotum",
+            "/home/a/.factotum/jobs",
+            "/home/a/.factotum/jobs/7",
+            "/home/a/.factotum/jobs/7/socket",
+            "/home/a/.factotum/home",
         ] {
             assert!(refuse_credentials(Path::new(bad)).is_err(), "{bad}");
         }
-        for good in ["/home/a/.rustup", "/srv/ssh", "/home/a/.factotum/workspaces/toy"] {
+        for good in [
+            "/home/a/.rustup",
+            "/srv/ssh",
+            "/home/a/.factotum/workspaces/toy",
+            "/home/a/.factotum/jobs/7/home",
+            "/home/a/.factotum/jobs/7/tree",
+            "/home/a/.factotum/shells/1/home",
+        ] {
             assert_eq!(refuse_credentials(Path::new(good)), Ok(()), "{good}");
         }
     }

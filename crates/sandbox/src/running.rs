@@ -53,7 +53,8 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct Inner {
     workspace: WorkspaceName,
-    directory: PathBuf,
+    /// What commands may write on the host's disks.
+    writable: Vec<PathBuf>,
     /// The only session whose grants are taken; any when none.
     session: Option<SessionId>,
     quota: Quota,
@@ -84,13 +85,14 @@ impl Sandbox {
             spec.placeholder_env = door.env;
             door.serve
         });
-        let (workspace, directory) = (spec.workspace.name.clone(), spec.workspace.dir().to_owned());
+        let workspace = spec.workspace.name.clone();
+        let writable = [spec.workspace.dir().to_owned()].into_iter().chain(spec.home.clone()).collect();
         let quota = spec.quota;
         let launched = launch::launch(spec).await?;
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         let inner = Arc::new(Inner {
             workspace,
-            directory,
+            writable,
             session,
             quota,
             link: Link::new(launched.socket),

@@ -131,8 +131,11 @@ impl Quota {
 /// Everything that decides what one sandbox can reach.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
-    /// The only host directory that commands may write.
+    /// The host directory that commands may write.
     pub workspace: Workspace,
+    /// A directory that commands see as their home and may write; it stays when the sandbox ends. Named by our own code, never
+    /// by a configuration. A private one in memory when none.
+    pub home: Option<PathBuf>,
     /// Which sockets commands may open.
     pub profile: Profile,
     /// What they may use.
@@ -153,6 +156,7 @@ impl SandboxSpec {
         config.check()?;
         Ok(Self {
             workspace,
+            home: None,
             profile: config.profile,
             quota: Quota::of(config),
             read_only: config.read_only.clone(),

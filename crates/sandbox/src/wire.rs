@@ -32,6 +32,8 @@ const MAX_FDS: usize = 8;
 pub(crate) struct Setup {
     /// The workspace.
     pub workspace: HostDirectory,
+    /// The home, where it is one that stays.
+    pub home: Option<HostDirectory>,
     /// The owner's extra mounts.
     pub read_only: Vec<HostDirectory>,
     /// Which sockets commands may open.

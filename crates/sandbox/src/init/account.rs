@@ -11,7 +11,7 @@ use rustix::{
 use types::Invariant;
 
 use super::{Step, failed, kernel};
-use crate::wire::{Failure, FailureKind, Setup};
+use crate::wire::{Failure, FailureKind, HostDirectory, Setup};
 
 /// The id that commands see as their own.
 pub(super) const INNER_ID: u32 = 1000;
@@ -46,6 +46,8 @@ pub(super) enum Ids {
         commands: OwnedFd,
         /// Shows the workspace's owner as [`NOBODYS_ID`].
         workspace: OwnedFd,
+        /// The same for the owner of a home that stays.
+        home: Option<OwnedFd>,
     },
 }
 
@@ -77,11 +79,11 @@ impl Account {
                 Ids::Entered
             }
             Self::Root => {
-                let owner = &setup.workspace;
                 Ids::Later {
                     commands: user_namespace((INNER_ID, NOBODYS_ID), (INNER_ID, NOBODYS_ID)).map_err(refused)?,
                     // That the directory still has this owner is checked before it is mounted.
-                    workspace: user_namespace((owner.uid, NOBODYS_ID), (owner.gid, NOBODYS_ID)).map_err(refused)?,
+                    workspace: showing(&setup.workspace).map_err(refused)?,
+                    home: setup.home.as_ref().map(showing).transpose().map_err(refused)?,
                 }
             }
         };
@@ -112,6 +114,11 @@ fn write_maps(process: &str, groups: Option<&str>, user: (u32, u32), group: (u32
     }
     fs::write(format!("/proc/{process}/uid_map"), line(user))?;
     fs::write(format!("/proc/{process}/gid_map"), line(group))
+}
+
+/// Makes a user namespace that shows the owner of a directory as [`NOBODYS_ID`].
+fn showing(owned: &HostDirectory) -> io::Result<OwnedFd> {
+    user_namespace((owned.uid, NOBODYS_ID), (owned.gid, NOBODYS_ID))
 }
 
 /// Makes a user namespace that this process does not enter. A short-lived process holds it until it is open.
@@ -149,6 +156,14 @@ impl Ids {
         match self {
             Self::Entered => None,
             Self::Later { workspace, .. } => Some(workspace),
+        }
+    }
+
+    /// The same for a home that stays.
+    pub fn home_map(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Entered => None,
+            Self::Later { home, .. } => home.as_ref(),
         }
     }
 

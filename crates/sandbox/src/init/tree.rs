@@ -37,12 +37,16 @@ const SCAFFOLD: &str = "/proc";
 pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
     let everything = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", everything).step("separate the mounts")?;
-    let workspace = workspace(&setup.workspace, ids)?;
+    let workspace = of_host("workspace", &setup.workspace, ids.workspace_map())?;
+    let home = setup.home.as_ref().map(|home| of_host("home", home, ids.home_map())).transpose()?;
     let root = new_root().step("make the root")?;
     system(&root).step("mount the system's directories")?;
     system_files::place(&root, setup.proxy.as_ref()).step("place the system's files")?;
     devices::place(&root).step("place the devices")?;
     private_directories(&root, setup, ids).step("make the private directories")?;
+    if let Some(home) = home {
+        home.attach(&root, relative(HOME)).step("mount the home")?;
+    }
     for directory in &setup.read_only {
         extra(&root, directory).step(&format!("mount {}", directory.path.display()))?;
     }
@@ -61,17 +65,17 @@ fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-fn workspace(directory: &HostDirectory, ids: &Ids) -> Result<Detached, Failure> {
-    let mount = Detached::of_checked(directory).step("open the workspace")?.writable().step("mount the workspace")?;
-    let Some(map) = ids.workspace_map() else { return Ok(mount) };
-    if mount.owner().step("mount the workspace")? != (directory.uid, directory.gid) {
-        return Err(failed("mount the workspace", "it was given to another owner meanwhile"));
+/// A directory of the host that commands may write, with its owner shown as `map` says.
+fn of_host(what: &str, directory: &HostDirectory, map: Option<&OwnedFd>) -> Result<Detached, Failure> {
+    let step = format!("mount the {what}");
+    let mount = Detached::of_checked(directory).step(&format!("open the {what}"))?.writable().step(&step)?;
+    let Some(map) = map else { return Ok(mount) };
+    if mount.owner().step(&step)? != (directory.uid, directory.gid) {
+        return Err(failed(&step, "it was given to another owner meanwhile"));
     }
-    mount.with_ids(map).map_err(|error| Failure {
-        kind: FailureKind::IdMapping,
-        step: "mount the workspace".to_owned(),
-        why: error.to_string(),
-    })
+    let refused =
+        |error: io::Error| Failure { kind: FailureKind::IdMapping, step: step.clone(), why: error.to_string() };
+    mount.with_ids(map).map_err(refused)
 }
 
 /// What a careless tree would show: everything that lies beside the workspace, to be written. Only for a broken build.
@@ -124,11 +128,14 @@ fn system(root: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A home and a place for temporary files, in memory.
+/// A place for temporary files in memory, and a home unless there is one that stays.
 fn private_directories(root: &OwnedFd, setup: &Setup, ids: &Ids) -> io::Result<()> {
     let (size, owner) = (format!("{}m", setup.quota.tmp_mb), ids.owner().to_string());
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     for (path, mode) in [(relative(HOME), "0700"), ("tmp", "1777"), ("dev/shm", "1777")] {
+        if path == relative(HOME) && setup.home.is_some() {
+            continue;
+        }
         let options = [("size", size.as_str()), ("mode", mode), ("uid", &owner), ("gid", &owner)];
         Detached::new("tmpfs", &options, attributes)?.attach(root, path)?;
     }

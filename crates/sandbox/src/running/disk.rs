@@ -1,7 +1,10 @@
 //! The guard of the workspace's disk. A workspace is an ordinary directory, without a quota of its own, so the whole file
 //! system is watched while a command runs: other programs that write there count as well.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::fs::statvfs;
 
@@ -27,30 +30,32 @@ struct Free {
 }
 
 /// The state before a command began.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
-    before: Free,
+    before: Vec<(PathBuf, Free)>,
     quota: Quota,
 }
 
 impl Guard {
-    /// None when the file system does not tell.
-    pub fn new(directory: &Path, quota: Quota) -> Option<Self> {
-        Some(Self { before: look(directory)?, quota })
+    /// Watches the file systems on which these directories lie. None when no file system tells.
+    pub fn new(directories: &[PathBuf], quota: Quota) -> Option<Self> {
+        let before = |directory: &PathBuf| Some((directory.clone(), look(directory)?));
+        let before: Vec<_> = directories.iter().filter_map(before).collect();
+        (!before.is_empty()).then_some(Self { before, quota })
     }
 
     /// Whether the command has used too much.
-    pub fn is_full(&self, directory: &Path) -> bool {
-        look(directory).is_some_and(|now| self.judge(now))
+    pub fn is_full(&self) -> bool {
+        self.before.iter().any(|(directory, before)| look(directory).is_some_and(|now| self.judge(*before, now)))
     }
 
-    fn judge(&self, now: Free) -> bool {
-        let used = self.before.bytes.saturating_sub(now.bytes);
+    fn judge(&self, before: Free, now: Free) -> bool {
+        let used = before.bytes.saturating_sub(now.bytes);
         // On a small disk the floor is a twentieth of it.
-        let floor = self.quota.disk_floor_mb.saturating_mul(MIB).min(self.before.size / 20);
-        let is_below = if self.before.bytes > floor { now.bytes < floor } else { used > TO_CLEAN_UP.min(floor) };
-        let made = self.before.files.saturating_sub(now.files);
-        let files = self.before.counts_files && (made > MAX_NEW_FILES || (made > FREE_FILES && now.files < FREE_FILES));
+        let floor = self.quota.disk_floor_mb.saturating_mul(MIB).min(before.size / 20);
+        let is_below = if before.bytes > floor { now.bytes < floor } else { used > TO_CLEAN_UP.min(floor) };
+        let made = before.files.saturating_sub(now.files);
+        let files = before.counts_files && (made > MAX_NEW_FILES || (made > FREE_FILES && now.files < FREE_FILES));
         used > self.quota.disk_mb.saturating_mul(MIB) || is_below || files
     }
 }
@@ -73,8 +78,8 @@ mod tests {
     #[track_caller]
     fn check(before_mb: u64, now_mb: u64, files: (u64, u64), expected: bool) {
         let free = |mb: u64, files| Free { bytes: mb * MIB, size: 100_000 * MIB, files, counts_files: true };
-        let guard = Guard { before: free(before_mb, files.0), quota: Quota::of(&SandboxConfig::default()) };
-        assert_eq!(guard.judge(free(now_mb, files.1)), expected);
+        let guard = Guard { before: Vec::new(), quota: Quota::of(&SandboxConfig::default()) };
+        assert_eq!(guard.judge(free(before_mb, files.0), free(now_mb, files.1)), expected);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Inner {
             env: task.env,
             has_input: input.is_some(),
         };
-        let guard = Guard::new(&self.directory, self.quota);
+        let guard = Guard::new(&self.writable, self.quota);
         let ended = self.link.expect(id)?;
         if let Err(error) = self.link.order(&Order::Run(run), &fds).await {
             self.link.forget(id);
@@ -184,7 +184,7 @@ impl Running<'_> {
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Result<(End, Option<ExitStatus>), SandboxError> {
-        let guard = self.guard;
+        let guard = self.guard.clone();
         let mut look = interval_at(Instant::now() + disk::EVERY, disk::EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut too_late = pin!(sleep_until(deadline));
@@ -197,7 +197,7 @@ impl Running<'_> {
                 () = cancel.cancelled() => break ExitStatus::Cancelled,
                 () = self.inner.ending.cancelled() => return Err(SandboxError::Gone),
                 _ = look.tick(), if guard.is_some() => {
-                    if guard.is_some_and(|guard| guard.is_full(&self.inner.directory)) {
+                    if guard.as_ref().is_some_and(Guard::is_full) {
                         break ExitStatus::DiskFull;
                     }
                 }
@@ -288,7 +288,7 @@ async fn linger(inner: Arc<Inner>, id: u64, groups: CommandGroups, guard: Guard)
             () = inner.ending.cancelled() => return,
             () = sleep(disk::EVERY) => {}
         }
-        if !guard.is_full(&inner.directory) {
+        if !guard.is_full() {
             continue;
         }
         tracing::warn!("what a command left running used too much of the disk and is killed");

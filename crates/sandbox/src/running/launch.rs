@@ -88,10 +88,12 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         HostDirectory::look(&path).map_err(|why| SandboxError::ReadOnly { path: path.clone(), why: why.to_string() })
     };
     let read_only = mounts::check_all(&spec.read_only)?.into_iter().map(extra).collect::<Result<_, _>>()?;
+    let home = spec.home.as_deref().map(|home| look_at_home(home, workspace)).transpose()?;
     let groups = Groups::create(&spec.quota);
     let lists = groups.lists().map_err(SandboxError::process("put into its groups"))?;
     let setup = Setup {
         workspace: found,
+        home,
         read_only,
         profile: spec.profile,
         quota: spec.quota,
@@ -106,6 +108,17 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
     let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
     starting.child = Some(child);
     Ok((starting, socket, setup, lists))
+}
+
+/// Checks the directory that is to be the home. It and the workspace may not hold each other: what lies in one would be seen
+/// under two names.
+fn look_at_home(home: &Path, workspace: &Path) -> Result<HostDirectory, SandboxError> {
+    let refuse = |why: String| SandboxError::Home { path: home.to_owned(), why };
+    let dir = mounts::check_home(home).map_err(refuse)?;
+    if dir.starts_with(workspace) || workspace.starts_with(&dir) {
+        return Err(refuse("it and the workspace hold one another".to_owned()));
+    }
+    HostDirectory::look(&dir).map_err(|why| refuse(why.to_string()))
 }
 
 /// What every command finds beside the fixed part. The owner's variables win over the proxy's, and placeholders over both.

@@ -49,7 +49,12 @@ impl Place {
     pub async fn at(outer: TempDir, path: &Path, config: SandboxConfig) -> Result<Self, Box<dyn Error>> {
         use_own_program();
         let workspace = Workspace::open(name()?, path)?;
-        let sandbox = Arc::new(Sandbox::start(SandboxSpec::new(workspace.clone(), &config)?).await?);
+        Ok(Self::of(outer, SandboxSpec::new(workspace, &config)?).await?)
+    }
+
+    pub async fn of(outer: TempDir, spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let workspace = spec.workspace.clone();
+        let sandbox = Arc::new(Sandbox::start(spec).await?);
         Ok(Self { sandbox, workspace, _outer: outer })
     }
 
