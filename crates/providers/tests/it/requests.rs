@@ -18,7 +18,7 @@ async fn the_key_goes_into_its_header_alone() {
             seen.headers.iter().filter(|(_, value)| value.contains(KEY)).map(|(name, _)| name).collect();
         let expected = match seen.dialect {
             Dialect::Anthropic => "x-api-key",
-            Dialect::OpenaiChat => "authorization",
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => "authorization",
         };
         assert_eq!(holders, [expected]);
         assert!(!seen.contains(KEY));
@@ -90,7 +90,7 @@ async fn results_of_parallel_calls_go_together() {
         assert_eq!(names, ["exec", "read"], "{api:?}");
         match second.dialect {
             Dialect::Anthropic => assert!(results[1].is_error && !results[0].is_error),
-            Dialect::OpenaiChat => assert_eq!(results[1].content, "error: did read"),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => assert_eq!(results[1].content, "error: did read"),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! A scripted model vendor over real HTTP. It speaks Anthropic Messages and OpenAI Chat Completions, checks every request
-//! against the vendor's published rules, and answers what the test's brain says, with faults on demand. Must not know
-//! anything of ours: it is the outside world. Start with [`ModelServer`].
+//! A scripted model vendor over real HTTP. It speaks Anthropic Messages, OpenAI Chat Completions and OpenAI Responses, checks
+//! every request against the vendor's published rules, and answers what the test's brain says, with faults on demand. Must
+//! not know anything of ours: it is the outside world. Start with [`ModelServer`].
 
 mod anthropic;
 mod openai;
 mod reply;
+mod responses;
 mod rules;
 mod seen;
 mod server;

@@ -7,9 +7,9 @@ use serde_json::Value;
 /// One piece of an answer, in the order in which it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
-    /// Reasoning; Anthropic signs it, Chat sends it as `reasoning_content`.
+    /// Reasoning; Anthropic signs it, Chat sends it as `reasoning_content`, Responses as a summary beside the encrypted form.
     Think(String),
-    /// Reasoning that Anthropic encrypts; Chat leaves it out.
+    /// Reasoning that Anthropic encrypts and Responses gives without a summary; Chat leaves it out.
     Redacted,
     /// Text.
     Say(String),
@@ -17,7 +17,7 @@ pub enum Part {
     Call {
         /// The tool.
         name: String,
-        /// Its arguments.
+        /// Its arguments. For Responses a text is the input of a freeform tool.
         input: Value,
     },
     /// A tool call whose arguments are sent as these very characters, which need not be JSON.
@@ -56,7 +56,7 @@ pub enum Fault {
     CutAfter(usize),
     /// The body ends in an orderly way after this many bytes.
     EndAfter(usize),
-    /// The last event of the stream is missing (`message_stop` or `[DONE]`).
+    /// The last event of the stream is missing (`message_stop`, `[DONE]` or `response.completed`).
     NoLastEvent,
     /// One event's data is half an object.
     MalformedJson,
@@ -69,10 +69,19 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// An error event inside a stream with status 200.
+    /// An error event inside a stream with status 200. For Responses it has the form that the vendor sends, with
+    /// [`Reply::noise`] the one that it documents.
     StreamError {
         /// The vendor's type of the error, such as `overloaded_error`.
         kind: String,
+        /// Its text.
+        message: String,
+    },
+    /// A stream with status 200 that ends with the answer having failed: `response.failed` in Responses, an error event
+    /// elsewhere.
+    Failed {
+        /// The vendor's code, such as `server_error`.
+        code: String,
         /// Its text.
         message: String,
     },
@@ -82,13 +91,13 @@ pub enum Fault {
     Compressed,
     /// An answer without any content.
     EmptyAnswer,
-    /// The vendor's error for a conversation that is too long.
+    /// The vendor's error for a conversation that is too long: a status, or in a stream of Responses its last event.
     ContextOverflow,
     /// The model refuses.
     Refuse,
     /// The answer is cut by the output limit.
     MaxTokens,
-    /// The answer stops for this reason, in the vendor's own word.
+    /// The answer stops for this reason, in the vendor's own word; in Responses it is incomplete for it.
     Stop(String),
 }
 

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::{
     anthropic::{redacted, signature},
+    responses,
     seen::{Dialect, SeenRequest, blocks, role},
 };
 
-type Checked = Result<(), String>;
+pub(super) type Checked = Result<(), String>;
 
 /// Checks a request; the error says which rule it breaks and where.
 pub(super) fn check(request: &SeenRequest) -> Checked {
@@ -18,10 +19,11 @@ pub(super) fn check(request: &SeenRequest) -> Checked {
     match request.dialect {
         Dialect::Anthropic => check_anthropic(request),
         Dialect::OpenaiChat => check_chat(request),
+        Dialect::OpenaiResponses => responses::check(request),
     }
 }
 
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Checked {
+pub(super) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(message()) }
 }
 

@@ -1,8 +1,8 @@
-//! A request as the server saw it, in one view for both dialects.
+//! A request as the server saw it, in one view for all dialects.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A vendor's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,8 @@ pub enum Dialect {
     Anthropic,
     /// OpenAI Chat Completions.
     OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
 }
 
 /// A tool call that the conversation contains.
@@ -33,7 +35,7 @@ pub struct SeenResult {
     pub name: String,
     /// Its text.
     pub content: String,
-    /// Whether it is marked as an error; Chat has no such mark.
+    /// Whether it is marked as an error; OpenAI has no such mark.
     pub is_error: bool,
 }
 
@@ -50,7 +52,7 @@ pub struct SeenRequest {
     pub system: String,
     /// The tools, as sent.
     pub tools: Vec<Value>,
-    /// The conversation, as sent, without the system prompt.
+    /// The conversation, as sent, without the system prompt: messages, or the items of Responses.
     pub messages: Vec<Value>,
     /// Whether a stream is asked for.
     pub stream: bool,
@@ -62,14 +64,19 @@ pub struct SeenRequest {
 
 impl SeenRequest {
     pub(super) fn new(index: usize, dialect: Dialect, headers: BTreeMap<String, String>, body: Value) -> Self {
-        let all: Vec<Value> = body["messages"].as_array().cloned().unwrap_or_default();
+        let all: Vec<Value> = match (dialect, &body["input"]) {
+            (Dialect::OpenaiResponses, Value::String(text)) => vec![json!({"role": "user", "content": text})],
+            (Dialect::OpenaiResponses, input) => input.as_array().cloned().unwrap_or_default(),
+            _ => body["messages"].as_array().cloned().unwrap_or_default(),
+        };
         let (system, messages) = match dialect {
             Dialect::Anthropic => (text_of(&body["system"]), all),
-            Dialect::OpenaiChat => {
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => {
                 let (system, rest): (Vec<Value>, Vec<Value>) =
                     all.into_iter().partition(|message| matches!(role(message), "system" | "developer"));
-                let texts: Vec<String> = system.iter().map(|message| text_of(&message["content"])).collect();
-                (texts.join("\n"), rest)
+                let instructions = body["instructions"].as_str().map(str::to_owned);
+                let texts = system.iter().map(|message| text_of(&message["content"]));
+                (instructions.into_iter().chain(texts).collect::<Vec<_>>().join("\n"), rest)
             }
         };
         Self {
@@ -118,6 +125,7 @@ impl SeenRequest {
                     input: block["input"].clone(),
                 });
             }
+            calls.extend(item_call(message));
             for call in message["tool_calls"].as_array().into_iter().flatten() {
                 let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
                 calls.push(SeenCall {
@@ -151,7 +159,12 @@ impl SeenRequest {
     pub fn step(&self) -> usize {
         let written = |message: &Value| role(message) == "user" && !text_of(&message["content"]).is_empty();
         let since = self.messages.iter().rposition(written).unwrap_or(0);
-        self.messages[since..].iter().filter(|message| role(message) == "assistant").count()
+        let spoken = self.messages[since..].iter().map(|message| role(message) == "assistant").collect::<Vec<_>>();
+        match self.dialect {
+            Dialect::Anthropic | Dialect::OpenaiChat => spoken.iter().filter(|spoken| **spoken).count(),
+            // One answer is several items, one after the other.
+            Dialect::OpenaiResponses => spoken.chunk_by(|a, b| a == b).filter(|run| run[0]).count(),
+        }
     }
 
     /// Whether the whole body contains this text, in any place.
@@ -172,6 +185,10 @@ impl SeenRequest {
             let calls = self.tool_calls();
             calls.into_iter().rfind(|call| call.id == id).map(|call| call.name).unwrap_or_default()
         };
+        if let (Some(call), "tool") = (message["call_id"].as_str(), role(message)) {
+            let content = text_of(&message["output"]);
+            return vec![SeenResult { call: call.to_owned(), name: name_of(call), content, is_error: false }];
+        }
         if role(message) == "tool" {
             let call = string(&message["tool_call_id"]);
             let name = name_of(&call);
@@ -192,9 +209,27 @@ impl SeenRequest {
     }
 }
 
-/// A message's role.
+/// A message's role. An item of Responses that is no message is the model's, or the answer to a tool call.
 pub(super) fn role(message: &Value) -> &str {
-    message["role"].as_str().unwrap_or_default()
+    match (message["role"].as_str(), message["type"].as_str()) {
+        (Some(role), _) => role,
+        (None, Some(kind)) if kind.ends_with("_output") => "tool",
+        (None, Some(_)) => "assistant",
+        (None, None) => "",
+    }
+}
+
+/// The tool call that an item of Responses is.
+fn item_call(item: &Value) -> Option<SeenCall> {
+    let input = match item["type"].as_str()? {
+        "function_call" => {
+            let arguments = item["arguments"].as_str().unwrap_or_default();
+            serde_json::from_str(arguments).unwrap_or(Value::String(arguments.to_owned()))
+        }
+        "custom_tool_call" => item["input"].clone(),
+        _ => return None,
+    };
+    Some(SeenCall { id: string(&item["call_id"]), name: string(&item["name"]), input })
 }
 
 /// The blocks of a content that is a list.

@@ -11,17 +11,17 @@ use axum::{
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, State},
     http::{HeaderMap, Response, StatusCode, header},
-    routing::post,
+    routing::{get, post},
     serve::ListenerExt,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     anthropic, openai,
     reply::{Fault, Reply},
-    rules,
+    responses, rules,
     seen::{Dialect, SeenRequest},
     transport,
     usage::{InputTokens, PromptCache},
@@ -44,6 +44,7 @@ pub struct ModelServer {
 struct Shared {
     brain: Brain,
     log: Mutex<Log>,
+    models: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -64,10 +65,16 @@ impl ModelServer {
     pub async fn start_on(address: SocketAddr, brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).await.expect("the test machine lets us listen on loopback");
         let address = listener.local_addr().expect("a listening socket has an address");
-        let shared = Arc::new(Shared { brain: Box::new(brain), log: Mutex::default() });
+        let shared = Arc::new(Shared {
+            brain: Box::new(brain),
+            log: Mutex::default(),
+            models: Mutex::new(vec!["mock-large".to_owned(), "mock-small".to_owned()]),
+        });
         let app = Router::new()
             .route("/v1/messages", post(messages))
             .route("/v1/chat/completions", post(completions))
+            .route("/v1/responses", post(create_response))
+            .route("/v1/models", get(list_models))
             .layer(DefaultBodyLimit::max(2 * MAX_REQUEST_BYTES))
             .with_state(shared.clone());
         // Without this every small piece of a stream waits for the other side's delayed acknowledgement.
@@ -92,7 +99,13 @@ impl ModelServer {
         self.address
     }
 
-    /// Every request so far, in order of arrival.
+    /// Changes what the list of models names. It says nothing about which models are answered: all are.
+    pub fn offer_models<N: Into<String>>(&self, models: impl IntoIterator<Item = N>) {
+        let models = models.into_iter().map(Into::into).collect();
+        *self.shared.models.lock().unwrap_or_else(PoisonError::into_inner) = models;
+    }
+
+    /// Every request for an answer so far, in order of arrival.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.shared.log().requests.clone()
     }
@@ -141,6 +154,29 @@ async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
     answer(&shared, Dialect::OpenaiChat, &headers, &body).await
 }
 
+async fn create_response(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    answer(&shared, Dialect::OpenaiResponses, &headers, &body).await
+}
+
+/// The list of models, in the shape of the vendor that the headers speak to.
+async fn list_models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
+    let models = shared.models.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let list = if headers.contains_key("anthropic-version") {
+        let data = models
+            .iter()
+            .map(|id| json!({"type": "model", "id": id, "display_name": id, "created_at": "2025-01-01T00:00:00Z"}));
+        let ends = json!({"first_id": models.first(), "last_id": models.last(), "has_more": false});
+        let mut list = ends;
+        list["data"] = data.collect();
+        list
+    } else {
+        let data =
+            models.iter().map(|id| json!({"id": id, "object": "model", "created": 1_700_000_000, "owned_by": "mock"}));
+        json!({"object": "list", "data": data.collect::<Vec<_>>()})
+    };
+    json_response(200, &list, None)
+}
+
 async fn answer(shared: &Shared, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
     if body.len() > MAX_REQUEST_BYTES {
         return error(dialect, 413, "Request exceeds the maximum size", None);
@@ -174,6 +210,8 @@ async fn respond(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Re
         Some(Fault::ContextOverflow) => match dialect {
             Dialect::Anthropic => json_response(400, &anthropic::overflow_body(), None),
             Dialect::OpenaiChat => json_response(400, &openai::overflow_body(), None),
+            Dialect::OpenaiResponses if request.stream => stream_response(request, reply, input),
+            Dialect::OpenaiResponses => json_response(400, &responses::overflow_body(), None),
         },
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::WrongContentType) => {
@@ -193,12 +231,19 @@ fn stream_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> 
     let mut events = match request.dialect {
         Dialect::Anthropic => anthropic::events(request, shown, input),
         Dialect::OpenaiChat => openai::events(request, shown, input),
+        Dialect::OpenaiResponses => responses::events(request, shown, input),
     };
-    if let Some(Fault::StreamError { kind, message }) = &reply.fault {
+    let error = match &reply.fault {
+        Some(Fault::StreamError { kind, message }) => Some((kind, message)),
+        Some(Fault::Failed { code, message }) if request.dialect != Dialect::OpenaiResponses => Some((code, message)),
+        _ => None,
+    };
+    if let Some((kind, message)) = error {
         events.truncate(events.len() / 2);
         events.push(match request.dialect {
             Dialect::Anthropic => anthropic::error_event(kind, message),
             Dialect::OpenaiChat => openai::error_event(kind, message),
+            Dialect::OpenaiResponses => responses::error_event(kind, message, reply.noise),
         });
     }
     let bytes = transport::frame(&events, reply);
@@ -211,6 +256,7 @@ fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> R
     let whole = match request.dialect {
         Dialect::Anthropic => anthropic::whole(request, shown, input),
         Dialect::OpenaiChat => openai::whole(request, shown, input),
+        Dialect::OpenaiResponses => responses::whole(request, shown, input),
     };
     let mut bytes = whole.to_string().into_bytes();
     if matches!(reply.fault, Some(Fault::MalformedJson | Fault::MalformedSse)) {
@@ -222,7 +268,7 @@ fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> R
 fn error(dialect: Dialect, status: u16, message: &str, retry_after: Option<&str>) -> Response<Body> {
     let body = match dialect {
         Dialect::Anthropic => anthropic::error_body(status, message),
-        Dialect::OpenaiChat => openai::error_body(status, message),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => openai::error_body(status, message),
     };
     json_response(status, &body, retry_after)
 }

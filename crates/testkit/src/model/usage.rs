@@ -8,8 +8,8 @@ use super::seen::{Dialect, SeenRequest, blocks, role};
 
 /// Prefixes that the cache remembers; past this the cache starts anew.
 const MAX_PREFIXES: usize = 200_000;
-/// Chat caches by itself, from this many tokens on.
-const CHAT_CACHE_MINIMUM: u64 = 1024;
+/// OpenAI caches by itself, from this many tokens on.
+const OPENAI_CACHE_MINIMUM: u64 = 1024;
 
 /// The input tokens of one request, in disjoint classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl PromptCache {
         let total: u64 = units.iter().map(|unit| unit.tokens).sum();
         let cached_to = match request.dialect {
             Dialect::Anthropic => units.iter().rposition(|unit| unit.marked).map_or(0, |last| last + 1),
-            Dialect::OpenaiChat => units.len(),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => units.len(),
         };
         let mut hash = fnv(0, request.model.as_bytes());
         let (mut read, mut covered) = (0, 0);
@@ -55,8 +55,8 @@ impl PromptCache {
         }
         match request.dialect {
             Dialect::Anthropic => InputTokens { fresh: total - covered, cache_read: read, cache_write: covered - read },
-            Dialect::OpenaiChat => {
-                let read = if read < CHAT_CACHE_MINIMUM { 0 } else { read / 128 * 128 };
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+                let read = if read < OPENAI_CACHE_MINIMUM { 0 } else { read / 128 * 128 };
                 InputTokens { fresh: total - read, cache_read: read, cache_write: 0 }
             }
         }
@@ -66,7 +66,7 @@ impl PromptCache {
 fn units(request: &SeenRequest) -> Vec<Unit> {
     let mut units = Vec::new();
     units.extend(request.tools.iter().map(|tool| unit("tool", tool)));
-    if request.dialect == Dialect::OpenaiChat {
+    if request.dialect != Dialect::Anthropic {
         units.push(unit("system", &Value::String(request.system.clone())));
     } else if let Some(text) = request.body["system"].as_str() {
         units.push(unit("system", &Value::String(text.to_owned())));
