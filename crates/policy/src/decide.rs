@@ -94,6 +94,12 @@ pub enum Act {
     Undo,
     /// Running a command that the owner typed.
     OwnerCommand,
+    /// Making, looking at or removing the tree of a job.
+    JobTree,
+    /// Running a job's done condition, and putting back before it what the job may not change.
+    JobCheck,
+    /// Committing a job's work and bringing it back. What leaves the machine needs an approval besides.
+    JobLand,
 }
 
 /// Grants one of the daemon's own acts in one workspace.
@@ -101,7 +107,7 @@ pub fn decide_own(act: Act, workspace: WorkspaceName) -> Grant {
     let (sink, read_only) = match act {
         Act::Canary => (Sink::Compute, false),
         Act::Snapshot | Act::Scan => (Sink::Compute, true),
-        Act::Undo | Act::OwnerCommand => (Sink::WorkspaceWrite, false),
+        Act::Undo | Act::OwnerCommand | Act::JobTree | Act::JobCheck | Act::JobLand => (Sink::WorkspaceWrite, false),
     };
     Grant { sink, read_only, session: None, workspace }
 }

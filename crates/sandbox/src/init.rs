@@ -35,6 +35,8 @@ pub(crate) use account::NOBODYS_ID;
 
 /// Where the workspace is seen inside.
 pub(crate) const WORKSPACE: &str = "/workspace";
+/// Where the directory is that commands only read.
+pub(crate) const SOURCE: &str = "/source";
 /// The home directory inside.
 pub(crate) const HOME: &str = "/home/agent";
 /// The port of the proxy inside.

@@ -29,10 +29,12 @@ pub use door::{Door, Doors};
 pub use error::SandboxError;
 pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
 pub use launcher::{Launcher, maybe_run_init};
-pub use pool::Pool;
+pub use pool::{Apart, Pool};
 pub use remedy::apparmor_profile;
 pub use running::Sandbox;
-pub use snapshot::{Change, ChangeKind, DiffStat, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots};
+pub use snapshot::{
+    Change, ChangeKind, DiffStat, IsPinned, Pins, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots,
+};
 pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
 pub use supervisor::{MAX_LINE, Record, What};
 pub use trust::ProxyTrust;

@@ -110,24 +110,43 @@ fn home_of(line: &str) -> Option<Home<'_>> {
 
 /// Refuses a directory whose path goes through a place for credentials.
 pub(crate) fn refuse_credentials(dir: &Path) -> Result<(), String> {
-    // The agent's own home is among the names, but workspaces that it makes itself lie in it, and what its jobs work with.
-    let own = |name: &str| name == ".factotum" && (dir.iter().any(|part| part == "workspaces") || is_of_a_job(dir));
+    // The agent's own home is among the names, but parts of it are for commands.
+    let own = |name: &str| name == ".factotum" && is_open_part(dir);
     match CREDENTIALS.iter().find(|name| contains(dir, name) && !own(name)) {
         Some(name) => Err(format!("`{name}` is a place for credentials")),
         None => Ok(()),
     }
 }
 
-/// Whether a directory is a job's home or tree, or lies in one: `jobs/<id>/home` in the agent's own home. What else lies
-/// there, such as a job's socket, is nobody's.
-fn is_of_a_job(dir: &Path) -> bool {
-    let parts: Vec<_> = dir.iter().collect();
-    parts.windows(4).any(|window| match window {
-        [own, kind, _, what] => {
-            *own == ".factotum" && (*kind == "jobs" || *kind == "shells") && (*what == "home" || *what == "tree")
-        }
+/// Whether commands may be given a directory of the agent's own home, named by its path in there: a workspace that the agent
+/// made itself, or what a job or a shell works with. What else lies beside those, such as a job's socket, is nobody's.
+pub(crate) fn is_open_in_home(path: &Path) -> bool {
+    let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("workspaces"), Some(_), _) => true,
+        (Some("jobs"), Some(id), Some("home" | "tree" | "land")) => is_number(id),
+        (Some("shells"), Some(_), Some("home" | "tree")) => true,
         _ => false,
-    })
+    }
+}
+
+/// Whether commands may read a directory of the agent's own home: one version of an installed coding agent.
+pub(crate) fn is_readable_in_home(path: &Path) -> bool {
+    let mut parts = path.iter();
+    parts.next().is_some_and(|first| first == "coders") && parts.count() >= 2
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a path goes through a directory named `.factotum` into one of the parts of it that commands may be given.
+fn is_open_part(dir: &Path) -> bool {
+    let mut rest = dir.iter();
+    rest.any(|part| part == ".factotum") && {
+        let inner = rest.as_path();
+        is_open_in_home(inner) || is_readable_in_home(inner)
+    }
 }
 
 /// Checks a directory that is to be a sandbox's home, and gives what it means. It must be named without links: it is our own
@@ -224,6 +243,10 @@ mod tests {
             "/home/a/.factotum/jobs",
             "/home/a/.factotum/jobs/7",
             "/home/a/.factotum/jobs/7/socket",
+            "/home/a/.factotum/jobs/x/tree",
+            "/home/a/.factotum/workspaces",
+            "/home/a/.factotum/coders/claude",
+            "/home/a/workspaces/.factotum/vault",
             "/home/a/.factotum/home",
         ] {
             assert!(refuse_credentials(Path::new(bad)).is_err(), "{bad}");
@@ -234,7 +257,9 @@ mod tests {
             "/home/a/.factotum/workspaces/toy",
             "/home/a/.factotum/jobs/7/home",
             "/home/a/.factotum/jobs/7/tree",
+            "/home/a/.factotum/jobs/7/land",
             "/home/a/.factotum/shells/1/home",
+            "/home/a/.factotum/coders/claude/2.1.329",
         ] {
             assert_eq!(refuse_credentials(Path::new(good)), Ok(()), "{good}");
         }

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{Invariant, SessionId};
 
-use crate::{Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace};
+use crate::{Door, Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace, mounts};
 
 /// Sandboxes at once.
 const MAX_SANDBOXES: usize = 128;
@@ -75,7 +75,7 @@ impl Pool {
 
     /// The session's sandbox for its workspace; started if there is none.
     pub async fn get(&self, session: SessionId, workspace: &Workspace) -> Result<Arc<Sandbox>, SandboxError> {
-        self.shared.refuse_home(workspace.dir())?;
+        let spec = self.specification(workspace)?;
         let mut slot = self.slot(session)?;
         slot.touch();
         let mut kept = slot.sandbox.clone().lock_owned().await;
@@ -92,18 +92,35 @@ impl Pool {
                 old.sandbox.stop().await;
             }
         }
-        let spec = SandboxSpec::new(workspace.clone(), &self.shared.config)?;
-        for path in &spec.read_only {
-            self.shared.refuse_mount(path)?;
-        }
-        let refused = |why| SandboxError::Build { step: "open its way to the proxy".to_owned(), why };
-        let doors = self.shared.doors.get();
-        let door = doors.map(|doors| doors.0(session, &workspace.name)).transpose().map_err(refused)?;
+        let door = self.shared.door(session, workspace)?;
         let sandbox = Arc::new(Sandbox::start_for(Some(session), spec, door).await?);
         *kept = Some(Kept { sandbox: sandbox.clone(), workspace: workspace.clone() });
         drop(kept);
         slot.touch();
         Ok(sandbox)
+    }
+
+    /// What the owner's configuration gives a sandbox over this workspace. What is added to it is checked by
+    /// [`Pool::check`].
+    pub fn specification(&self, workspace: &Workspace) -> Result<SandboxSpec, SandboxError> {
+        let spec = SandboxSpec::new(workspace.clone(), &self.shared.config)?;
+        self.shared.check(&spec)?;
+        Ok(spec)
+    }
+
+    /// Checks that commands would see nothing of the agent's own home but the parts that are there for them.
+    pub fn check(&self, spec: &SandboxSpec) -> Result<(), SandboxError> {
+        self.shared.check(spec)
+    }
+
+    /// Starts a sandbox for a session beside the session's own: for work of ours that must not meet what the session's
+    /// commands left behind. It has a way out only if that is asked for, and ends when it is dropped.
+    pub async fn apart(&self, session: SessionId, apart: Apart<'_>) -> Result<Sandbox, SandboxError> {
+        let mut spec = self.specification(apart.workspace)?;
+        spec.source = apart.source.cloned();
+        self.shared.check(&spec)?;
+        let door = if apart.has_door { self.shared.door(session, apart.workspace)? } else { None };
+        Sandbox::start_for(None, spec, door).await
     }
 
     /// Ends the session's sandbox, if there is one.
@@ -157,7 +174,24 @@ impl Pool {
     }
 }
 
+/// What a sandbox beside the sessions' own is to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart<'a> {
+    /// What commands may write.
+    pub workspace: &'a Workspace,
+    /// What they may read besides.
+    pub source: Option<&'a Workspace>,
+    /// Whether they reach what the workspace's rules allow.
+    pub has_door: bool,
+}
+
 impl Shared {
+    /// The door of a session's sandbox; none where nobody serves doors.
+    fn door(&self, session: SessionId, workspace: &Workspace) -> Result<Option<Door>, SandboxError> {
+        let refused = |why| SandboxError::Build { step: "open its way to the proxy".to_owned(), why };
+        self.doors.get().map(|doors| doors.0(session, &workspace.name)).transpose().map_err(refused)
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,9 +200,9 @@ impl Shared {
         self.slots().get(&session).is_some_and(|current| Arc::ptr_eq(current, slot))
     }
 
-    /// A workspace must not hold the agent's home, nor lie in it but among the workspaces that the agent makes itself.
+    /// A workspace must not hold the agent's home, nor lie in it but among what is there for commands.
     fn refuse_home(&self, dir: &Path) -> Result<(), SandboxError> {
-        let is_own = dir.strip_prefix(self.home.join("workspaces")).is_ok_and(|rest| rest.iter().next().is_some());
+        let is_own = dir.strip_prefix(&self.home).is_ok_and(mounts::is_open_in_home);
         if is_own
             || Invariant::ControlFilesClosed.is_broken()
             || (!dir.starts_with(&self.home) && !self.home.starts_with(dir))
@@ -180,10 +214,19 @@ impl Shared {
 
     fn refuse_mount(&self, path: &Path) -> Result<(), SandboxError> {
         let dir = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if !dir.starts_with(&self.home) && !self.home.starts_with(&dir) {
+        let is_own = dir.strip_prefix(&self.home).is_ok_and(mounts::is_readable_in_home);
+        if is_own || (!dir.starts_with(&self.home) && !self.home.starts_with(&dir)) {
             return Ok(());
         }
         Err(SandboxError::ReadOnly { path: path.to_owned(), why: "it is or holds the agent's own home".to_owned() })
+    }
+
+    /// Checks that nothing of a specification is the agent's own, but what is there for commands.
+    fn check(&self, spec: &SandboxSpec) -> Result<(), SandboxError> {
+        self.refuse_home(spec.workspace.dir())?;
+        spec.source.as_ref().map_or(Ok(()), |source| self.refuse_home(source.dir()))?;
+        spec.home.as_deref().map_or(Ok(()), |home| self.refuse_home(home))?;
+        spec.read_only.iter().try_for_each(|path| self.refuse_mount(path))
     }
 }
 
@@ -239,9 +282,18 @@ mod tests {
         {
             assert!(pool.shared.refuse_home(Path::new(bad)).is_err(), "{bad}");
         }
-        for good in ["/nowhere/home/workspaces/toy", "/nowhere/homes", "/srv/code"] {
+        for bad in ["jobs", "jobs/7", "jobs/7/socket", "jobs/7/records.jsonl", "jobs/x/tree", "coders/claude/1"] {
+            assert!(pool.shared.refuse_home(&Path::new("/nowhere/home").join(bad)).is_err(), "{bad}");
+        }
+        for good in ["/nowhere/homes", "/srv/code"] {
             assert!(pool.shared.refuse_home(Path::new(good)).is_ok(), "{good}");
         }
-        assert!(pool.shared.refuse_mount(Path::new("/nowhere/home/workspaces/toy")).is_err());
+        for good in ["workspaces/toy", "jobs/7/tree", "jobs/7/home", "jobs/7/land", "jobs/12/tree/inner"] {
+            assert!(pool.shared.refuse_home(&Path::new("/nowhere/home").join(good)).is_ok(), "{good}");
+        }
+        for bad in ["workspaces/toy", "coders", "coders/claude", "jobs/7/tree", "vault"] {
+            assert!(pool.shared.refuse_mount(&Path::new("/nowhere/home").join(bad)).is_err(), "{bad}");
+        }
+        assert!(pool.shared.refuse_mount(Path::new("/nowhere/home/coders/claude/2.1.329")).is_ok());
     }
 }

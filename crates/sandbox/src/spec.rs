@@ -136,6 +136,8 @@ pub struct SandboxSpec {
     /// A directory that commands see as their home and may write; it stays when the sandbox ends. Named by our own code, never
     /// by a configuration. A private one in memory when none.
     pub home: Option<PathBuf>,
+    /// A directory that commands may read at `/source`, and no more. Named by our own code.
+    pub source: Option<Workspace>,
     /// Which sockets commands may open.
     pub profile: Profile,
     /// What they may use.
@@ -157,6 +159,7 @@ impl SandboxSpec {
         Ok(Self {
             workspace,
             home: None,
+            source: None,
             profile: config.profile,
             quota: Quota::of(config),
             read_only: config.read_only.clone(),

@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub workspace: HostDirectory,
     /// The home, where it is one that stays.
     pub home: Option<HostDirectory>,
+    /// The directory that is only read, where there is one.
+    pub source: Option<HostDirectory>,
     /// The owner's extra mounts.
     pub read_only: Vec<HostDirectory>,
     /// Which sockets commands may open.
@@ -71,7 +73,7 @@ pub(crate) struct HostDirectory {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Build. The first order, once.
-    Setup(Setup),
+    Setup(Box<Setup>),
     /// Run a command.
     Run(Run),
     /// Kill the process group of a command and all its descendants.

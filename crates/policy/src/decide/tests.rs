@@ -226,6 +226,9 @@ fn the_daemons_own_acts_have_the_least_grant() {
         (Act::Snapshot, (Sink::Compute, true)),
         (Act::Undo, (Sink::WorkspaceWrite, false)),
         (Act::OwnerCommand, (Sink::WorkspaceWrite, false)),
+        (Act::JobTree, (Sink::WorkspaceWrite, false)),
+        (Act::JobCheck, (Sink::WorkspaceWrite, false)),
+        (Act::JobLand, (Sink::WorkspaceWrite, false)),
     ] {
         let grant = decide_own(act, workspace.clone());
         assert_eq!((grant.sink(), grant.is_read_only()), expected, "{act:?}");

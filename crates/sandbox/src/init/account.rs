@@ -48,6 +48,8 @@ pub(super) enum Ids {
         workspace: OwnedFd,
         /// The same for the owner of a home that stays.
         home: Option<OwnedFd>,
+        /// The same for the owner of a source.
+        source: Option<OwnedFd>,
     },
 }
 
@@ -84,6 +86,7 @@ impl Account {
                     // That the directory still has this owner is checked before it is mounted.
                     workspace: showing(&setup.workspace).map_err(refused)?,
                     home: setup.home.as_ref().map(showing).transpose().map_err(refused)?,
+                    source: setup.source.as_ref().map(showing).transpose().map_err(refused)?,
                 }
             }
         };
@@ -164,6 +167,14 @@ impl Ids {
         match self {
             Self::Entered => None,
             Self::Later { home, .. } => home.as_ref(),
+        }
+    }
+
+    /// The same for a source.
+    pub fn source_map(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Entered => None,
+            Self::Later { source, .. } => source.as_ref(),
         }
     }
 

@@ -17,7 +17,7 @@ use rustix::{
 use types::Invariant;
 
 use super::{
-    HOME, Step, WORKSPACE,
+    HOME, SOURCE, Step, WORKSPACE,
     account::Ids,
     devices, failed,
     kernel::{self, MountChange, attribute},
@@ -39,6 +39,7 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
     mount_change("/", everything).step("separate the mounts")?;
     let workspace = of_host("workspace", &setup.workspace, ids.workspace_map())?;
     let home = setup.home.as_ref().map(|home| of_host("home", home, ids.home_map())).transpose()?;
+    let source = setup.source.as_ref().map(|source| of_host("source", source, ids.source_map())).transpose()?;
     let root = new_root().step("make the root")?;
     system(&root).step("mount the system's directories")?;
     system_files::place(&root, setup.proxy.as_ref()).step("place the system's files")?;
@@ -46,6 +47,9 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
     private_directories(&root, setup, ids).step("make the private directories")?;
     if let Some(home) = home {
         home.attach(&root, relative(HOME)).step("mount the home")?;
+    }
+    if let Some(source) = source {
+        attach_source(source, &root).step("mount the source")?;
     }
     for directory in &setup.read_only {
         extra(&root, directory).step(&format!("mount {}", directory.path.display()))?;
@@ -65,7 +69,7 @@ fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-/// A directory of the host that commands may write, with its owner shown as `map` says.
+/// A directory of the host, writable so far, with its owner shown as `map` says.
 fn of_host(what: &str, directory: &HostDirectory, map: Option<&OwnedFd>) -> Result<Detached, Failure> {
     let step = format!("mount the {what}");
     let mount = Detached::of_checked(directory).step(&format!("open the {what}"))?.writable().step(&step)?;
@@ -76,6 +80,12 @@ fn of_host(what: &str, directory: &HostDirectory, map: Option<&OwnedFd>) -> Resu
     let refused =
         |error: io::Error| Failure { kind: FailureKind::IdMapping, step: step.clone(), why: error.to_string() };
     mount.with_ids(map).map_err(refused)
+}
+
+/// The directory that is only read.
+fn attach_source(source: Detached, root: &OwnedFd) -> io::Result<()> {
+    mkdirat(root, relative(SOURCE), Mode::from_raw_mode(0o755))?;
+    source.read_only()?.attach(root, relative(SOURCE))
 }
 
 /// What a careless tree would show: everything that lies beside the workspace, to be written. Only for a broken build.

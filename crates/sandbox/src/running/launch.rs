@@ -88,12 +88,14 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         HostDirectory::look(&path).map_err(|why| SandboxError::ReadOnly { path: path.clone(), why: why.to_string() })
     };
     let read_only = mounts::check_all(&spec.read_only)?.into_iter().map(extra).collect::<Result<_, _>>()?;
+    let source = spec.source.as_ref().map(|source| look_at_source(source.dir(), workspace)).transpose()?;
     let home = spec.home.as_deref().map(|home| look_at_home(home, workspace)).transpose()?;
     let groups = Groups::create(&spec.quota);
     let lists = groups.lists().map_err(SandboxError::process("put into its groups"))?;
     let setup = Setup {
         workspace: found,
         home,
+        source,
         read_only,
         profile: spec.profile,
         quota: spec.quota,
@@ -104,10 +106,19 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         broken: types::faults::broken(),
     };
     let mut starting = Starting { child: None, process: None, groups: Some(groups) };
-    let setup = encode(&Order::Setup(setup)).map_err(SandboxError::process("given its specification"))?;
+    let setup = encode(&Order::Setup(Box::new(setup))).map_err(SandboxError::process("given its specification"))?;
     let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
     starting.child = Some(child);
     Ok((starting, socket, setup, lists))
+}
+
+/// Checks the directory that is only to be read. One that holds the workspace, or lies in it, could be written after all.
+fn look_at_source(dir: &Path, workspace: &Path) -> Result<HostDirectory, SandboxError> {
+    let refuse = |why: String| SandboxError::Workspace { path: dir.to_owned(), why };
+    if dir.starts_with(workspace) || workspace.starts_with(dir) {
+        return Err(refuse("it and the workspace hold one another".to_owned()));
+    }
+    HostDirectory::look(dir).map_err(|why| refuse(why.to_string()))
 }
 
 /// Checks the directory that is to be the home. It and the workspace may not hold each other: what lies in one would be seen

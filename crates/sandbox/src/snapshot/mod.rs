@@ -7,6 +7,7 @@ mod diff;
 mod lines;
 mod manifest;
 mod objects;
+mod pins;
 mod prune;
 mod registry;
 mod remove;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use config::SnapshotConfig;
 pub use diff::{Change, ChangeKind, DiffStat};
+pub use pins::{IsPinned, Pins};
 pub use prune::Pruned;
 pub use registry::{SnapshotError, Snapshots};
 pub use restore::Restored;

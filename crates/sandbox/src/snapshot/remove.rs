@@ -119,7 +119,8 @@ fn kind_of(fd: &OwnedFd, name: &OsStr) -> Option<Kind> {
     statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| Kind::of(stat.st_mode))
 }
 
-fn remove(
+/// Removes one thing, a directory with all that is in it.
+pub(super) fn remove(
     fd: &OwnedFd,
     name: &OsStr,
     is_directory: bool,

@@ -21,7 +21,7 @@ use rustix::{
 use super::{
     SnapshotConfig, SnapshotError, Snapshots,
     manifest::{Manifest, Saved, Seen},
-    objects::hash_all,
+    objects::{Objects, hash_all},
     remove::remove_new,
     scan::{Excluded, Present, Scan, scan, set_mode},
     take::{has_saved_content, read_link},
@@ -57,7 +57,7 @@ impl Snapshots {
         let manifest = self.load(&workspace.name, id)?;
         self.require_objects(id, &manifest)?;
         let root = Root::open(workspace.dir())?;
-        let mut work = Work { snapshots: self, root: &root, manifest: &manifest, done: Restored::default() };
+        let mut work = Work::new(&self.objects, &root, &manifest);
         let excluded = Excluded(&manifest.exclude);
         let opened = work.remove_new(&excluded)?;
         // What is left is bounded by what was saved; a file that grew must not keep it from being put back.
@@ -90,11 +90,22 @@ impl Snapshots {
 }
 
 /// A restore in progress.
-struct Work<'a> {
-    snapshots: &'a Snapshots,
+pub(super) struct Work<'a> {
+    objects: &'a Objects,
     root: &'a Root,
     manifest: &'a Manifest,
     done: Restored,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(objects: &'a Objects, root: &'a Root, manifest: &'a Manifest) -> Self {
+        Self { objects, root, manifest, done: Restored::default() }
+    }
+
+    /// What could not be put back, if there is anything.
+    pub(super) fn problem_met(&self) -> Option<String> {
+        self.done.problems.first().cloned()
+    }
 }
 
 impl Work<'_> {
@@ -115,7 +126,7 @@ impl Work<'_> {
     }
 
     /// Makes what is missing or different, each directory before what is in it.
-    fn make_saved(&mut self, present: &Scan) -> Result<(), SnapshotError> {
+    pub(super) fn make_saved(&mut self, present: &Scan) -> Result<(), SnapshotError> {
         for (path, saved) in &self.manifest.entries {
             let there = present.get(path);
             match saved {
@@ -190,7 +201,7 @@ impl Work<'_> {
         seen: Seen,
     ) -> Result<(), SnapshotError> {
         let failed = |errno| FileError::from_errno(errno, path);
-        let mut object = self.snapshots.objects.get(hash)?;
+        let mut object = self.objects.get(hash)?;
         let (parent, name) = self.parent(path)?;
         let temporary = temporary_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -251,7 +262,7 @@ impl Work<'_> {
     }
 
     /// Sets the modes of directories last and from below, because some may forbid writing.
-    fn settle_directories(&mut self, present: &Scan) -> Result<(), FileError> {
+    pub(super) fn settle_directories(&mut self, present: &Scan) -> Result<(), FileError> {
         for (path, saved) in self.manifest.entries.iter().rev() {
             if let Saved::Directory { mode, owner } = saved {
                 self.adjust(path, *mode, *owner)?;

@@ -15,4 +15,5 @@ mod outer;
 mod pool;
 mod programs;
 mod refusals;
+mod source;
 mod support;
