@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Dialect;
 
-/// What a conversation with a coding agent starts from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a conversation with a coding agent starts from. It is kept in the records, so that the same [`Dialect`] can be made
+/// again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Start {
     /// The model, as the program names it; its own choice when none.
     pub model: Option<String>,
@@ -16,7 +20,8 @@ pub struct Start {
     /// An identifier that the program may use for a new conversation (a UUID).
     pub fresh: String,
     /// The environment variable that holds the vendor's placeholder, and the placeholder itself: some programs must be told
-    /// beforehand which key is approved.
+    /// beforehand which key is approved. It is never recorded, so a dialect cannot see it.
+    #[serde(skip)]
     pub placeholder: Option<(String, String)>,
     /// The vendor's base URL, where the owner named another one.
     pub base_url: Option<String>,
@@ -75,7 +80,7 @@ pub trait Coder: Send + Sync {
     /// How to start it for work without a screen. `prompt` is given for programs that read nothing.
     fn launch(&self, start: &Start, prompt: Option<&str>) -> Launch;
 
-    /// Who speaks with the program that [`Coder::launch`] started.
+    /// Who speaks with the program that [`Coder::launch`] started. It depends on nothing but `start` without its placeholder.
     fn dialect(&self, start: &Start) -> Box<dyn Dialect>;
 
     /// How a person goes on with a conversation in a terminal.

@@ -32,7 +32,9 @@ pub trait Dialect: Send {
     /// Takes in one line that the program wrote. It may be cut where it was longer than the supervisor keeps.
     fn heard(&mut self, stream: Stream, line: &str) -> Heard;
 
-    /// Turns a command into lines. A command that changes nothing, such as an interrupt when nothing runs, gives none.
+    /// Turns a command into lines. A command that changes nothing, such as an interrupt when nothing runs, gives none. The
+    /// first prompt comes right after [`Dialect::open`]: where a handshake must be over before, the dialect keeps it and gives
+    /// its lines in [`Dialect::heard`]. A program that reads nothing is told its prompt as well, so that it counts as busy.
     fn command(&mut self, command: &CoderCommand) -> Result<Vec<String>, Unsupported>;
 
     /// The program ended: by itself with a code, or by a signal. Says how its turn ended if that was not said yet.

@@ -1,13 +1,19 @@
 //! Coding agents as supervised workers. Owns what a coding agent says and can be told ([`CoderEvent`], [`CoderCommand`]), one
 //! file for each dialect, and the driver that keeps one in step with its supervisor. Must not decide (that is `policy`), start
-//! a process (`sandbox`), know sessions, or hold the loop of a job (`daemon`). Start with [`Coder`] and [`Dialect`].
+//! a process (`sandbox`), know sessions, or hold the loop of a job (`daemon`). Start with [`Driver`], then [`Coder`] and [`Dialect`].
 
 mod coder;
 mod command;
 mod dialect;
+mod driver;
 mod event;
+mod meter;
+mod registry;
 
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};
 pub use command::{CoderCommand, Unsupported, Verdict};
 pub use dialect::{Dialect, Heard, Stream};
+pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Said, StallLimits};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
+pub use meter::{Meter, Used};
+pub use registry::Registry;

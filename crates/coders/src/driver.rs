@@ -1,0 +1,385 @@
+//! Drives one job's coding agent: ties its supervisor, where lines come from and go to, to the dialect that understands them.
+//! Owns that nothing is written twice or forgotten across restarts, and that a coding agent that makes no progress is ended.
+//! Must not decide what is allowed, book anything, or keep state that the records do not have. Start with [`Driver`].
+
+mod cause;
+mod error;
+mod host;
+mod mute;
+mod phase;
+mod talk;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Duration};
+
+use policy::Grant;
+use sandbox::{Record, SandboxError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{CoderCommand, CoderEvent, Launch, Permission, Registry, Start, Totals};
+
+use cause::{Cause, RunNote};
+pub use error::DriverError;
+pub use host::{Host, Order, RecordSource};
+pub use phase::{Phase, StallLimits};
+use talk::{MAX_OWED, Refused, Taken, Talk};
+
+/// After an order failed, how long records may still explain it, such as by the end of the program.
+const EXPLAINED: Duration = Duration::from_secs(3);
+/// How long the supervisor may take to carry out an order.
+const ORDER: Duration = Duration::from_secs(30);
+/// How many times the program is told to die.
+const KILLS: u32 = 3;
+
+/// A place in what a coding agent said: after the event `index` of the record `seq`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The record.
+    pub seq: u64,
+    /// The event in it, counted from 0.
+    pub index: u32,
+}
+
+impl Cursor {
+    /// After all events of a record.
+    pub fn after_record(seq: u64) -> Self {
+        Self { seq, index: u32::MAX }
+    }
+}
+
+/// Something that a coding agent said, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// Its place. The same event has the same place each time that the records are read.
+    pub cursor: Cursor,
+    /// Whether it is the last one of its record.
+    pub last: bool,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// What.
+    pub event: CoderEvent,
+}
+
+/// The driver of one job's coding agent.
+pub struct Driver<H: Host> {
+    host: H,
+    records: H::Records,
+    talk: Talk,
+    limits: StallLimits,
+    /// Events up to here are known to whoever listens.
+    after: Cursor,
+    /// The last record that was read.
+    read: u64,
+    /// Nothing is written before this record was read: it may show that it was written already.
+    caught_up_at: u64,
+    unsaid: VecDeque<Said>,
+    /// The order under way, and when it is given up.
+    order: Option<(Order, Instant)>,
+    /// Lines that were ordered to be written and that no record shows yet.
+    sent: usize,
+    /// An order that failed, and until when that may turn out to be of no importance.
+    failed: Option<(SandboxError, Instant)>,
+    /// How often the program was told to die.
+    kills: u32,
+    causes: u64,
+    outcome: Option<(u64, Result<(), Refused>)>,
+    since: Instant,
+    over: bool,
+}
+
+impl<H: Host> Driver<H> {
+    /// Attaches to a job's supervisor. Everything up to `after` is read at once and not told again; what follows comes from
+    /// [`Driver::next`].
+    pub async fn attach(host: H, coders: Registry, after: Cursor, limits: StallLimits) -> Result<Self, DriverError> {
+        let last = host.last().await?;
+        let mut driver = Self {
+            records: host.records(),
+            host,
+            talk: Talk::new(coders),
+            limits,
+            after,
+            read: 0,
+            caught_up_at: last,
+            unsaid: VecDeque::new(),
+            order: None,
+            sent: 0,
+            failed: None,
+            kills: 0,
+            causes: 0,
+            outcome: None,
+            since: Instant::now(),
+            over: false,
+        };
+        while driver.read < last.min(after.seq) {
+            let record = driver.records.next().await;
+            driver.take(record);
+            if driver.over {
+                break;
+            }
+        }
+        Ok(driver)
+    }
+
+    /// Starts a coding agent's program. `launch` is what its [`crate::Coder`] gave for the same `start` and `prompt`, with
+    /// what the owner adds to it; its seed files must be in place. The events of the program before are told first.
+    pub async fn start(
+        &mut self,
+        grant: &Grant,
+        coder: &str,
+        start: &Start,
+        prompt: Option<&str>,
+        launch: &Launch,
+    ) -> Result<(), DriverError> {
+        if self.talk.registry().get(coder).is_none() {
+            return Err(DriverError::Unknown(coder.to_owned()));
+        }
+        self.settle().await?;
+        if self.talk.is_running() {
+            return Err(DriverError::Running);
+        }
+        let note = RunNote { coder: coder.to_owned(), start: start.clone(), prompt: prompt.map(str::to_owned) };
+        let note = serde_json::to_value(note).expect("a note has nothing but texts and numbers");
+        self.host.run(grant, launch, note).await?;
+        while !self.talk.is_running() && !self.over {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// What the coding agent says next; none when its supervisor is gone. May be dropped half-way: nothing is lost.
+    pub async fn next(&mut self) -> Result<Option<Said>, DriverError> {
+        loop {
+            if let Some(said) = self.unsaid.pop_front() {
+                return Ok(Some(said));
+            }
+            if self.over {
+                return Ok(None);
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Tells the coding agent something. Returns when it is recorded and cannot be lost any more; the lines follow while
+    /// [`Driver::next`] is waited for. Dropped half-way, it may have been recorded.
+    pub async fn command(&mut self, command: CoderCommand) -> Result<(), DriverError> {
+        self.settle().await?;
+        if !self.talk.is_running() {
+            return Err(DriverError::NotRunning);
+        }
+        self.causes += 1;
+        let id = self.causes;
+        self.outcome = None;
+        self.record(&Cause::Command { id, command });
+        loop {
+            match self.outcome.take() {
+                Some((of, outcome)) if of == id => return outcome.map_err(Refused::into_error),
+                _ if self.over || (!self.talk.is_running() && self.order.is_none()) => {
+                    return Err(DriverError::NotRunning);
+                }
+                _ => self.step().await?,
+            }
+        }
+    }
+
+    /// Kills the program with all that it started, and waits until its end is recorded. A turn that ran has then finished.
+    pub async fn kill(&mut self, why: &str) -> Result<(), DriverError> {
+        self.settle().await?;
+        if !self.talk.is_running() {
+            return Ok(());
+        }
+        self.record(&Cause::Killed { why: why.to_owned() });
+        while self.talk.is_running() && !self.over {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a program runs, as far as the records were read.
+    pub fn is_running(&self) -> bool {
+        self.talk.is_running()
+    }
+
+    /// Whether a turn runs, as far as the records were read.
+    pub fn is_busy(&self) -> bool {
+        self.talk.is_busy()
+    }
+
+    /// Whether every record that there was when it attached has been read.
+    pub fn is_current(&self) -> bool {
+        self.read >= self.caught_up_at
+    }
+
+    /// What it is doing, as far as the records were read.
+    pub fn phase(&self) -> Phase {
+        self.talk.phase()
+    }
+
+    /// The permissions that wait for an answer, as far as the records were read.
+    pub fn permissions(&self) -> impl Iterator<Item = &Permission> {
+        self.talk.permissions()
+    }
+
+    /// Which coding agent ran last.
+    pub fn coder(&self) -> Option<&str> {
+        self.talk.coder()
+    }
+
+    /// What the last conversation was started from, without its placeholder.
+    pub fn started_from(&self) -> &Start {
+        self.talk.start()
+    }
+
+    /// The coding agent's own name for its last conversation, to resume it.
+    pub fn conversation(&self) -> Option<&str> {
+        self.talk.session()
+    }
+
+    /// What the last conversation has used so far, as it said last.
+    pub fn spent(&self) -> Option<Totals> {
+        self.talk.spent()
+    }
+
+    /// Reads what there is and waits for the order under way.
+    async fn settle(&mut self) -> Result<(), DriverError> {
+        let last = self.host.last().await?;
+        while !self.over && (self.read < last || self.order.is_some()) {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing that happens: a record, the end of an order, or too long a silence.
+    async fn step(&mut self) -> Result<(), DriverError> {
+        self.act();
+        let silent = self.limits.of(self.talk.phase()).filter(|_| self.is_current()).map(|limit| self.since + limit);
+        let late = match (&self.failed, &self.order) {
+            (Some((_, until)), _) | (None, Some((_, until))) => Some(*until),
+            (None, None) => silent,
+        };
+        let order = self.order.as_mut().map(|(order, _)| order);
+        tokio::select! {
+            biased;
+            record = self.records.next() => self.take(record),
+            result = async { order.expect("it is only asked where there is one").await }, if order.is_some() => {
+                self.order = None;
+                // What was meant for a program that has ended is of no importance.
+                if let Err(error) = result
+                    && self.talk.is_running()
+                {
+                    self.failed = Some((error, Instant::now() + EXPLAINED));
+                }
+            }
+            () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => return self.too_late(),
+        }
+        Ok(())
+    }
+
+    /// Gives the order that is due, if none is under way.
+    fn act(&mut self) {
+        if self.order.is_some() || self.failed.is_some() || !self.is_current() || self.over {
+            return;
+        }
+        if self.talk.must_die() {
+            if self.kills == 0 {
+                self.end_program();
+            }
+            return;
+        }
+        if self.talk.owed().len() > MAX_OWED {
+            self.record_kill("it wants more answers than it reads");
+        } else if self.talk.is_deaf() {
+            self.record_kill("it cannot be interrupted");
+        } else if self.talk.owed().len() > self.sent && self.sent == 0 {
+            let lines: Vec<String> = self.talk.owed().cloned().collect();
+            self.sent = lines.len();
+            let order = self.host.write(Value::Null, lines);
+            self.give(order);
+        }
+    }
+
+    /// A limit has passed.
+    fn too_late(&mut self) -> Result<(), DriverError> {
+        if let Some((error, _)) = self.failed.take() {
+            return Err(error.into());
+        }
+        if self.order.take().is_some() {
+            return Err(DriverError::Slow);
+        }
+        self.since = Instant::now();
+        let phase = self.talk.phase();
+        match phase {
+            Phase::Idle | Phase::Asking => {}
+            Phase::Starting | Phase::Thinking | Phase::Tool | Phase::Retrying => {
+                let seconds = self.limits.of(phase).unwrap_or_default().as_secs();
+                self.record(&Cause::Stalled { phase, seconds });
+            }
+            Phase::Stopping => self.record_kill("it did not stop when it was told to"),
+            Phase::Dying if self.kills >= KILLS => return Err(DriverError::Stuck),
+            Phase::Dying => self.end_program(),
+        }
+        Ok(())
+    }
+
+    fn record_kill(&mut self, why: &str) {
+        self.record(&Cause::Killed { why: why.to_owned() });
+    }
+
+    fn record(&mut self, cause: &Cause) {
+        let order = self.host.write(cause.to_value(), Vec::new());
+        self.give(order);
+    }
+
+    fn give(&mut self, order: Order) {
+        self.order = Some((order, Instant::now() + ORDER));
+    }
+
+    fn end_program(&mut self) {
+        self.kills += 1;
+        let order = self.host.end_program();
+        self.give(order);
+    }
+
+    fn take(&mut self, record: Option<Record>) {
+        let Some(record) = record else {
+            self.over = true;
+            return;
+        };
+        self.read = record.seq;
+        let phase = self.talk.phase();
+        let Taken { events, outcome, progress } = self.talk.take(&record);
+        if progress || phase != self.talk.phase() {
+            self.since = Instant::now();
+        }
+        self.outcome = outcome.or(self.outcome.take());
+        if let sandbox::What::In { cause, lines } = &record.what {
+            self.sent = self.sent.saturating_sub(lines.len());
+            self.causes += u64::from(!cause.is_null() && self.read <= self.caught_up_at);
+        }
+        if !self.talk.is_running() {
+            (self.sent, self.kills) = (0, 0);
+            self.failed = None;
+        }
+        let count = events.len();
+        let said = events.into_iter().enumerate().map(|(index, event)| Said {
+            cursor: Cursor { seq: record.seq, index: u32::try_from(index).unwrap_or(u32::MAX) },
+            last: index + 1 == count,
+            at: record.at,
+            event,
+        });
+        let after = self.after;
+        self.unsaid.extend(said.filter(|said| said.cursor > after));
+    }
+}
+
+impl Refused {
+    fn into_error(self) -> DriverError {
+        match self {
+            Self::NotRunning => DriverError::NotRunning,
+            Self::NotAsked(id) => DriverError::NotAsked(id),
+            Self::Unsupported(unsupported) => unsupported.into(),
+        }
+    }
+}
