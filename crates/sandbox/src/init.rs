@@ -7,6 +7,7 @@ mod confine;
 mod devices;
 mod kernel;
 mod kernel_files;
+mod kill;
 mod landlock;
 mod mount;
 mod network;

@@ -7,6 +7,7 @@ mod jobs;
 mod launch;
 mod link;
 mod output;
+mod piped;
 mod process;
 mod ring;
 mod watched;
@@ -36,6 +37,9 @@ use jobs::Jobs;
 use link::Link;
 use output::Output;
 use process::FirstProcess;
+
+pub(crate) use piped::{Ending, Piped, PipedProgram, Pipes};
+pub(crate) use watched::watch;
 
 /// Commands and jobs at once.
 const MAX_COMMANDS: usize = 64;
@@ -212,27 +216,36 @@ impl Drop for Sandbox {
 impl Inner {
     /// Checks that the grant is for running something in this sandbox.
     fn require(&self, grant: &Grant) -> Result<(), SandboxError> {
-        if *grant.workspace() != self.workspace {
-            return Err(SandboxError::NotGranted("it is for another workspace"));
-        }
-        if grant.is_read_only() {
-            return Err(SandboxError::NotGranted("it is for reading only"));
-        }
-        if let (Some(granted), Some(own)) = (grant.session(), self.session)
-            && granted != own
-        {
-            return Err(SandboxError::NotGranted("it is for another session"));
-        }
-        match grant.sink() {
-            Sink::Compute | Sink::WorkspaceWrite | Sink::Destructive => Ok(()),
-            Sink::Fetch | Sink::Send | Sink::Reply | Sink::Persist | Sink::Credential => {
-                Err(SandboxError::NotGranted("it is not for running commands"))
-            }
-        }
+        require(grant, &self.workspace, self.session)
     }
 
     fn next_id(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Checks that the grant is for running something in the sandbox of a workspace and a session; any session when none.
+pub(crate) fn require(
+    grant: &Grant,
+    workspace: &WorkspaceName,
+    session: Option<SessionId>,
+) -> Result<(), SandboxError> {
+    if grant.workspace() != workspace {
+        return Err(SandboxError::NotGranted("it is for another workspace"));
+    }
+    if grant.is_read_only() {
+        return Err(SandboxError::NotGranted("it is for reading only"));
+    }
+    if let (Some(granted), Some(own)) = (grant.session(), session)
+        && granted != own
+    {
+        return Err(SandboxError::NotGranted("it is for another session"));
+    }
+    match grant.sink() {
+        Sink::Compute | Sink::WorkspaceWrite | Sink::Destructive => Ok(()),
+        Sink::Fetch | Sink::Send | Sink::Reply | Sink::Persist | Sink::Credential => {
+            Err(SandboxError::NotGranted("it is not for running commands"))
+        }
     }
 }
 

@@ -81,10 +81,20 @@ pub(crate) enum Order {
         /// Which command.
         id: u64,
     },
+    /// Send the process group of a command the signal of Ctrl-C.
+    Interrupt {
+        /// Which command.
+        id: u64,
+    },
+    /// Kill everything inside but what descends from these commands: for where no groups tell what a command started.
+    KillRest {
+        /// Which are spared.
+        spare: Vec<u64>,
+    },
 }
 
-/// A command. Beside it go: the pipe for its output, what it reads if `has_input`, the program if `Program::Given`, and the
-/// descriptors of the groups it must enter.
+/// A command. Beside it go: the pipe for its output, another for its standard error if `has_error`, what it reads if
+/// `has_input`, the program if `Program::Given`, and the descriptors of the groups it must enter.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// The number by which it is spoken of.
@@ -95,6 +105,8 @@ pub(crate) struct Run {
     pub directory: Option<String>,
     /// More environment variables.
     pub env: BTreeMap<String, String>,
+    /// Whether standard error has a descriptor of its own.
+    pub has_error: bool,
     /// Whether a descriptor to read from comes along.
     pub has_input: bool,
 }
@@ -104,6 +116,9 @@ pub(crate) struct Run {
 pub(crate) enum Program {
     /// A script for the shell.
     Shell(String),
+    /// A program with its arguments, its name first. A name without a slash is looked for in the `PATH` that it gets. That
+    /// it was started is told.
+    Named(Vec<String>),
     /// The program whose descriptor comes along, with these arguments: our own self-test.
     Given(Vec<String>),
 }
@@ -117,6 +132,11 @@ pub(crate) enum News {
     Ready,
     /// It could not be built.
     Failed(Failure),
+    /// A named program was started.
+    Started {
+        /// Which.
+        id: u64,
+    },
     /// A command could not be started.
     NotStarted {
         /// Which.
@@ -234,6 +254,7 @@ mod tests {
             program: Program::Shell("x".repeat(MAX_PACKET)),
             directory: None,
             env: BTreeMap::new(),
+            has_error: false,
             has_input: false,
         });
         assert!(encode(&long).is_err());

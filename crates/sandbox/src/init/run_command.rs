@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeMap,
     ffi::{CString, NulError},
-    fs, io,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
 
-use rustix::process::{Pid, Signal, chdir, kill_process, setsid};
+use rustix::process::{chdir, setsid};
 
 use super::{HOME, WORKSPACE, enter_groups, kernel};
 use crate::wire::{Program, Run};
@@ -28,12 +28,10 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ("PAGER", "cat"),
 ];
 
-/// Descendants that are looked for when a command is killed without a group to kill.
-const MAX_KILLED: usize = 100_000;
-
 /// What was handed over with an order.
 struct Given {
     output: OwnedFd,
+    error: Option<OwnedFd>,
     input: Option<OwnedFd>,
     program: Option<OwnedFd>,
     groups: Vec<OwnedFd>,
@@ -44,26 +42,28 @@ impl Given {
         let mut fds = fds.into_iter();
         let missing = || io::Error::new(io::ErrorKind::InvalidInput, "a descriptor is missing");
         let output = fds.next().ok_or_else(missing)?;
+        let error = if run.has_error { Some(fds.next().ok_or_else(missing)?) } else { None };
         let input = if run.has_input { Some(fds.next().ok_or_else(missing)?) } else { None };
         let program = match run.program {
-            Program::Shell(_) => None,
+            Program::Shell(_) | Program::Named(_) => None,
             Program::Given(_) => Some(fds.next().ok_or_else(missing)?),
         };
-        Ok(Self { output, input, program, groups: fds.collect() })
+        Ok(Self { output, error, input, program, groups: fds.collect() })
     }
 }
 
 /// Starts a command and gives its process id.
 pub(super) fn start(run: &Run, env: &BTreeMap<String, String>, fds: Vec<OwnedFd>) -> io::Result<i32> {
     let given = Given::new(run, fds)?;
-    let (path, arguments) = program(&run.program)?;
-    let environment = environment(env, &run.env)?;
+    let environment = environment(env, &run.env);
+    let (paths, arguments) = program(&run.program, environment.get("PATH").copied().unwrap_or_default())?;
+    let environment = strings(environment.into_iter().map(|(name, value)| format!("{name}={value}")))?;
     let directory = Path::new(WORKSPACE).join(run.directory.as_deref().unwrap_or("."));
     let (failure, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match kernel::fork(0)? {
         kernel::Fork::Child => {
             drop(failure);
-            let error = become_command(&given, &directory, &path, &arguments, &environment);
+            let error = become_command(&given, &directory, &paths, &arguments, &environment);
             // When the report cannot be written either, the exit code must do.
             _ = rustix::io::write(&report, &error.raw_os_error().unwrap_or(0).to_ne_bytes());
             kernel::exit_now(127)
@@ -80,30 +80,42 @@ pub(super) fn start(run: &Run, env: &BTreeMap<String, String>, fds: Vec<OwnedFd>
     }
 }
 
-fn program(program: &Program) -> Result<(CString, kernel::Strings), NulError> {
-    let (path, arguments) = match program {
+/// The files that may be the program, in the order in which they are tried, and its arguments.
+fn program(program: &Program, search: &str) -> io::Result<(Vec<CString>, kernel::Strings)> {
+    let (paths, arguments) = match program {
         Program::Shell(script) => {
             let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
-            (shell, vec![shell.to_owned(), "-c".to_owned(), script.clone()])
+            (vec![shell.to_owned()], vec![shell.to_owned(), "-c".to_owned(), script.clone()])
         }
-        Program::Given(arguments) => ("", arguments.clone()),
+        Program::Named(arguments) => {
+            let name = arguments.first().filter(|name| !name.is_empty()).ok_or(io::ErrorKind::InvalidInput)?;
+            let found = || search.split(':').filter(|place| place.starts_with('/')).map(|place| format!("{place}/{name}"));
+            (if name.contains('/') { vec![name.clone()] } else { found().collect() }, arguments.clone())
+        }
+        Program::Given(arguments) => (Vec::new(), arguments.clone()),
     };
-    let arguments = arguments.into_iter().map(CString::new).collect::<Result<_, _>>()?;
-    Ok((CString::new(path)?, kernel::Strings::new(arguments)))
+    let paths = paths.into_iter().map(CString::new).collect::<Result<_, _>>()?;
+    Ok((paths, strings(arguments)?))
 }
 
-fn environment(owners: &BTreeMap<String, String>, own: &BTreeMap<String, String>) -> Result<kernel::Strings, NulError> {
+fn environment<'a>(
+    owners: &'a BTreeMap<String, String>,
+    own: &'a BTreeMap<String, String>,
+) -> BTreeMap<&'a str, &'a str> {
     let mut all: BTreeMap<&str, &str> = BTreeMap::from(ENVIRONMENT);
     all.extend(owners.iter().chain(own).map(|(name, value)| (name.as_str(), value.as_str())));
-    let lines = all.into_iter().map(|(name, value)| CString::new(format!("{name}={value}")));
-    Ok(kernel::Strings::new(lines.collect::<Result<_, _>>()?))
+    all
+}
+
+fn strings(all: impl IntoIterator<Item = String>) -> Result<kernel::Strings, NulError> {
+    Ok(kernel::Strings::new(all.into_iter().map(CString::new).collect::<Result<_, _>>()?))
 }
 
 /// In the new process: everything up to the program itself. Returns only on failure.
 fn become_command(
     given: &Given,
     directory: &Path,
-    path: &CString,
+    paths: &[CString],
     arguments: &kernel::Strings,
     environment: &kernel::Strings,
 ) -> io::Error {
@@ -114,7 +126,7 @@ fn become_command(
             kernel::place(input.as_fd(), 0)?;
         }
         kernel::place(given.output.as_fd(), 1)?;
-        kernel::place(given.output.as_fd(), 2)?;
+        kernel::place(given.error.as_ref().unwrap_or(&given.output).as_fd(), 2)?;
         chdir(directory)?;
         kernel::default_signals();
         Ok(())
@@ -123,40 +135,23 @@ fn become_command(
         // Everything else that is open closes itself when the program starts.
         Ok(()) => match &given.program {
             Some(file) => kernel::become_file(file, arguments, environment),
-            None => kernel::become_program(path, arguments, environment),
+            None => become_first(paths, arguments, environment),
         },
         Err(error) => error,
     }
 }
 
-/// Kills all descendants of a process, as far as they can be told from others: those whose parent has ended belong to
-/// nobody. Used where there are no control groups to kill.
-pub(super) fn kill_tree(leader: Pid) {
-    let mut doomed = vec![leader.as_raw_nonzero().get()];
-    let parents = parents();
-    let mut next = 0;
-    while let Some(parent) = doomed.get(next).copied() {
-        next += 1;
-        doomed.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        if doomed.len() > MAX_KILLED {
-            break;
+/// Becomes the first of the programs that exists. Returns only on failure: with that of a file that is there and cannot be
+/// run, if there was one.
+fn become_first(paths: &[CString], arguments: &kernel::Strings, environment: &kernel::Strings) -> io::Error {
+    let mut answer = io::Error::from_raw_os_error(libc::ENOENT);
+    for path in paths {
+        let error = kernel::become_program(path, arguments, environment);
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            Some(libc::EACCES) => answer = error,
+            _ => return error,
         }
     }
-    for pid in doomed.into_iter().filter_map(Pid::from_raw) {
-        // It may have ended meanwhile.
-        _ = kill_process(pid, Signal::KILL);
-    }
-}
-
-/// Every process inside with its parent.
-fn parents() -> Vec<(i32, i32)> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| *pid != 1).filter_map(|pid| Some((pid, parent_of(pid)?))).take(MAX_KILLED).collect()
-}
-
-fn parent_of(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, so what follows its last parenthesis counts.
-    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    answer
 }

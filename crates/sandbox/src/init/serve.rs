@@ -12,8 +12,8 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process_group, wait},
 };
 
-use super::{Step, kernel, run_command};
-use crate::wire::{End, Failure, News, Order, encode, receive, send};
+use super::{Step, kernel, kill, run_command};
+use crate::wire::{End, Failure, News, Order, Program, encode, receive, send};
 
 struct Commands<'a> {
     socket: BorrowedFd<'a>,
@@ -60,21 +60,40 @@ impl Commands<'_> {
                 match run_command::start(&run, self.env, fds) {
                     Ok(pid) => {
                         self.running.insert(pid, id);
-                        Ok(())
+                        match run.program {
+                            Program::Named(_) => self.tell(&News::Started { id }),
+                            Program::Shell(_) | Program::Given(_) => Ok(()),
+                        }
                     }
                     Err(error) => self.tell(&News::NotStarted { id, why: error.to_string() }),
                 }
             }
             Order::Kill { id } => {
-                let leaders = self.running.iter().filter(|(_, command)| **command == id);
-                for pid in leaders.filter_map(|(pid, _)| Pid::from_raw(*pid)) {
-                    run_command::kill_tree(pid);
+                for pid in self.leaders(&[id]) {
+                    kill::tree(pid);
                     // The group may have ended by itself meanwhile.
                     _ = kill_process_group(pid, Signal::KILL);
                 }
                 Ok(())
             }
+            Order::Interrupt { id } => {
+                for pid in self.leaders(&[id]) {
+                    // The same.
+                    _ = kill_process_group(pid, Signal::INT);
+                }
+                Ok(())
+            }
+            Order::KillRest { spare } => {
+                kill::all_but(&self.leaders(&spare));
+                Ok(())
+            }
         }
+    }
+
+    /// The first processes of these commands, as far as they run.
+    fn leaders(&self, ids: &[u64]) -> Vec<Pid> {
+        let of = self.running.iter().filter(|(_, command)| ids.contains(command));
+        of.filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
     }
 
     /// Takes notice of every process that has ended.

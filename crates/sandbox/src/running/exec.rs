@@ -44,7 +44,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// In place of a time that no clock can count to.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a killed command may take to end.
-const KILLED: Duration = Duration::from_secs(2);
+pub(super) const KILLED: Duration = Duration::from_secs(2);
 
 /// What is run.
 #[derive(Debug)]
@@ -154,6 +154,7 @@ impl Inner {
             program: task.work.program(),
             directory: task.directory,
             env: task.env,
+            has_error: false,
             has_input: input.is_some(),
         };
         let guard = Guard::new(&self.writable, self.quota);
@@ -260,7 +261,7 @@ impl Running<'_> {
     }
 }
 
-fn outcome(ended: Result<Outcome, oneshot::error::RecvError>) -> Result<End, SandboxError> {
+pub(super) fn outcome(ended: Result<Outcome, oneshot::error::RecvError>) -> Result<End, SandboxError> {
     match ended {
         Ok(Outcome::Ended(end)) => Ok(end),
         Ok(Outcome::NotStarted(why)) => Err(SandboxError::Command(why)),
@@ -303,7 +304,7 @@ async fn linger(inner: Arc<Inner>, id: u64, groups: CommandGroups, guard: Guard)
 }
 
 /// A command that opens its output again by name, as `/dev/stderr`, must be its owner. Only root can and must see to it.
-fn give_to_commands(pipe: &OwnedFd) {
+pub(super) fn give_to_commands(pipe: &OwnedFd) {
     if rustix::process::geteuid().is_root() {
         // Root of a container keeps its id inside, and owns the pipe already.
         _ = rustix::fs::fchown(pipe, Some(rustix::fs::Uid::from_raw(NOBODYS_ID)), None);

@@ -200,7 +200,7 @@ fn hear(starting: &mut Starting, received: Received<News>) -> Result<Option<Owne
         }
         News::Ready => Ok(Some(descriptor.ok_or_else(broken)?)),
         News::Failed(failure) => Err(explain(failure)),
-        News::Ended { .. } | News::NotStarted { .. } => Err(broken()),
+        News::Started { .. } | News::Ended { .. } | News::NotStarted { .. } => Err(broken()),
     }
 }
 

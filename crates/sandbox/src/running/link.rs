@@ -27,7 +27,16 @@ pub(super) enum Outcome {
     NotStarted(String),
 }
 
-type Waiting = HashMap<u64, oneshot::Sender<Outcome>>;
+/// Who waits for a command.
+#[derive(Debug)]
+struct Waiter {
+    /// For its start, where that is told.
+    start: Option<oneshot::Sender<()>>,
+    /// For its end.
+    end: oneshot::Sender<Outcome>,
+}
+
+type Waiting = HashMap<u64, Waiter>;
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -51,9 +60,18 @@ impl Link {
 
     /// Says beforehand who waits for the end of a command.
     pub fn expect(&self, id: u64) -> Result<oneshot::Receiver<Outcome>, SandboxError> {
-        let (sender, receiver) = oneshot::channel();
-        self.waiting().as_mut().ok_or(SandboxError::Gone)?.insert(id, sender);
+        let (end, receiver) = oneshot::channel();
+        self.waiting().as_mut().ok_or(SandboxError::Gone)?.insert(id, Waiter { start: None, end });
         Ok(receiver)
+    }
+
+    /// Says beforehand who waits for the start of a named program; fails when it was not started, which its end then tells.
+    pub fn expect_start(&self, id: u64) -> oneshot::Receiver<()> {
+        let (start, receiver) = oneshot::channel();
+        if let Some(waiter) = self.waiting().as_mut().and_then(|waiting| waiting.get_mut(&id)) {
+            waiter.start = Some(start);
+        }
+        receiver
     }
 
     /// Nobody waits for this command any more.
@@ -77,6 +95,7 @@ impl Link {
                 next = next(&self.socket, &mut buffer) => next,
             };
             match next {
+                Ok(Some((News::Started { id }, _))) => self.started(id),
                 Ok(Some((News::Ended { id, end }, _))) => self.tell(id, Outcome::Ended(end)),
                 Ok(Some((News::NotStarted { id, why }, _))) => self.tell(id, Outcome::NotStarted(why)),
                 Ok(Some((News::Failed(failure), _))) => {
@@ -94,11 +113,20 @@ impl Link {
         self.waiting().take();
     }
 
-    fn tell(&self, id: u64, outcome: Outcome) {
-        let waiting = self.waiting().as_mut().and_then(|waiting| waiting.remove(&id));
-        if let Some(sender) = waiting {
+    fn started(&self, id: u64) {
+        let mut waiting = self.waiting();
+        let start = waiting.as_mut().and_then(|waiting| waiting.get_mut(&id)).and_then(|waiter| waiter.start.take());
+        if let Some(start) = start {
             // Whoever waited may have given up.
-            _ = sender.send(outcome);
+            _ = start.send(());
+        }
+    }
+
+    fn tell(&self, id: u64, outcome: Outcome) {
+        let waiter = self.waiting().as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(waiter) = waiter {
+            // The same.
+            _ = waiter.end.send(outcome);
         }
     }
 }
