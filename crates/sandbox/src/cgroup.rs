@@ -162,6 +162,11 @@ impl Groups {
     }
 }
 
+/// Removes the groups that dead runs of this program left behind.
+pub(crate) fn clean_stale() {
+    place::clean_all();
+}
+
 /// The groups of one command and of all that it started.
 #[derive(Debug)]
 pub(crate) struct CommandGroups {

@@ -98,6 +98,9 @@ pub enum SandboxError {
     /// As many sandboxes run as are allowed.
     #[error("{0} sandboxes are running already; stop a session first")]
     TooManySandboxes(usize),
+    /// A supervisor does not do what it was asked, or cannot be reached.
+    #[error("the job's supervisor: {0}")]
+    Supervisor(String),
     /// The self-test could not be carried out, which counts as failed.
     #[error("the self-test could not be carried out: {0}")]
     Canary(String),
@@ -126,6 +129,7 @@ impl SandboxError {
             | Self::TooManyJobs(_)
             | Self::TooManyCommands(_)
             | Self::NoSuchJob(_)
+            | Self::Supervisor(_)
             | Self::Canary(_) => None,
         }
     }

@@ -26,6 +26,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use rustix::net::SocketType;
 use types::Invariant;
 
 use crate::wire::{Failure, FailureKind, MAX_PACKET, News, Order, Setup, encode, receive, send};
@@ -63,7 +64,7 @@ impl<T, E: std::fmt::Display> Step<T> for Result<T, E> {
 
 /// Becomes a sandbox. Standard input is the socket to the program that wants it.
 pub(crate) fn run() -> ! {
-    let Ok(socket) = claim_socket() else { kernel::exit_now(2) };
+    let Ok(socket) = claim_socket(SocketType::SEQPACKET) else { kernel::exit_now(2) };
     if let Err(failure) = build(socket.as_fd())
         && let Ok(bytes) = encode(&News::Failed(failure))
     {
@@ -73,11 +74,12 @@ pub(crate) fn run() -> ! {
     kernel::exit_now(1)
 }
 
-/// Moves the socket out of the way and leaves nothing else open but the null device.
-fn claim_socket() -> io::Result<OwnedFd> {
+/// Takes the socket that standard input is, moves it out of the way and leaves nothing else open but the null device. Only
+/// before anything else in this process has opened something.
+pub(crate) fn claim_socket(expected: SocketType) -> io::Result<OwnedFd> {
     let input = kernel::take(0);
     let (domain, kind) = (rustix::net::sockopt::socket_domain(&input)?, rustix::net::sockopt::socket_type(&input)?);
-    if domain != rustix::net::AddressFamily::UNIX || kind != rustix::net::SocketType::SEQPACKET {
+    if domain != rustix::net::AddressFamily::UNIX || kind != expected {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     kernel::close_from(SOCKET.unsigned_abs())?;

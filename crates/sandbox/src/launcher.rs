@@ -1,4 +1,4 @@
-//! Which program becomes a sandbox's first process: this one, started again. Tests, whose own binary cannot do it, name
+//! Which program becomes a sandbox's first process or a supervisor: this one, started again. Tests, whose own binary cannot do it, name
 //! another one.
 
 use std::{
@@ -9,10 +9,15 @@ use std::{
 use crate::{
     init,
     probe::{self, PROBE},
+    supervisor,
 };
 
 /// The first argument of a program that is to become a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
+/// That of one that starts a supervisor.
+pub(crate) const SUPERVISOR: &str = "sandbox-supervisor";
+/// That of one that is to become a supervisor.
+pub(crate) const SUPERVISOR_STAYS: &str = "sandbox-supervisor-stays";
 
 /// The program that is started to build a sandbox. It must call [`crate::maybe_run_init`] first thing in `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +54,12 @@ impl Launcher {
 }
 
 /// Must be the first thing in `main`, before any thread is started: when this process was started as the inside of a
-/// sandbox, it never returns.
+/// sandbox, or as the supervisor of one, it never returns.
 pub fn maybe_run_init() {
     match std::env::args_os().nth(1) {
         Some(verb) if verb == INIT => init::run(),
+        Some(verb) if verb == SUPERVISOR => supervisor::start_second(),
+        Some(verb) if verb == SUPERVISOR_STAYS => supervisor::run(),
         Some(verb) if verb == PROBE => probe::run(),
         Some(_) | None => {}
     }

@@ -36,7 +36,10 @@ pub use snapshot::{
     Change, ChangeKind, DiffStat, IsPinned, Pins, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots,
 };
 pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
-pub use supervisor::{MAX_LINE, Record, What};
+pub use supervisor::{
+    Attached, MAX_CUSTODY, MAX_LINE, Program, Record, Records, Supervised, SupervisedSpec, SupervisorLimits, Transport,
+    What,
+};
 pub use trust::ProxyTrust;
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
 pub use workspace::Workspace;

@@ -170,6 +170,11 @@ impl Sandbox {
         !self.inner.ending.is_cancelled() && self.inner.link.is_open()
     }
 
+    /// Waits until the sandbox has ended.
+    pub(crate) async fn ended(&self) {
+        self.inner.process.ended().await;
+    }
+
     /// Whether commands or jobs are running.
     pub(crate) fn is_busy(&self) -> bool {
         self.inner.places.available_permits() < MAX_COMMANDS

@@ -36,7 +36,26 @@ const PREFIX: &str = "factotum";
 /// The place for groups, found at the first call.
 pub(super) fn find() -> Place {
     static FOUND: OnceLock<Place> = OnceLock::new();
-    FOUND.get_or_init(search).clone()
+    let search_and_clean = || {
+        let place = search();
+        clean_at(&place);
+        place
+    };
+    FOUND.get_or_init(search_and_clean).clone()
+}
+
+/// Removes what dead runs left behind.
+pub(super) fn clean_all() {
+    clean_at(&find());
+}
+
+fn clean_at(place: &Place) {
+    let places = match place {
+        Place::V2(place) => [Some(place), None, None],
+        Place::V1 { memory, pids, cpu } => [Some(memory), Some(pids), cpu.as_ref()],
+        Place::None => [None, None, None],
+    };
+    places.into_iter().flatten().for_each(|place| clean(place));
 }
 
 fn search() -> Place {
@@ -45,16 +64,12 @@ fn search() -> Place {
         return Place::None;
     };
     if let Some(place) = directory(&mounts, &own, None).and_then(|own| prepare_v2(&own)) {
-        clean(&place);
         return Place::V2(place);
     }
     let of = |controller: &str| directory(&mounts, &own, Some(controller)).filter(|place| can_make(place));
     match (of("memory"), of("pids")) {
         (Some(memory), Some(pids)) => {
             let cpu = of("cpu");
-            for place in [Some(&memory), Some(&pids), cpu.as_ref()].into_iter().flatten() {
-                clean(place);
-            }
             Place::V1 { memory, pids, cpu }
         }
         _ => Place::None,

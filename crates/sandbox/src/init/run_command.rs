@@ -89,7 +89,8 @@ fn program(program: &Program, search: &str) -> io::Result<(Vec<CString>, kernel:
         }
         Program::Named(arguments) => {
             let name = arguments.first().filter(|name| !name.is_empty()).ok_or(io::ErrorKind::InvalidInput)?;
-            let found = || search.split(':').filter(|place| place.starts_with('/')).map(|place| format!("{place}/{name}"));
+            let found =
+                || search.split(':').filter(|place| place.starts_with('/')).map(|place| format!("{place}/{name}"));
             (if name.contains('/') { vec![name.clone()] } else { found().collect() }, arguments.clone())
         }
         Program::Given(arguments) => (Vec::new(), arguments.clone()),

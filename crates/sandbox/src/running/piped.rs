@@ -74,6 +74,7 @@ pub(crate) struct Piped {
     id: u64,
     groups: CommandGroups,
     ended: oneshot::Receiver<Outcome>,
+    ending: Option<Ending>,
     guard: Option<Guard>,
     _place: OwnedSemaphorePermit,
 }
@@ -127,7 +128,7 @@ impl Sandbox {
         let run = Run { id, program: Program::Named(argv), directory, env, has_error: true, has_input };
         let given = [Some(&their_output), Some(&their_error), their_input.as_ref()];
         let fds: Vec<BorrowedFd<'_>> = given.into_iter().flatten().chain(&lists).map(AsFd::as_fd).collect();
-        let guard = Guard::new(&inner.directory, inner.quota);
+        let guard = Guard::new(&inner.writable, inner.quota);
         let mut ended = inner.link.expect(id)?;
         let started = inner.link.expect_start(id);
         let told = async {
@@ -144,7 +145,7 @@ impl Sandbox {
             return Err(error);
         }
         let pipes = Pipes { input, output, error };
-        Ok((Piped { inner, id, groups, ended, guard, _place: place }, pipes))
+        Ok((Piped { inner, id, groups, ended, ending: None, guard, _place: place }, pipes))
     }
 }
 
@@ -152,18 +153,22 @@ impl Piped {
     /// How often [`Piped::is_disk_full`] should be asked.
     pub const LOOK: Duration = disk::EVERY;
 
-    /// Waits for its end, which is told once. What it started may run on.
+    /// Waits for its end. What it started may run on.
     pub async fn ended(&mut self) -> Ending {
-        match outcome((&mut self.ended).await) {
+        if let Some(ending) = self.ending {
+            return ending;
+        }
+        let ending = match outcome((&mut self.ended).await) {
             Ok(End::Code(code)) => Ending::Code(code),
             Ok(End::Signal(signal)) => Ending::Signal(signal),
             Err(_) => Ending::Gone,
-        }
+        };
+        *self.ending.insert(ending)
     }
 
     /// Whether it used more of the disk than it may.
     pub fn is_disk_full(&self) -> bool {
-        self.guard.is_some_and(|guard| guard.is_full(&self.inner.directory))
+        self.guard.as_ref().is_some_and(Guard::is_full)
     }
 
     /// Whether the kernel killed something of it for want of memory.

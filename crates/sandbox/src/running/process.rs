@@ -36,6 +36,12 @@ impl FirstProcess {
         !matches!(waited, Ok(None))
     }
 
+    /// Waits for its end.
+    pub async fn ended(&self) {
+        // An error means that it cannot be watched, which is as good as lost.
+        _ = self.0.readable().await;
+    }
+
     /// Kills it and waits for its end.
     pub async fn end(&self) {
         self.kill();

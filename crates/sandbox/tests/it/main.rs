@@ -16,4 +16,5 @@ mod pool;
 mod programs;
 mod refusals;
 mod source;
+mod supervisor;
 mod support;

@@ -1,0 +1,4 @@
+//! Supervisors for real: processes of their own, in outer namespaces.
+
+mod job;
+mod talks;
