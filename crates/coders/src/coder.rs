@@ -83,6 +83,12 @@ pub trait Coder: Send + Sync {
     /// Who speaks with the program that [`Coder::launch`] started. It depends on nothing but `start` without its placeholder.
     fn dialect(&self, start: &Start) -> Box<dyn Dialect>;
 
+    /// What lines of its output begin with that may be left out of the records when they grow too long: pieces of what comes
+    /// again as a whole, and signs of life.
+    fn fleeting(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How a person goes on with a conversation in a terminal.
     fn interactive(&self, start: &Start) -> Launch;
 }

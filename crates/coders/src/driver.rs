@@ -7,6 +7,7 @@ mod error;
 mod host;
 mod mute;
 mod phase;
+mod supervised;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{CoderCommand, CoderEvent, Launch, Permission, Registry, Start, Totals};
+use crate::{Coder, CoderCommand, CoderEvent, Launch, Permission, Registry, Start, Totals};
 
 use cause::{Cause, RunNote};
 pub use error::DriverError;
@@ -94,7 +95,7 @@ impl<H: Host> Driver<H> {
     /// Attaches to a job's supervisor. Everything up to `after` is read at once and not told again; what follows comes from
     /// [`Driver::next`].
     pub async fn attach(host: H, coders: Registry, after: Cursor, limits: StallLimits) -> Result<Self, DriverError> {
-        let last = host.last().await?;
+        let last = host.last();
         let mut driver = Self {
             records: host.records(),
             host,
@@ -133,16 +134,16 @@ impl<H: Host> Driver<H> {
         prompt: Option<&str>,
         launch: &Launch,
     ) -> Result<(), DriverError> {
-        if self.talk.registry().get(coder).is_none() {
+        let Some(fleeting) = self.talk.registry().get(coder).map(Coder::fleeting) else {
             return Err(DriverError::Unknown(coder.to_owned()));
-        }
+        };
         self.settle().await?;
         if self.talk.is_running() {
             return Err(DriverError::Running);
         }
         let note = RunNote { coder: coder.to_owned(), start: start.clone(), prompt: prompt.map(str::to_owned) };
         let note = serde_json::to_value(note).expect("a note has nothing but texts and numbers");
-        self.host.run(grant, launch, note).await?;
+        self.host.run(grant, launch, fleeting, note).await?;
         while !self.talk.is_running() && !self.over {
             self.step().await?;
         }
@@ -244,7 +245,7 @@ impl<H: Host> Driver<H> {
 
     /// Reads what there is and waits for the order under way.
     async fn settle(&mut self) -> Result<(), DriverError> {
-        let last = self.host.last().await?;
+        let last = self.host.last();
         while !self.over && (self.read < last || self.order.is_some()) {
             self.step().await?;
         }

@@ -2,6 +2,7 @@
 //! file for each dialect, and the driver that keeps one in step with its supervisor. Must not decide (that is `policy`), start
 //! a process (`sandbox`), know sessions, or hold the loop of a job (`daemon`). Start with [`Driver`], then [`Coder`] and [`Dialect`].
 
+mod claude;
 mod coder;
 mod command;
 mod dialect;

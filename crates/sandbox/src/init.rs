@@ -16,7 +16,6 @@ mod seccomp;
 mod serve;
 mod syscalls;
 mod system_files;
-mod terminal;
 mod tree;
 mod trust_files;
 

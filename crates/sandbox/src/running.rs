@@ -10,7 +10,6 @@ mod output;
 mod piped;
 mod process;
 mod ring;
-mod terminal;
 mod watched;
 
 use std::{
@@ -40,7 +39,6 @@ use output::Output;
 use process::FirstProcess;
 
 pub(crate) use piped::{Ending, Piped, PipedProgram, Pipes};
-pub use terminal::{Terminal, TerminalProgram};
 pub(crate) use watched::watch;
 
 /// Commands and jobs at once.

@@ -16,17 +16,20 @@ pub trait Host: Send {
     /// The records, from the first on and then as they come.
     type Records: RecordSource;
 
-    /// The sequence number of the newest record, 0 when there is none. Everything up to it can be read without waiting.
-    fn last(&self) -> impl Future<Output = Result<u64, SandboxError>> + Send;
+    /// The sequence number of the newest record that is known, 0 when there is none. Everything up to it can be read without
+    /// waiting, and just after attaching nothing that an earlier daemon ordered comes after it.
+    fn last(&self) -> u64;
 
     /// Reads the records from the first on.
     fn records(&self) -> Self::Records;
 
-    /// Starts a program and gives its run number. `note` stands in its record.
+    /// Starts a program and gives its run number. Lines that begin as `fleeting` says may be left out when the records grow too
+    /// long. `note` stands in its record.
     fn run(
         &self,
         grant: &Grant,
         launch: &Launch,
+        fleeting: &[&str],
         note: Value,
     ) -> impl Future<Output = Result<u64, SandboxError>> + Send;
 

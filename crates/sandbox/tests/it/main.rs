@@ -18,4 +18,3 @@ mod refusals;
 mod source;
 mod supervisor;
 mod support;
-mod terminals;

@@ -78,7 +78,6 @@ async fn build(begin: Begin, custody: Vec<u8>) -> Result<Supervisor, Refusal> {
         journal,
         clients,
         program: None,
-        seat: None,
         fleeting: Vec::new(),
         is_thinned: false,
         runs,
