@@ -4,6 +4,7 @@
 mod alarms;
 mod audit;
 mod check;
+mod coders;
 mod error;
 mod example;
 mod network;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub use alarms::AlarmConfig;
 pub use audit::{AuditConfig, ShipConfig};
 pub use check::ModelName;
+pub use coders::{CoderAuth, CoderConfig, CoderKind, StallConfig};
 pub use error::ConfigError;
 pub use example::EXAMPLE;
 pub use network::{NetworkConfig, WebConfig};
@@ -40,6 +42,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// The directories in which the agent may work, each under a name of your choice.
     pub workspaces: BTreeMap<String, WorkspaceConfig>,
+    /// The coding agents that jobs may be given to, each under a name of your choice.
+    pub coders: BTreeMap<String, CoderConfig>,
     /// Limits on money, steps and time.
     pub budget: BudgetConfig,
     /// What commands may use, and what they may see beside their workspace.

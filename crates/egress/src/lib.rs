@@ -39,7 +39,8 @@ pub use network::{Interfaces, Network};
 pub use path::{PathError, PathPattern, PatternError, RequestPath};
 pub use presets::Preset;
 pub use proxy::{
-    CaError, EgressPolicy, Hello, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress, read_head, read_hello,
+    CaError, Custody, CustodyError, EgressPolicy, Hello, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress,
+    read_head, read_hello,
 };
 pub use request::Request;
 pub use reqwest::Method;

@@ -142,6 +142,16 @@ impl Preset {
         Self::Moonshot,
     ];
 
+    /// Its name, as the configuration has it.
+    pub fn name(self) -> &'static str {
+        self.table().0
+    }
+
+    /// Whether it is about a vendor of models.
+    pub fn is_model_vendor(self) -> bool {
+        self.table().1.iter().all(|line| line.kind == Kind::Model)
+    }
+
     fn table(self) -> (&'static str, &'static [Line]) {
         match self {
             Self::Rust => ("rust", RUST),

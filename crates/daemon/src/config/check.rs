@@ -4,7 +4,7 @@ use channels::telegram;
 use sandbox::SandboxError;
 use types::WorkspaceName;
 
-use super::{Config, ShipConfig};
+use super::{Config, ShipConfig, coders};
 
 /// `provider/model`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) struct Problem {
     pub hint: String,
 }
 
-fn problem(key: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Problem {
+pub(super) fn problem(key: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Problem {
     Problem { key: key.iter().map(|part| (*part).to_owned()).collect(), message: message.into(), hint: hint.into() }
 }
 
@@ -49,6 +49,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     sandbox(config)?;
     audit(config)?;
     network(config)?;
+    config.coders.iter().try_for_each(|(name, coder)| coders::check(name, coder))?;
     own_api(config)?;
     if !config.api.listen.ip().is_loopback() {
         return Err(problem(
@@ -62,10 +63,11 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
 
 /// Names become directories, channel ids and parts of messages, so they all have one form.
 fn names(config: &Config) -> Result<(), Problem> {
-    let tables: [(&[&str], Vec<&String>); 4] = [
+    let tables: [(&[&str], Vec<&String>); 5] = [
         (&["providers"], config.providers.keys().collect()),
         (&["channels", "telegram"], config.channels.telegram.keys().collect()),
         (&["workspaces"], config.workspaces.keys().collect()),
+        (&["coders"], config.coders.keys().collect()),
         (&["audit", "ship"], config.audit.ship.keys().collect()),
     ];
     for (table, keys) in tables {
@@ -182,6 +184,11 @@ fn own_api(config: &Config) -> Result<(), Problem> {
     for (name, provider) in &config.providers {
         if egress::leads_to(&provider.base_url, config.api.listen) {
             return refuse(&["providers", name, "base_url"]);
+        }
+    }
+    for (name, coder) in &config.coders {
+        if coder.base_url.as_ref().is_some_and(|address| egress::leads_to(address, config.api.listen)) {
+            return refuse(&["coders", name, "base_url"]);
         }
     }
     for (name, channel) in &config.channels.telegram {

@@ -39,6 +39,17 @@ presets = ["rust", "github"]     # rust, node, python, debian, github, and model
 # private = true
 # plain_http = true
 
+[coders.claude]                  # a coding agent for jobs: claude, codex, opencode, forge, or any other by its `kind`
+# version = "2.1.329"            # of those that `factotum coder install` has installed; the newest when absent
+# secret = "anthropic-key"       # the name of a secret, bound to the vendor's host
+# auth = "api-key"               # api-key | bearer | subscription
+# model = "claude-sonnet-4-5"
+# [coders.gemini]
+# kind = "acp"                   # any program that speaks the Agent Client Protocol
+# command = ["gemini", "--acp"]
+# vendor = "google"
+# secret = "google-key"
+
 [budget]
 task_usd = 5.0
 day_usd = 20.0

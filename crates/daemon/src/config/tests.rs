@@ -66,6 +66,12 @@ fn mistakes() {
         ),
         ("negative money", "[budget]\ntask_usd = -1.0\n".to_owned()),
         ("no steps", "[budget]\nsteps = 0\n".to_owned()),
+        ("an unknown coder", "[coders.pilot]\n".to_owned()),
+        ("a coder without a command", "[coders.gemini]\nkind = \"acp\"\n".to_owned()),
+        ("a coder at home", "[coders.claude]\nbase_url = \"http://127.0.0.1:8000\"\n".to_owned()),
+        ("a coder of no vendor", "[coders.claude]\nvendor = \"rust\"\n".to_owned()),
+        ("a subscription for none", "[coders.codex]\nauth = \"subscription\"\n".to_owned()),
+        ("a key for nobody", "[coders.opencode]\nsecret = \"k\"\n".to_owned()),
         ("a tool rule", "[tools]\nexec = \"never\"\n".to_owned()),
     ];
     let all: Vec<String> = cases.iter().map(|(what, text)| format!("--- {what}\n{}", mistake(text))).collect();

@@ -1,51 +1,168 @@
 //! The door of one sandbox: an authority and placeholders of its own, and the proxy that serves its socket by the
-//! workspace's rules as they are at the moment.
+//! workspace's rules as they are at the moment. A session's door lives as long as its sandbox. A job's can be made again
+//! by the next daemon, from what the job's supervisor keeps.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, os::fd::OwnedFd, sync::Arc};
 
-use egress::{EgressPolicy, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress, Who};
+use egress::{BoundSecret, Custody, EgressPolicy, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress, Who};
 use sandbox::{Door, ProxyTrust};
-use types::{Integrity, SessionId, WorkspaceName};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use types::{Integrity, SecretName, SessionId, WorkspaceName};
 
-use super::ways::Ways;
+use super::ways::{Vendor, Way, Ways};
 
 /// What records call the programs of a sandbox.
 pub(super) const CLIENT: &str = "sandbox";
 
+/// The way out of one job's sandbox.
+pub(crate) struct JobDoor {
+    /// Whose certificates its programs believe.
+    pub trust: ProxyTrust,
+    /// Environment variables with placeholders, the vendor's among them.
+    pub env: BTreeMap<String, String>,
+    /// The variable and the placeholder of the coding agent's vendor.
+    pub vendor: Option<(String, String)>,
+    /// What the job's supervisor keeps, so that the next daemon can make the same door.
+    pub custody: Custody,
+    egress: Arc<SandboxEgress>,
+}
+
+/// Whose door it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewDoor<'a> {
+    /// The session, for records and labels.
+    pub session: SessionId,
+    /// The workspace whose rules hold.
+    pub workspace: &'a WorkspaceName,
+    /// The coding agent whose vendor may be reached; none for the owner's own shell.
+    pub coder: Option<&'a str>,
+}
+
+impl JobDoor {
+    /// Serves the sandbox's listening socket until `ending`; open connections are closed then, and later ones wait in the
+    /// socket's queue for whoever serves it next. The caller joins it.
+    pub async fn serve(&self, socket: OwnedFd, ending: CancellationToken) {
+        serve(socket, self.egress.clone(), ending).await;
+    }
+}
+
+async fn serve(socket: OwnedFd, egress: Arc<SandboxEgress>, ending: CancellationToken) {
+    if let Err(error) = Proxy::serve(socket, egress, ending).await {
+        tracing::error!(%error, "a sandbox's proxy ended; its programs reach nothing from here on");
+    }
+}
+
 impl Ways {
     /// Makes the door for a session's sandbox in a workspace.
     pub(super) fn door(&self, session: SessionId, workspace: &WorkspaceName) -> Result<Door, String> {
-        let policy = self.policy(workspace).map_err(|error| error.to_string())?;
-        let egress = Arc::new(self.sandbox_egress(session, workspace, policy)?);
-        let rules = egress.policy.borrow().judge.rules().clone();
-        let trust = ProxyTrust {
-            ca_pem: egress.ca.pem(),
-            // Where some TLS goes through unopened, programs meet the servers' own certificates.
-            system_roots: rules.rules.iter().any(|rule| rule.pass_through && !rule.deny),
-        };
-        let env = egress.placeholders.environment();
-        let serve = move |socket, ending| -> types::BoxFuture<'static, ()> {
-            Box::pin(async move {
-                if let Err(error) = Proxy::serve(socket, egress, ending).await {
-                    tracing::error!(%error, "a sandbox's proxy ended; its programs reach nothing from here on");
-                }
-            })
-        };
+        let policy = self.rules_of(workspace, None)?;
+        let placeholders = self.placeholders(&policy, None)?;
+        let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
+        let (trust, env) = (trust(&ca, &policy), placeholders.environment());
+        let egress = Arc::new(self.sandbox_egress(session, workspace, policy, ca, placeholders));
+        let serve = move |socket, ending| -> types::BoxFuture<'static, ()> { Box::pin(serve(socket, egress, ending)) };
         Ok(Door { trust, env, serve: Box::new(serve) })
+    }
+
+    /// Makes the door for a job's new sandbox. The error is a sentence for the owner.
+    pub(crate) fn job_door(&self, new: NewDoor<'_>) -> Result<JobDoor, String> {
+        let vendor = self.vendor_of(new.coder)?;
+        let policy = self.rules_of(new.workspace, new.coder)?;
+        let placeholders = self.placeholders(&policy, vendor.as_ref())?;
+        let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
+        Ok(self.finished(new, vendor, policy, ca, placeholders))
+    }
+
+    /// Makes the door of a job's sandbox again, from what its supervisor kept: programs inside go on trusting what they
+    /// trust, and hold what they hold. Rules and secrets are those of now. The error is a sentence for the owner.
+    pub(crate) fn job_door_again(&self, new: NewDoor<'_>, custody: &[u8]) -> Result<JobDoor, String> {
+        // A coding agent that is not configured any more has no vendor; what it asks for is refused, request by request.
+        let vendor = new.coder.and_then(|coder| self.vendor(coder));
+        let policy = self.rules_of(new.workspace, new.coder)?;
+        let (ca, placeholders) = Custody::restore(custody).map_err(|error| error.to_string())?;
+        Ok(self.finished(new, vendor, policy, ca, placeholders))
+    }
+
+    fn finished(
+        &self,
+        new: NewDoor<'_>,
+        vendor: Option<Vendor>,
+        policy: watch::Receiver<Arc<EgressPolicy>>,
+        ca: SandboxCa,
+        placeholders: Placeholders,
+    ) -> JobDoor {
+        let shown = vendor.and_then(|vendor| {
+            let text = placeholders.of(&vendor.secret?)?.to_owned();
+            Some((vendor.variable?, text))
+        });
+        JobDoor {
+            trust: trust(&ca, &policy),
+            env: placeholders.environment(),
+            vendor: shown,
+            custody: Custody::of(&ca, &placeholders),
+            egress: Arc::new(self.sandbox_egress(new.session, new.workspace, policy, ca, placeholders)),
+        }
+    }
+
+    /// What the coding agent needs, with its secret in the vault and bound.
+    fn vendor_of(&self, coder: Option<&str>) -> Result<Option<Vendor>, String> {
+        let Some(name) = coder else { return Ok(None) };
+        // Without a table of its own it may reach what its workspace allows.
+        let Some(vendor) = self.vendor(name) else { return Ok(None) };
+        let Some(secret) = &vendor.secret else { return Ok(Some(vendor)) };
+        if !self.vault().contains(secret).map_err(|error| error.to_string())? {
+            return Err(format!(
+                "the secret `{secret}` of [coders.{name}] is missing; store it with `factotum secret set {secret}`"
+            ));
+        }
+        let bound = self.vault().bound().map_err(|error| error.to_string())?;
+        if !bound.iter().any(|one| one.name == *secret) {
+            return Err(format!(
+                "the secret `{secret}` of [coders.{name}] is bound to no host, or is dead; `factotum coder list` says \
+                 how to bind it"
+            ));
+        }
+        Ok(Some(vendor))
+    }
+
+    fn rules_of(
+        &self,
+        workspace: &WorkspaceName,
+        coder: Option<&str>,
+    ) -> Result<watch::Receiver<Arc<EgressPolicy>>, String> {
+        let way = Way { workspace: workspace.clone(), coder: coder.map(str::to_owned) };
+        self.policy(&way).map_err(|error| error.to_string())
+    }
+
+    /// New placeholders for the secrets that the rules allow, the vendor's in the variable of the coding agent.
+    fn placeholders(
+        &self,
+        policy: &watch::Receiver<Arc<EgressPolicy>>,
+        vendor: Option<&Vendor>,
+    ) -> Result<Placeholders, String> {
+        let allowed = policy.borrow().judge.rules().secrets.clone();
+        let bound = if allowed.is_empty() {
+            Arc::default()
+        } else {
+            self.vault().bound().map_err(|error| error.to_string())?
+        };
+        let named = bound
+            .iter()
+            .filter(|secret| allowed.contains(&secret.name))
+            .map(|secret| (secret.name.clone(), variable(secret, vendor)))
+            .collect::<Vec<(SecretName, Option<String>)>>();
+        Placeholders::new(named).map_err(|error| error.to_string())
     }
 
     fn sandbox_egress(
         &self,
         session: SessionId,
         workspace: &WorkspaceName,
-        policy: tokio::sync::watch::Receiver<Arc<EgressPolicy>>,
-    ) -> Result<SandboxEgress, String> {
-        let words = |error: &dyn std::fmt::Display| error.to_string();
-        let allowed = policy.borrow().judge.rules().secrets.clone();
-        let bound =
-            if allowed.is_empty() { Arc::default() } else { self.vault().bound().map_err(|error| words(&error))? };
-        let usable = bound.iter().filter(|secret| allowed.contains(&secret.name));
-        let named = usable.map(|secret| (secret.name.clone(), secret.env.as_ref().map(|env| env.as_str().to_owned())));
+        policy: watch::Receiver<Arc<EgressPolicy>>,
+        ca: SandboxCa,
+        placeholders: Placeholders,
+    ) -> SandboxEgress {
         let who = Who { session: Some(session.0), workspace: Some(workspace.to_string()), client: CLIENT };
         let (store, name) = (self.store().clone(), workspace.clone());
         let untainted = move || {
@@ -53,16 +170,33 @@ impl Ways {
             let files = store.workspace_label(&name).ok();
             [session, files].into_iter().all(|label| label.is_some_and(|label| label.integrity == Integrity::Trusted))
         };
-        Ok(SandboxEgress {
+        SandboxEgress {
             who,
             policy,
             untainted: Box::new(untainted),
-            placeholders: Placeholders::new(named).map_err(|error| words(&error))?,
+            placeholders,
             vault: self.vault().clone(),
-            ca: SandboxCa::new(self.clock().now()).map_err(|error| words(&error))?,
+            ca,
             log: self.log(),
             clock: self.clock().clone(),
             limits: Limits::default(),
-        })
+        }
+    }
+}
+
+/// The variable that shows a secret's placeholder.
+fn variable(secret: &BoundSecret, vendor: Option<&Vendor>) -> Option<String> {
+    match vendor {
+        Some(vendor) if vendor.secret.as_ref() == Some(&secret.name) => vendor.variable.clone(),
+        Some(_) | None => secret.env.as_ref().map(|env| env.as_str().to_owned()),
+    }
+}
+
+fn trust(ca: &SandboxCa, policy: &watch::Receiver<Arc<EgressPolicy>>) -> ProxyTrust {
+    let policy = policy.borrow();
+    ProxyTrust {
+        ca_pem: ca.pem(),
+        // Where some TLS goes through unopened, programs meet the servers' own certificates.
+        system_roots: policy.judge.rules().rules.iter().any(|rule| rule.pass_through && !rule.deny),
     }
 }

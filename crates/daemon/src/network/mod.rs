@@ -4,6 +4,9 @@
 
 mod door;
 mod records;
+mod vendor;
 mod ways;
 
+pub(crate) use door::{JobDoor, NewDoor};
+pub(crate) use vendor::{binding, vendor_rules};
 pub(crate) use ways::{Ways, WaysError};

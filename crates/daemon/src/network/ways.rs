@@ -16,13 +16,20 @@ use egress::{
 use sandbox::Doors;
 use store::Store;
 use tokio::sync::watch;
-use types::{Clock, SessionId, WorkspaceName};
+use types::{Clock, SecretName, SessionId, WorkspaceName};
 
-use super::records::Records;
+use super::{records::Records, vendor::vendor_rules};
 use crate::{Config, config::WebConfig, network_log::NetworkLog};
 
 /// What records call the `fetch` tool.
 const FETCH: &str = "fetch";
+
+/// Whose way out it is: the programs of a workspace, or a coding agent that works in one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Way {
+    pub workspace: WorkspaceName,
+    pub coder: Option<String>,
+}
 
 /// The ways out of all workspaces. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +54,7 @@ struct State {
     plan: Option<Arc<Planned>>,
     /// Made when first needed, since reading the machine's authorities takes milliseconds that most starts can do without.
     upstreams: BTreeMap<Vec<PathBuf>, Upstream>,
-    policies: BTreeMap<WorkspaceName, watch::Sender<Arc<EgressPolicy>>>,
+    policies: BTreeMap<Way, watch::Sender<Arc<EgressPolicy>>>,
     /// By workspace and client, so that a day's count outlives a reload.
     tallies: BTreeMap<(WorkspaceName, &'static str), Arc<DayTally>>,
 }
@@ -57,9 +64,22 @@ pub(crate) struct Planned {
     network: Network,
     sandboxes: BTreeMap<WorkspaceName, Arc<EgressRules>>,
     fetches: BTreeMap<WorkspaceName, Arc<EgressRules>>,
+    /// What each coding agent may reach beside its workspace's rules.
+    coders: BTreeMap<String, Vendor>,
     web: WebConfig,
     /// For a workspace without rules of its own, such as the one that exists when none is configured.
     fetches_else: Arc<EgressRules>,
+}
+
+/// What a coding agent needs of its vendor.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vendor {
+    /// What it may reach.
+    pub rules: EgressRules,
+    /// The secret that its requests carry.
+    pub secret: Option<SecretName>,
+    /// Where it looks for what stands for the secret.
+    pub variable: Option<String>,
 }
 
 /// Why a configuration's ways cannot be put in force.
@@ -68,6 +88,9 @@ pub(crate) enum WaysError {
     /// A rule makes no sense.
     #[error("workspaces.{workspace}.egress: {source}")]
     Rules { workspace: String, source: RuleError },
+    /// A coding agent's address makes no sense.
+    #[error("coders.{coder}.base_url: {why}")]
+    Coder { coder: String, why: String },
     /// The `fetch` tool's rules make no sense.
     #[error("web: {0}")]
     Web(RuleError),
@@ -102,6 +125,7 @@ impl Ways {
             network,
             sandboxes: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            coders: BTreeMap::new(),
             web: config.web.clone(),
             fetches_else: Arc::new(of_web(&EgressConfig::default(), &config.web).map_err(WaysError::Web)?),
         };
@@ -111,6 +135,11 @@ impl Ways {
             let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
             planned.sandboxes.insert(name.clone(), Arc::new(workspace.egress.rules().map_err(mistake)?));
             planned.fetches.insert(name, Arc::new(of_web(&workspace.egress, &config.web).map_err(mistake)?));
+        }
+        for (name, coder) in &config.coders {
+            let rules = vendor_rules(name, coder).map_err(|why| WaysError::Coder { coder: name.clone(), why })?;
+            let variable = coder.variable(name).map(str::to_owned);
+            planned.coders.insert(name.clone(), Vendor { rules, secret: coder.secret.clone(), variable });
         }
         for files in planned.authorities() {
             self.upstream(files).map_err(WaysError::Authorities)?;
@@ -122,24 +151,24 @@ impl Ways {
     pub fn replace(&self, planned: Planned) {
         let planned = Arc::new(planned);
         let _turn = self.turn();
-        let names: Vec<WorkspaceName> = {
+        let ways: Vec<Way> = {
             let mut state = self.state();
             state.plan = Some(planned.clone());
             // What the new configuration needs is read again, in case the files changed.
             state.upstreams.retain(|files, _| files.is_empty());
             state.policies.keys().cloned().collect()
         };
-        for name in names {
-            match self.build(&planned, &name) {
+        for way in ways {
+            match self.build(&planned, &way) {
                 Ok(policy) => {
-                    if let Some(sender) = self.state().policies.get(&name) {
+                    if let Some(sender) = self.state().policies.get(&way) {
                         sender.send_replace(Arc::new(policy));
                     }
                 }
                 Err(error) => {
                     // Without a sender the proxies keep their old rules; a workspace must rather reach nothing.
-                    tracing::error!(error = %error.message, workspace = %name, "its way out cannot be built and is closed");
-                    self.close(&name);
+                    tracing::error!(error = %error.message, workspace = %way.workspace, "its way out cannot be built and is closed");
+                    self.close(&way);
                 }
             }
         }
@@ -151,21 +180,21 @@ impl Ways {
         Arc::new(move |session, workspace| ways.door(session, workspace))
     }
 
-    /// The rules of a workspace's programs, as they change.
-    pub(super) fn policy(&self, name: &WorkspaceName) -> Result<watch::Receiver<Arc<EgressPolicy>>, EgressError> {
+    /// The rules of a workspace's programs, or of a coding agent in it, as they change.
+    pub(super) fn policy(&self, way: &Way) -> Result<watch::Receiver<Arc<EgressPolicy>>, EgressError> {
         let _turn = self.turn();
-        if let Some(sender) = self.state().policies.get(name) {
+        if let Some(sender) = self.state().policies.get(way) {
             return Ok(sender.subscribe());
         }
         loop {
             let planned = self.planned();
-            let policy = Arc::new(self.build(&planned, name)?);
+            let policy = Arc::new(self.build(&planned, way)?);
             let mut state = self.state();
-            // A reload in between has not seen this workspace, so that the old plan would stay in force for it.
+            // A reload in between has not seen this way, so that the old plan would stay in force for it.
             if state.plan.as_ref().is_some_and(|now| !Arc::ptr_eq(now, &planned)) {
                 continue;
             }
-            return Ok(state.policies.entry(name.clone()).or_insert_with(|| watch::Sender::new(policy)).subscribe());
+            return Ok(state.policies.entry(way.clone()).or_insert_with(|| watch::Sender::new(policy)).subscribe());
         }
     }
 
@@ -180,6 +209,11 @@ impl Ways {
         let fetcher = Fetcher::new(judge, upstream, self.log(), Some(credentials), who);
         let max_bytes = usize::try_from(planned.web.max_kib.saturating_mul(1024)).unwrap_or(usize::MAX);
         Ok(tools::Web { fetcher, rules, max_bytes, timeout: Duration::from_secs(planned.web.timeout_s) })
+    }
+
+    /// What the coding agent of this name needs of its vendor; none when no such one is configured.
+    pub(super) fn vendor(&self, coder: &str) -> Option<Vendor> {
+        self.planned().coders.get(coder).cloned()
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -212,11 +246,11 @@ impl Ways {
         plan.unwrap_or_else(|| Arc::new(Planned::closed(self.0.guarded.clone())))
     }
 
-    fn build(&self, planned: &Planned, name: &WorkspaceName) -> Result<EgressPolicy, EgressError> {
-        let rules = planned.sandboxes.get(name).cloned().unwrap_or_default();
+    fn build(&self, planned: &Planned, way: &Way) -> Result<EgressPolicy, EgressError> {
+        let rules = planned.rules(way);
         let upstream = self.upstream(&rules.extra_ca)?;
         Ok(EgressPolicy {
-            judge: Judge::new(rules, planned.network.clone(), self.tally(name, super::door::CLIENT)),
+            judge: Judge::new(rules, planned.network.clone(), self.tally(&way.workspace, super::door::CLIENT)),
             upstream,
         })
     }
@@ -235,8 +269,8 @@ impl Ways {
         self.state().tallies.entry((name.clone(), client)).or_insert_with(new).clone()
     }
 
-    fn close(&self, name: &WorkspaceName) {
-        if let Some(sender) = self.state().policies.get(name) {
+    fn close(&self, way: &Way) {
+        if let Some(sender) = self.state().policies.get(way) {
             let closed = |policy: &mut Arc<EgressPolicy>| {
                 let network = Network::system(Vec::new(), Vec::new(), self.0.guarded.clone());
                 let tally = Arc::new(DayTally::new(self.0.clock.clone()));
@@ -254,9 +288,21 @@ impl Planned {
             network: Network::system(Vec::new(), Vec::new(), guarded),
             sandboxes: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            coders: BTreeMap::new(),
             web: WebConfig::default(),
             fetches_else: Arc::default(),
         }
+    }
+
+    /// The rules of a way: those of its workspace, then those of the coding agent's vendor. One that is not configured
+    /// (any more) has none.
+    fn rules(&self, way: &Way) -> Arc<EgressRules> {
+        let own = self.sandboxes.get(&way.workspace).cloned().unwrap_or_default();
+        let Some(vendor) = way.coder.as_ref().and_then(|coder| self.coders.get(coder)) else { return own };
+        let mut rules = EgressRules::clone(&own);
+        rules.rules.extend(vendor.rules.rules.iter().cloned());
+        rules.secrets.extend(vendor.rules.secrets.iter().cloned());
+        Arc::new(rules)
     }
 
     /// The lists of authorities that the owner named.

@@ -20,7 +20,7 @@ use rustls::{
 };
 use time::{Duration, OffsetDateTime};
 use types::Timestamp;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::target::Host;
 
@@ -58,11 +58,26 @@ impl SandboxCa {
     /// A new authority with keys of its own, valid from `now`. Fails when the system gives no random numbers.
     pub fn new(now: Timestamp) -> Result<Self, CaError> {
         let key = Key::new()?;
-        let mut params = params("Factotum sandbox", now, Duration::days(AUTHORITY_DAYS))?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority(now)?;
         let der = params.self_signed(&key).map_err(|error| failed(&error))?.der().clone();
         Ok(Self { issuer: Issuer::new(params, key), der, leaf_key: Key::new()?, leaves: Mutex::default() })
+    }
+
+    /// Its key in PKCS #8 and its certificate in DER, for custody alone.
+    pub(super) fn export(&self) -> (Zeroizing<Vec<u8>>, &[u8]) {
+        (Zeroizing::new(self.issuer.key().0.serialize_der()), &self.der)
+    }
+
+    /// The authority that [`SandboxCa::export`] gave: the same key and certificate, so that whoever trusted it still does.
+    pub(super) fn restore(key: &[u8], certificate: Vec<u8>) -> Result<Self, CaError> {
+        let der = PrivatePkcs8KeyDer::from(key);
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ECDSA_P256_SHA256);
+        let key = Key(pair.map_err(|error| failed(&error))?);
+        // What an issuer takes from its own certificate is its name and the number of its key; the dates are not used.
+        let params = authority(Timestamp(0))?;
+        let leaf_key = Key::new()?;
+        let der = CertificateDer::from(certificate);
+        Ok(Self { issuer: Issuer::new(params, key), der, leaf_key, leaves: Mutex::default() })
     }
 
     /// The authority's certificate, for the sandbox's trust bundle.
@@ -154,6 +169,14 @@ impl rcgen::SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         self.0.sign(message)
     }
+}
+
+/// What an authority is.
+fn authority(now: Timestamp) -> Result<CertificateParams, CaError> {
+    let mut params = params("Factotum sandbox", now, Duration::days(AUTHORITY_DAYS))?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 fn params(name: &str, now: Timestamp, valid: Duration) -> Result<CertificateParams, CaError> {

@@ -103,6 +103,21 @@ impl Placeholders {
         secrets.into_iter().map(placeholder).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Those that were made before; none if one of them is no placeholder of ours.
+    pub(super) fn restored(held: impl IntoIterator<Item = (SecretName, String, Option<String>)>) -> Option<Self> {
+        let placeholder = |(secret, text, variable): (SecretName, String, Option<String>)| {
+            let random = text.strip_prefix(PREFIX)?;
+            let is_ours = random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_ours.then_some(Placeholder { secret, text, variable })
+        };
+        held.into_iter().map(placeholder).collect::<Option<_>>().map(Self)
+    }
+
+    /// All: the secret, what stands for it, and the variable that shows it.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&SecretName, &str, Option<&str>)> {
+        self.0.iter().map(|one| (&one.secret, one.text.as_str(), one.variable.as_deref()))
+    }
+
     /// The variables for the sandbox's environment.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let shown = self.0.iter().filter_map(|one| Some((one.variable.clone()?, one.text.clone())));

@@ -16,6 +16,7 @@ macro_rules! in_private_network {
 #[cfg(feature = "faults")]
 mod broken;
 mod credentials;
+mod custody;
 mod framing;
 mod limits;
 mod live;

@@ -11,9 +11,9 @@ use std::{
 };
 
 use egress::{
-    AddressRules, Binding, CredentialSlot, DayTally, EgressConfig, EgressLog, EgressPolicy, EgressRecord, Interfaces,
-    Judge, Limits, Network, Placeholders, Proxy, SandboxCa, SandboxEgress, SecretSettings, SecretValue, Stage,
-    TableResolver, Unrecorded, Upstream, Vault, Who,
+    AddressRules, Binding, CredentialSlot, Custody, DayTally, EgressConfig, EgressLog, EgressPolicy, EgressRecord,
+    Interfaces, Judge, Limits, Network, Placeholders, Proxy, SandboxCa, SandboxEgress, SecretSettings, SecretValue,
+    Stage, TableResolver, Unrecorded, Upstream, Vault, Who,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -67,6 +67,10 @@ pub struct World {
     cancel: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     home: tempfile::TempDir,
+    /// What a supervisor keeps.
+    listener: std::net::TcpListener,
+    custody: Custody,
+    limits: Limits,
 }
 
 /// Keeps the records; can be told to fail.
@@ -171,39 +175,59 @@ impl World {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
         let (log, untainted) = (Arc::new(Log::default()), Arc::new(AtomicBool::new(true)));
-        let (sender, receiver) = watch::channel(policy);
-        let flag = untainted.clone();
-        let egress = SandboxEgress {
-            who: Who { session: Some(1), workspace: Some("main".to_owned()), client: "sandbox" },
-            policy: receiver,
-            untainted: Box::new(move || flag.load(Ordering::Relaxed)),
-            placeholders,
-            vault: vault.clone(),
-            ca,
-            log: log.clone(),
-            clock: Arc::new(Wall),
-            limits,
-        };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let cancel = CancellationToken::new();
-        let serving = tokio::spawn(Proxy::serve(listener.into(), Arc::new(egress), cancel.clone()));
-        let roots = Arc::new(roots);
-        Self {
+        let custody = Custody::of(&ca, &placeholders);
+        let mut world = Self {
             servers,
             log,
             vault,
-            policy: sender,
+            policy: watch::Sender::new(policy),
             untainted,
             placeholder,
             git,
             address,
-            roots,
+            roots: Arc::new(roots),
             resolver,
-            cancel,
-            serving,
+            cancel: CancellationToken::new(),
+            serving: tokio::spawn(async { Ok(()) }),
             home,
-        }
+            listener,
+            custody,
+            limits,
+        };
+        world.serve(ca, placeholders);
+        world
+    }
+
+    fn serve(&mut self, ca: SandboxCa, placeholders: Placeholders) {
+        let flag = self.untainted.clone();
+        let egress = SandboxEgress {
+            who: Who { session: Some(1), workspace: Some("main".to_owned()), client: "sandbox" },
+            policy: self.policy.subscribe(),
+            untainted: Box::new(move || flag.load(Ordering::Relaxed)),
+            placeholders,
+            vault: self.vault.clone(),
+            ca,
+            log: self.log.clone(),
+            clock: Arc::new(Wall),
+            limits: self.limits,
+        };
+        self.cancel = CancellationToken::new();
+        let socket = self.listener.try_clone().unwrap().into();
+        self.serving = tokio::spawn(Proxy::serve(socket, Arc::new(egress), self.cancel.clone()));
+    }
+
+    /// The daemon dies: whatever it held open is gone, and only the listening socket is left.
+    pub async fn daemon_dies(&mut self) {
+        self.cancel.cancel();
+        (&mut self.serving).await.unwrap().unwrap();
+    }
+
+    /// Another daemon serves the socket, with what was kept for it.
+    pub fn daemon_comes_back(&mut self) {
+        let (ca, placeholders) = Custody::restore(self.custody.bytes()).unwrap();
+        self.serve(ca, placeholders);
     }
 
     /// Replaces the rules while everything runs.
