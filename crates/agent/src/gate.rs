@@ -1,6 +1,8 @@
 //! The gate: everything that must be true before a tool call has an effect, in order. Read [`gate`] beside the policy
 //! table in `policy::decide`.
 
+mod permit;
+
 use std::sync::Arc;
 
 use policy::{Grant, Reason, Request, allowance, canonical, destination, label_of_call, redeem};
@@ -9,7 +11,7 @@ use store::{
     Author, CallRecord, CallState, StoreError, Tx,
     audit::{AuditEntry, AuditError, AuditKind},
 };
-use types::{Allowance, Ask, Effect, Invariant, Label, Message, OwnerRequest, Sink, Tool, ToolCall};
+use types::{Allowance, Ask, Effect, Invariant, Label, Message, OwnerRequest, Question, Sink, Tool, ToolCall};
 
 use crate::{
     approvals::{self, Asked},
@@ -36,13 +38,18 @@ pub(crate) struct Judged {
     passed_on: Option<Label>,
     /// What it does, in a line that names handles and does not show their texts.
     summary: String,
-    tool: Arc<dyn Tool<Grant>>,
+    /// Who asks, where it is not the session's own model: the name of a coding agent.
+    by: Option<String>,
     pub effect: Effect,
     destinations_are_owners: bool,
     touched: u32,
+    /// Whether it works in the session's workspace, and not in a copy of it.
+    pub in_workspace: bool,
     /// The state of the workspace that the call was shown with, where it depends on one.
     pub workspace_state: Option<String>,
 }
+
+pub use permit::{Permission, permit, withdraw};
 
 /// How the call came to be allowed.
 enum Permit {
@@ -53,40 +60,14 @@ enum Permit {
 
 /// One call, from its arguments to its result. No audit row, no effect; no grant, no effect.
 pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, StoreError> {
-    let mut judged = match assess(run, &record.call)? {
+    let (mut judged, tool) = match assess(run, &record.call)? {
         Ok(judged) => judged,
         Err(refused) => return Ok(refused),
     };
-    let verdict = match verdict::judge(run, &mut judged).await? {
-        Ok(verdict) => verdict,
-        Err(failed) => return Ok(failed),
-    };
-    if let Err(error) = audit_intent(run, &judged, &verdict).await
-        && !Invariant::AuditBeforeEffect.is_broken()
-    {
-        return Ok(Outcome::failed(format!("nothing was done, because the audit log cannot be written: {error}")));
-    }
-    if let Some(refused) = not_ready(run, &judged) {
-        return Ok(refused);
-    }
-    let permit = match verdict {
-        Verdict::Deny(reason) => return Ok(Outcome::denied(reason)),
-        Verdict::Propose(question) => return proposals::propose(run, &record.call, question).await,
-        Verdict::Allow(grant) => Permit::Granted(grant),
-        Verdict::Allowed(allowance) => Permit::Allowed(allowance),
-        Verdict::Ask(question) => match approvals::ask(run, &record.call, question).await? {
-            Asked::Approved(request) => {
-                let detail = json!({ "tool": judged.call.name, "decision": "approved", "request": request.id });
-                if let Err(error) = audit(run, &judged.call.id, AuditKind::ToolIntent, detail).await
-                    && !Invariant::AuditBeforeEffect.is_broken()
-                {
-                    let text = format!("nothing was done, because the audit log cannot be written: {error}");
-                    return Ok(Outcome::failed(text));
-                }
-                Permit::Approved(request)
-            }
-            Asked::Refused(outcome) => return Ok(outcome),
-        },
+    let permit = match settle(run, &record.call, &mut judged).await? {
+        Settled::Permitted(permit) => permit,
+        Settled::Refused(outcome) => return Ok(outcome),
+        Settled::Proposable(question) => return proposals::propose(run, &record.call, question).await,
     };
     if let Err(error) = save_workspace(run, &judged).await? {
         return Ok(Outcome::failed(format!(
@@ -101,12 +82,14 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
         return Ok(refused);
     }
     verdict::look_again(run, &mut judged).await;
-    let grant = match start(run, record, &judged, permit).await? {
+    // A call that runs again after a crash was marked by the run before.
+    let mark = (record.state != CallState::Started).then_some(mark as Mark);
+    let grant = match redeemed(run, &judged, permit, mark).await? {
         Ok(grant) => grant,
         Err(reason) => return Ok(Outcome::denied(reason)),
     };
     let work = Work {
-        tool: &judged.tool,
+        tool: &tool,
         input: &judged.call.input,
         call: &judged.call.id,
         session: run.session,
@@ -116,6 +99,52 @@ pub(crate) async fn gate(run: &Run<'_>, record: &CallRecord) -> Result<Outcome, 
     audit_outcome(run, &judged, &outcome).await;
     // What a tool says about a text that the session must not read may hold that text.
     Ok(if judged.passed_on.is_some() { handles::unsaid(outcome) } else { outcome })
+}
+
+/// What a judgement, and the owner where there was a question, came to.
+enum Settled {
+    /// It may happen. Nothing is used up yet.
+    Permitted(Permit),
+    /// It may not.
+    Refused(Outcome),
+    /// It can wait for the owner as a proposal.
+    Proposable(Box<Question>),
+}
+
+/// The judgement of a call: policy, the audit of the intent, and the owner's answer where one is needed. `call` is as the
+/// one who asks wrote it.
+async fn settle(run: &Run<'_>, call: &ToolCall, judged: &mut Judged) -> Result<Settled, StoreError> {
+    let unrecorded = |error: AuditError| {
+        Outcome::failed(format!("nothing was done, because the audit log cannot be written: {error}"))
+    };
+    let verdict = match verdict::judge(run, judged).await? {
+        Ok(verdict) => verdict,
+        Err(failed) => return Ok(Settled::Refused(failed)),
+    };
+    if let Err(error) = audit_intent(run, judged, &verdict).await
+        && !Invariant::AuditBeforeEffect.is_broken()
+    {
+        return Ok(Settled::Refused(unrecorded(error)));
+    }
+    if let Some(refused) = not_ready(run, judged) {
+        return Ok(Settled::Refused(refused));
+    }
+    Ok(match verdict {
+        Verdict::Deny(reason) => Settled::Refused(Outcome::denied(reason)),
+        Verdict::Propose(question) => Settled::Proposable(question),
+        Verdict::Allow(grant) => Settled::Permitted(Permit::Granted(grant)),
+        Verdict::Allowed(allowance) => Settled::Permitted(Permit::Allowed(allowance)),
+        Verdict::Ask(question) => match approvals::ask(run, call, question).await? {
+            Asked::Approved(request) => {
+                let detail = json!({ "tool": judged.call.name, "decision": "approved", "request": request.id });
+                match audit(run, &judged.call.id, AuditKind::ToolIntent, detail).await {
+                    Err(error) if !Invariant::AuditBeforeEffect.is_broken() => Settled::Refused(unrecorded(error)),
+                    Ok(()) | Err(_) => Settled::Permitted(Permit::Approved(request)),
+                }
+            }
+            Asked::Refused(outcome) => Settled::Refused(outcome),
+        },
+    })
 }
 
 /// A call that changes something is refused while the daemon cannot answer for it.
@@ -145,7 +174,7 @@ pub(crate) fn summary(run: &Run<'_>, call: &ToolCall) -> String {
 }
 
 /// Finds the tool and checks the arguments. Mistakes go back to the model.
-fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, StoreError> {
+fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<(Judged, Arc<dyn Tool<Grant>>), Outcome>, StoreError> {
     let Some(tool) = run.deps.tools.find(&call.name) else {
         let names = run.deps.tools.names();
         return Ok(Err(Outcome::failed(format!("there is no tool of this name; there are: {names}"))));
@@ -163,8 +192,19 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Judged, Outcome>, Sto
     let destinations_are_owners = owner_wrote(run, &effect.destinations)?;
     let touched = touched(run, &call)?;
     let tool = tool.clone();
-    let workspace_state = None;
-    Ok(Ok(Judged { call, passed_on, summary, tool, effect, destinations_are_owners, touched, workspace_state }))
+    let (by, in_workspace, workspace_state) = (None, true, None);
+    let judged = Judged {
+        call,
+        passed_on,
+        summary,
+        by,
+        effect,
+        destinations_are_owners,
+        touched,
+        in_workspace,
+        workspace_state,
+    };
+    Ok(Ok((judged, tool)))
 }
 
 impl Judged {
@@ -242,24 +282,26 @@ async fn save_workspace(run: &Run<'_>, judged: &Judged) -> Result<Result<(), Str
     Ok((run.deps.before_write)(run.turn.id, run.workspace.clone()).await)
 }
 
-/// Marks the call as started. An approval is used up in the same transaction, and is compared with the call as it would
-/// run at that very moment; the grant exists only if all of that is durable.
-async fn start(
+/// Stores that a call begins.
+type Mark = fn(&mut Tx<'_>, &Judged, &store::Turn) -> Result<(), StoreError>;
+
+fn mark(tx: &mut Tx<'_>, judged: &Judged, turn: &store::Turn) -> Result<(), StoreError> {
+    tx.start_call(turn.id, &judged.call.id, &judged.summary, judged.effect.read_only)
+}
+
+/// Turns a permit into a grant, and marks the call as started where it is one of ours. An approval is used up in the same
+/// transaction, and is compared with the call as it would run at that very moment; the grant exists only if all of that is
+/// durable.
+async fn redeemed(
     run: &Run<'_>,
-    record: &CallRecord,
     judged: &Judged,
     permit: Permit,
+    begin: Option<Mark>,
 ) -> Result<Result<Grant, Reason>, StoreError> {
-    let restarted = record.state == CallState::Started;
     let (turn, workspace, rules) = (run.turn.clone(), run.workspace.clone(), run.deps.rules.get());
     let judged = judged.clone();
-    let mark = move |tx: &mut Tx<'_>, judged: &Judged, turn: &store::Turn| {
-        if restarted {
-            return Ok(());
-        }
-        let effect = &judged.effect;
-        tx.start_call(turn.id, &judged.call.id, &judged.summary, effect.read_only)
-    };
+    let mark =
+        move |tx: &mut Tx<'_>, judged: &Judged, turn: &store::Turn| begin.map_or(Ok(()), |mark| mark(tx, judged, turn));
     match permit {
         Permit::Granted(grant) => {
             run.commit(move |tx: &mut Tx<'_>| mark(tx, &judged, &turn)).await?;
@@ -313,6 +355,7 @@ async fn audit_intent(run: &Run<'_>, judged: &Judged, verdict: &Verdict) -> Resu
     let effect = &judged.effect;
     let detail = json!({
         "tool": judged.call.name,
+        "by": judged.by,
         "arguments": cap(&run.redactor().redact(&canonical(&judged.call.input)), AUDITED),
         "sink": effect.sink,
         "summary": run.redactor().redact(&effect.summary),

@@ -40,6 +40,7 @@ pub use begin::begin;
 pub use deps::{
     BeforeWrite, Begun, Deps, Ready, Redaction, RulesInForce, Seen, Sent, Settings, Sighting, Toolbox, WorkspaceState,
 };
+pub use gate::{Permission, permit, withdraw};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

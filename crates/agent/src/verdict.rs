@@ -64,6 +64,9 @@ pub(crate) async fn look_again(run: &Run<'_>, judged: &mut Judged) {
 /// Whether what the call does may come from the files of the workspace: a command runs what they hold. What is sent,
 /// fetched or kept stands in the call itself.
 fn depends_on_files(judged: &Judged) -> bool {
+    if !judged.in_workspace {
+        return false;
+    }
     match judged.effect.sink {
         Sink::Compute | Sink::WorkspaceWrite | Sink::Destructive => !judged.effect.read_only,
         Sink::Fetch | Sink::Send | Sink::Reply | Sink::Persist | Sink::Credential => false,

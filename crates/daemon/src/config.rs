@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub use alarms::AlarmConfig;
 pub use audit::{AuditConfig, ShipConfig};
 pub use check::ModelName;
-pub use coders::{CoderAuth, CoderConfig, CoderKind, StallConfig};
+pub use coders::{CoderAuth, CoderConfig, CoderKind};
 pub use error::ConfigError;
 pub use example::EXAMPLE;
 pub use network::{NetworkConfig, WebConfig};

@@ -91,7 +91,8 @@ fn effect(checked: &Checked) -> Effect {
     }
 }
 
-fn script_effect(verb: &str, script: &str) -> Effect {
+/// What running a script would do.
+pub(crate) fn script_effect(verb: &str, script: &str) -> Effect {
     let line = one_line(script.trim(), 200);
     match danger(script) {
         None => changing(format!("{verb}: {line}")),

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod ask;
+pub mod asked;
 mod danger;
 mod edit;
 mod exec;

@@ -14,6 +14,7 @@ mod label_property;
 mod labels;
 mod loops;
 mod model;
+mod permits;
 mod plain;
 mod proposals;
 mod reader;

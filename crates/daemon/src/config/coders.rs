@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use coders::StallLimits;
 use egress::Preset;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -74,27 +75,6 @@ pub enum CoderAuth {
     Subscription,
 }
 
-/// How long a coding agent may be silent, in seconds, before it is interrupted and then ended. What it waits for counts:
-/// a question to you has no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StallConfig {
-    /// From its start to its first word.
-    pub starting_s: u64,
-    /// While its model thinks or speaks.
-    pub thinking_s: u64,
-    /// While one of its tools runs.
-    pub tool_s: u64,
-    /// While it repeats a failed request or waits for the network.
-    pub retrying_s: u64,
-}
-
-impl Default for StallConfig {
-    fn default() -> Self {
-        Self { starting_s: 120, thinking_s: 600, tool_s: 1_800, retrying_s: 900 }
-    }
-}
-
 /// `[coders.NAME]`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -127,8 +107,8 @@ pub struct CoderConfig {
     pub command: Vec<String>,
     /// What each model costs, in US dollars per million tokens, where the coding agent does not say what it spent.
     pub prices: BTreeMap<String, Prices>,
-    /// How long it may be silent.
-    pub stall: StallConfig,
+    /// How long it may go on without progress.
+    pub stall: StallLimits,
 }
 
 impl CoderConfig {
