@@ -173,8 +173,11 @@ pub(crate) fn summary(run: &Run<'_>, call: &ToolCall) -> String {
     run.redactor().redact(&summary).into_owned()
 }
 
+/// A call that can be judged, and the tool that would carry it out.
+type Assessed = (Judged, Arc<dyn Tool<Grant>>);
+
 /// Finds the tool and checks the arguments. Mistakes go back to the model.
-fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<(Judged, Arc<dyn Tool<Grant>>), Outcome>, StoreError> {
+fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Assessed, Outcome>, StoreError> {
     let Some(tool) = run.deps.tools.find(&call.name) else {
         let names = run.deps.tools.names();
         return Ok(Err(Outcome::failed(format!("there is no tool of this name; there are: {names}"))));

@@ -9,6 +9,7 @@ mod dialect;
 mod driver;
 mod event;
 mod meter;
+mod pins;
 mod registry;
 
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};
@@ -17,4 +18,5 @@ pub use dialect::{Dialect, Heard, Stream};
 pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Said, StallLimits};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
 pub use meter::{Meter, Used};
+pub use pins::{PINS, Pin, pin};
 pub use registry::Registry;

@@ -156,6 +156,11 @@ impl Home {
     pub fn workspace(&self, name: &str) -> PathBuf {
         self.path.join("workspaces").join(name)
     }
+
+    /// The directory of the installed versions of a coding agent.
+    pub fn coder(&self, kind: &str) -> PathBuf {
+        self.path.join("coders").join(kind)
+    }
 }
 
 /// How files that only the owner may read are opened.

@@ -14,6 +14,8 @@ mod deliver;
 mod doctor;
 mod failure;
 pub mod home;
+#[expect(dead_code, reason = "the engine of jobs is the one who calls these")]
+mod jobs;
 mod journal;
 mod leaks;
 mod network;
@@ -23,6 +25,7 @@ pub mod offline;
 mod outbox;
 mod practice;
 mod present;
+mod programs;
 mod recovery;
 mod requests;
 mod router;

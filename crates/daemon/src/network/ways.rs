@@ -10,8 +10,8 @@ use std::{
 };
 
 use egress::{
-    DayTally, EgressConfig, EgressError, EgressLog, EgressPolicy, EgressRules, Fetcher, Judge, Network, RuleError,
-    Tally, Upstream, Vault, VaultCredentials, Who,
+    Ask, DayTally, EgressConfig, EgressError, EgressLog, EgressPolicy, EgressRules, Fetcher, Judge, Network, RuleError,
+    Tally, Upstream, Vault, VaultCredentials, WebTarget, Who,
 };
 use sandbox::Doors;
 use store::Store;
@@ -209,6 +209,23 @@ impl Ways {
         let fetcher = Fetcher::new(judge, upstream, self.log(), Some(credentials), who);
         let max_bytes = usize::try_from(planned.web.max_kib.saturating_mul(1024)).unwrap_or(usize::MAX);
         Ok(tools::Web { fetcher, rules, max_bytes, timeout: Duration::from_secs(planned.web.timeout_s) })
+    }
+
+    /// Whether a coding agent in a workspace may look at an address; why not, in words.
+    pub fn may_reach(&self, workspace: &WorkspaceName, coder: &str, web: &WebTarget) -> Result<(), String> {
+        let way = Way { workspace: workspace.clone(), coder: Some(coder.to_owned()) };
+        let policy = self.policy(&way).map_err(|error| error.message)?;
+        let ask = Ask {
+            scheme: web.scheme,
+            target: &web.target,
+            method: "GET",
+            path: &web.path,
+            has_body: false,
+            upgrade: false,
+            has_secret: false,
+        };
+        let policy = policy.borrow();
+        policy.judge.rules().request(&ask).map(drop).map_err(|reason| reason.to_string())
     }
 
     /// What the coding agent of this name needs of its vendor; none when no such one is configured.
