@@ -4,6 +4,7 @@
 
 mod claude;
 mod coder;
+mod codex;
 mod command;
 mod dialect;
 mod driver;

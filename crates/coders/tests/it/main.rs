@@ -6,5 +6,6 @@
 )]
 
 mod claude;
+mod codex;
 mod record;
 mod recording;
