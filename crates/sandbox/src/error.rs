@@ -80,6 +80,9 @@ pub enum SandboxError {
     /// The sandbox has ended, or ended while the command ran.
     #[error("the sandbox has ended")]
     Gone,
+    /// No terminal is open there.
+    #[error("no terminal is open")]
+    NoTerminal,
     /// A command could not be started inside.
     #[error("the command could not be started: {0}")]
     Command(String),
@@ -124,6 +127,7 @@ impl SandboxError {
             Self::Process { .. }
             | Self::Slow(_)
             | Self::Gone
+            | Self::NoTerminal
             | Self::Command(_)
             | Self::NotGranted(_)
             | Self::TooManyJobs(_)

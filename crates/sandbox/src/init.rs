@@ -16,6 +16,7 @@ mod seccomp;
 mod serve;
 mod syscalls;
 mod system_files;
+mod terminal;
 mod tree;
 mod trust_files;
 

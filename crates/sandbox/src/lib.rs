@@ -31,15 +31,16 @@ pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
 pub use launcher::{Launcher, maybe_run_init};
 pub use pool::{Apart, Pool};
 pub use remedy::apparmor_profile;
-pub use running::Sandbox;
+pub use running::{Sandbox, Terminal, TerminalProgram};
 pub use snapshot::{
     Change, ChangeKind, DiffStat, IsPinned, Pins, Pruned, Restored, SnapshotConfig, SnapshotError, Snapshots,
 };
 pub use spec::{Profile, Quota, SandboxConfig, SandboxSpec};
 pub use supervisor::{
-    Attached, MAX_CUSTODY, MAX_LINE, Program, Record, Records, Supervised, SupervisedSpec, SupervisorLimits, Transport,
-    What,
+    Attached, MAX_CUSTODY, MAX_LINE, Program, Record, Records, Screen, Supervised, SupervisedSpec, SupervisorLimits,
+    Transport, What,
 };
 pub use trust::ProxyTrust;
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
+pub use wire::TerminalSize;
 pub use workspace::Workspace;

@@ -10,6 +10,7 @@ mod output;
 mod piped;
 mod process;
 mod ring;
+mod terminal;
 mod watched;
 
 use std::{
@@ -39,6 +40,7 @@ use output::Output;
 use process::FirstProcess;
 
 pub(crate) use piped::{Ending, Piped, PipedProgram, Pipes};
+pub use terminal::{Terminal, TerminalProgram};
 pub(crate) use watched::watch;
 
 /// Commands and jobs at once.

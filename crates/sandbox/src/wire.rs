@@ -86,6 +86,13 @@ pub(crate) enum Order {
         /// Which command.
         id: u64,
     },
+    /// Connect to a port of the loopback inside. The connection comes along with the news that it is begun.
+    Connect {
+        /// The number by which it is spoken of.
+        id: u64,
+        /// The port.
+        port: u16,
+    },
     /// Kill everything inside but what descends from these commands: for where no groups tell what a command started.
     KillRest {
         /// Which are spared.
@@ -93,7 +100,7 @@ pub(crate) enum Order {
     },
 }
 
-/// A command. Beside it go: the pipe for its output, another for its standard error if `has_error`, what it reads if
+/// A command. Beside it go: the pipe for its output unless it gets a terminal, another for its standard error if `has_error`, what it reads if
 /// `has_input`, the program if `Program::Given`, and the descriptors of the groups it must enter.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
@@ -109,6 +116,17 @@ pub(crate) struct Run {
     pub has_error: bool,
     /// Whether a descriptor to read from comes along.
     pub has_input: bool,
+    /// The size of the terminal that is its input and output, where it gets one.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// The size of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// What to run.
@@ -132,7 +150,8 @@ pub(crate) enum News {
     Ready,
     /// It could not be built.
     Failed(Failure),
-    /// A named program was started.
+    /// A named program was started, and our side of its terminal comes along if it has one; or a connection was begun, which
+    /// comes along.
     Started {
         /// Which.
         id: u64,
@@ -256,6 +275,7 @@ mod tests {
             env: BTreeMap::new(),
             has_error: false,
             has_input: false,
+            terminal: None,
         });
         assert!(encode(&long).is_err());
         drop(one);

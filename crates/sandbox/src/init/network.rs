@@ -1,8 +1,15 @@
 //! The network inside: a loopback interface, and the one listening socket that is handed out for the proxy.
 
-use std::{net::TcpListener, os::fd::OwnedFd};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
+    os::fd::OwnedFd,
+};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, socket_with},
+};
 
 use types::Invariant;
 
@@ -20,4 +27,18 @@ pub(super) fn prepare() -> Result<OwnedFd, Failure> {
     }
     is_up.step(step)?;
     Ok(TcpListener::bind(("127.0.0.1", PROXY_PORT)).step(step)?.into())
+}
+
+/// Begins a connection to a port of the loopback; whether somebody listens shows when it can be written to. The proxy's port
+/// is refused: what is said there is said by commands.
+pub(super) fn connect(port: u16) -> io::Result<OwnedFd> {
+    if port == PROXY_PORT {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "this port is the way out"));
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -10,7 +10,10 @@ use std::{
 
 use rustix::process::{chdir, setsid};
 
-use super::{HOME, WORKSPACE, enter_groups, kernel};
+use super::{
+    HOME, WORKSPACE, enter_groups, kernel,
+    terminal::{self, Terminal},
+};
 use crate::wire::{Program, Run};
 
 /// What every command finds in its environment, before the owner's and its own additions.
@@ -30,10 +33,11 @@ const ENVIRONMENT: [(&str, &str); 10] = [
 
 /// What was handed over with an order.
 struct Given {
-    output: OwnedFd,
+    output: Option<OwnedFd>,
     error: Option<OwnedFd>,
     input: Option<OwnedFd>,
     program: Option<OwnedFd>,
+    terminal: Option<Terminal>,
     groups: Vec<OwnedFd>,
 }
 
@@ -41,21 +45,26 @@ impl Given {
     fn new(run: &Run, fds: Vec<OwnedFd>) -> io::Result<Self> {
         let mut fds = fds.into_iter();
         let missing = || io::Error::new(io::ErrorKind::InvalidInput, "a descriptor is missing");
-        let output = fds.next().ok_or_else(missing)?;
+        let output = if run.terminal.is_none() { Some(fds.next().ok_or_else(missing)?) } else { None };
         let error = if run.has_error { Some(fds.next().ok_or_else(missing)?) } else { None };
         let input = if run.has_input { Some(fds.next().ok_or_else(missing)?) } else { None };
         let program = match run.program {
             Program::Shell(_) | Program::Named(_) => None,
             Program::Given(_) => Some(fds.next().ok_or_else(missing)?),
         };
-        Ok(Self { output, error, input, program, groups: fds.collect() })
+        let terminal = run.terminal.map(Terminal::open).transpose()?;
+        Ok(Self { output, error, input, program, terminal, groups: fds.collect() })
     }
 }
 
-/// Starts a command and gives its process id.
-pub(super) fn start(run: &Run, env: &BTreeMap<String, String>, fds: Vec<OwnedFd>) -> io::Result<i32> {
+/// Starts a command. Gives its process id, and our side of its terminal if it has one.
+pub(super) fn start(
+    run: &Run,
+    env: &BTreeMap<String, String>,
+    fds: Vec<OwnedFd>,
+) -> io::Result<(i32, Option<OwnedFd>)> {
     let given = Given::new(run, fds)?;
-    let environment = environment(env, &run.env);
+    let environment = environment(run.terminal.is_some(), env, &run.env);
     let (paths, arguments) = program(&run.program, environment.get("PATH").copied().unwrap_or_default())?;
     let environment = strings(environment.into_iter().map(|(name, value)| format!("{name}={value}")))?;
     let directory = Path::new(WORKSPACE).join(run.directory.as_deref().unwrap_or("."));
@@ -74,7 +83,7 @@ pub(super) fn start(run: &Run, env: &BTreeMap<String, String>, fds: Vec<OwnedFd>
             // The pipe closes by itself when the program has started.
             match rustix::io::retry_on_intr(|| rustix::io::read(&failure, &mut answer))? {
                 4 => Err(io::Error::from_raw_os_error(i32::from_ne_bytes(answer))),
-                _ => Ok(pid),
+                _ => Ok((pid, given.terminal.map(|terminal| terminal.ours))),
             }
         }
     }
@@ -100,10 +109,14 @@ fn program(program: &Program, search: &str) -> io::Result<(Vec<CString>, kernel:
 }
 
 fn environment<'a>(
+    has_terminal: bool,
     owners: &'a BTreeMap<String, String>,
     own: &'a BTreeMap<String, String>,
 ) -> BTreeMap<&'a str, &'a str> {
     let mut all: BTreeMap<&str, &str> = BTreeMap::from(ENVIRONMENT);
+    if has_terminal {
+        all.extend(terminal::ENVIRONMENT);
+    }
     all.extend(owners.iter().chain(own).map(|(name, value)| (name.as_str(), value.as_str())));
     all
 }
@@ -126,8 +139,13 @@ fn become_command(
         if let Some(input) = &given.input {
             kernel::place(input.as_fd(), 0)?;
         }
-        kernel::place(given.output.as_fd(), 1)?;
-        kernel::place(given.error.as_ref().unwrap_or(&given.output).as_fd(), 2)?;
+        if let Some(output) = &given.output {
+            kernel::place(output.as_fd(), 1)?;
+            kernel::place(given.error.as_ref().unwrap_or(output).as_fd(), 2)?;
+        }
+        if let Some(terminal) = &given.terminal {
+            terminal.adopt()?;
+        }
         chdir(directory)?;
         kernel::default_signals();
         Ok(())

@@ -12,7 +12,7 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process_group, wait},
 };
 
-use super::{Step, kernel, kill, run_command};
+use super::{Step, kernel, kill, network, run_command};
 use crate::wire::{End, Failure, News, Order, Program, encode, receive, send};
 
 struct Commands<'a> {
@@ -58,10 +58,10 @@ impl Commands<'_> {
             Order::Run(run) => {
                 let id = run.id;
                 match run_command::start(&run, self.env, fds) {
-                    Ok(pid) => {
+                    Ok((pid, terminal)) => {
                         self.running.insert(pid, id);
                         match run.program {
-                            Program::Named(_) => self.tell(&News::Started { id }),
+                            Program::Named(_) => self.tell_with(&News::Started { id }, terminal.as_ref()),
                             Program::Shell(_) | Program::Given(_) => Ok(()),
                         }
                     }
@@ -83,6 +83,10 @@ impl Commands<'_> {
                 }
                 Ok(())
             }
+            Order::Connect { id, port } => match network::connect(port) {
+                Ok(connection) => self.tell_with(&News::Started { id }, Some(&connection)),
+                Err(error) => self.tell(&News::NotStarted { id, why: error.to_string() }),
+            },
             Order::KillRest { spare } => {
                 kill::all_but(&self.leaders(&spare));
                 Ok(())
@@ -116,7 +120,12 @@ impl Commands<'_> {
     }
 
     fn tell(&self, news: &News) -> Result<(), Failure> {
+        self.tell_with(news, None)
+    }
+
+    fn tell_with(&self, news: &News, descriptor: Option<&OwnedFd>) -> Result<(), Failure> {
         let bytes = encode(news).step("report")?;
-        send(self.socket.as_fd(), &bytes, &[]).step("report")
+        let descriptor = descriptor.map(AsFd::as_fd);
+        send(self.socket.as_fd(), &bytes, descriptor.as_slice()).step("report")
     }
 }

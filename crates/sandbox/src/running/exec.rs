@@ -156,6 +156,7 @@ impl Inner {
             env: task.env,
             has_error: false,
             has_input: input.is_some(),
+            terminal: None,
         };
         let guard = Guard::new(&self.writable, self.quota);
         let ended = self.link.expect(id)?;

@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 struct Waiter {
     /// For its start, where that is told.
-    start: Option<oneshot::Sender<()>>,
+    start: Option<oneshot::Sender<Option<OwnedFd>>>,
     /// For its end.
     end: oneshot::Sender<Outcome>,
 }
@@ -65,13 +65,18 @@ impl Link {
         Ok(receiver)
     }
 
-    /// Says beforehand who waits for the start of a named program; fails when it was not started, which its end then tells.
-    pub fn expect_start(&self, id: u64) -> oneshot::Receiver<()> {
+    /// Says beforehand who waits for the start of a named program and for what comes along with it; fails when it was not started, which its end then tells.
+    pub fn expect_start(&self, id: u64) -> oneshot::Receiver<Option<OwnedFd>> {
         let (start, receiver) = oneshot::channel();
         if let Some(waiter) = self.waiting().as_mut().and_then(|waiting| waiting.get_mut(&id)) {
             waiter.start = Some(start);
         }
         receiver
+    }
+
+    /// The commands that run, but this one.
+    pub fn others(&self, id: u64) -> Vec<u64> {
+        self.waiting().as_ref().into_iter().flat_map(|all| all.keys()).copied().filter(|other| *other != id).collect()
     }
 
     /// Nobody waits for this command any more.
@@ -95,7 +100,7 @@ impl Link {
                 next = next(&self.socket, &mut buffer) => next,
             };
             match next {
-                Ok(Some((News::Started { id }, _))) => self.started(id),
+                Ok(Some((News::Started { id }, fds))) => self.started(id, fds.into_iter().next()),
                 Ok(Some((News::Ended { id, end }, _))) => self.tell(id, Outcome::Ended(end)),
                 Ok(Some((News::NotStarted { id, why }, _))) => self.tell(id, Outcome::NotStarted(why)),
                 Ok(Some((News::Failed(failure), _))) => {
@@ -113,12 +118,12 @@ impl Link {
         self.waiting().take();
     }
 
-    fn started(&self, id: u64) {
+    fn started(&self, id: u64, descriptor: Option<OwnedFd>) {
         let mut waiting = self.waiting();
         let start = waiting.as_mut().and_then(|waiting| waiting.get_mut(&id)).and_then(|waiter| waiter.start.take());
         if let Some(start) = start {
             // Whoever waited may have given up.
-            _ = start.send(());
+            _ = start.send(descriptor);
         }
     }
 

@@ -70,8 +70,8 @@ pub(crate) enum Ending {
 /// A program that was started. Dropping it leaves it running: whoever drops it ends the sandbox.
 #[derive(Debug)]
 pub(crate) struct Piped {
-    inner: Arc<Inner>,
-    id: u64,
+    pub(super) inner: Arc<Inner>,
+    pub(super) id: u64,
     groups: CommandGroups,
     ended: oneshot::Receiver<Outcome>,
     ending: Option<Ending>,
@@ -111,41 +111,57 @@ impl Pipe {
 impl Sandbox {
     /// Starts a program and waits until it runs. The caller holds the right to do so.
     pub(crate) async fn start_piped(&self, program: PipedProgram) -> Result<(Piped, Pipes), SandboxError> {
-        let inner = self.inner.clone();
+        let (output, their_output) = Pipe::to_read()?;
+        let (error, their_error) = Pipe::to_read()?;
+        let input = program.has_input.then(Pipe::to_write).transpose()?;
+        let (input, their_input) = input.unzip();
+        let PipedProgram { argv, env, directory, has_input } = program;
+        let program = Program::Named(argv);
+        let run = Run { id: 0, program, directory, env, has_error: true, has_input, terminal: None };
+        let given = [Some(&their_output), Some(&their_error), their_input.as_ref()];
+        let given: Vec<BorrowedFd<'_>> = given.into_iter().flatten().map(AsFd::as_fd).collect();
+        let (piped, _) = Inner::start_named(&self.inner, run, &given).await?;
+        Ok((piped, Pipes { input, output, error }))
+    }
+}
+
+impl Inner {
+    /// Starts a program under a number of its own and waits until it runs. Gives what came along with that news.
+    pub(super) async fn start_named(
+        this: &Arc<Self>,
+        mut run: Run,
+        given: &[BorrowedFd<'_>],
+    ) -> Result<(Piped, Option<OwnedFd>), SandboxError> {
+        let inner = this.clone();
         if inner.ending.is_cancelled() || !inner.link.is_open() {
             return Err(SandboxError::Gone);
         }
         let place = inner.places.clone().try_acquire_owned();
         let place = place.map_err(|_| SandboxError::TooManyCommands(MAX_COMMANDS))?;
         let id = inner.next_id();
+        run.id = id;
         let groups = inner.groups.command(id).map_err(failed)?;
         let lists = groups.lists().map_err(failed)?;
-        let (output, their_output) = Pipe::to_read()?;
-        let (error, their_error) = Pipe::to_read()?;
-        let input = program.has_input.then(Pipe::to_write).transpose()?;
-        let (input, their_input) = input.unzip();
-        let PipedProgram { argv, env, directory, has_input } = program;
-        let run = Run { id, program: Program::Named(argv), directory, env, has_error: true, has_input };
-        let given = [Some(&their_output), Some(&their_error), their_input.as_ref()];
-        let fds: Vec<BorrowedFd<'_>> = given.into_iter().flatten().chain(&lists).map(AsFd::as_fd).collect();
+        let fds: Vec<BorrowedFd<'_>> = given.iter().copied().chain(lists.iter().map(AsFd::as_fd)).collect();
         let guard = Guard::new(&inner.writable, inner.quota);
         let mut ended = inner.link.expect(id)?;
         let started = inner.link.expect_start(id);
         let told = async {
             inner.link.order(&Order::Run(run), &fds).await?;
             match timeout(START, started).await {
-                Ok(Ok(())) => Ok(()),
+                Ok(Ok(descriptor)) => Ok(descriptor),
                 // It says why it was not started.
-                Ok(Err(_)) => outcome((&mut ended).await).map(drop),
+                Ok(Err(_)) => outcome((&mut ended).await).map(|_| None),
                 Err(_) => Err(SandboxError::Command("it did not start in time".to_owned())),
             }
         };
-        if let Err(error) = told.await {
-            inner.link.forget(id);
-            return Err(error);
+        match told.await {
+            Ok(descriptor) => Ok((Piped { inner, id, groups, ended, ending: None, guard, _place: place }, descriptor)),
+            Err(error) => {
+                inner.link.forget(id);
+                Err(error)
+            }
         }
-        let pipes = Pipes { input, output, error };
-        Ok((Piped { inner, id, groups, ended, ending: None, guard, _place: place }, pipes))
     }
 }
 
@@ -206,6 +222,6 @@ impl Piped {
     }
 }
 
-fn failed(error: io::Error) -> SandboxError {
+pub(super) fn failed(error: io::Error) -> SandboxError {
     SandboxError::Command(error.to_string())
 }

@@ -36,7 +36,7 @@ use super::{
     records, start,
 };
 use crate::{
-    SandboxError, cgroup,
+    SandboxError, TerminalProgram, cgroup,
     running::{require, watch as watch_descriptor},
 };
 
@@ -165,6 +165,18 @@ impl Supervised {
         self.done(Order::EndProgram).await
     }
 
+    /// Starts a program at a terminal, for a person; panes join it with [`super::Screen`]. Nothing else may run meanwhile.
+    pub async fn open_terminal(&self, grant: &Grant, program: TerminalProgram) -> Result<(), SandboxError> {
+        require(grant, &self.inner.welcome.workspace, self.inner.welcome.session)?;
+        self.done(Order::OpenTerminal { program }).await
+    }
+
+    /// Kills the program at the terminal with everything that it started. A `TerminalClosed` record is written by then. Nothing
+    /// happens when none is open.
+    pub async fn close_terminal(&self) -> Result<(), SandboxError> {
+        self.done(Order::CloseTerminal).await
+    }
+
     /// Ends everything: the program, the sandbox, the supervisor, its socket and its control groups. The records stay.
     pub async fn end(&self) {
         // Whatever it answers, its process must end.
@@ -227,7 +239,7 @@ impl Supervised {
     }
 }
 
-fn encode(id: u64, name: &str, order: Order) -> Result<Vec<u8>, SandboxError> {
+pub(super) fn encode(id: u64, name: &str, order: Order) -> Result<Vec<u8>, SandboxError> {
     let ask = Ask { id, name: name.to_owned(), order };
     serde_json::to_vec(&ask).map_err(|error| SandboxError::Supervisor(format!("it cannot be told: {error}")))
 }
@@ -261,7 +273,7 @@ async fn greet(directory: &Path, is_daemon: bool) -> Result<Option<Greeted>, San
 }
 
 /// A connection to the socket in a directory; none when nobody listens there.
-fn knock(directory: &Path) -> io::Result<Option<OwnedFd>> {
+pub(super) fn knock(directory: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let place = match openat(CWD, directory, flags, Mode::empty()) {
         Ok(place) => place,

@@ -6,6 +6,7 @@
 //! A supervisor that is killed takes its sandbox with it. A daemon that is killed changes nothing: what it ordered before is
 //! carried out and recorded before the next daemon is let in, so that what stands in the records is all that happened.
 
+mod bridge;
 mod client;
 mod frames;
 mod journal;
@@ -15,14 +16,17 @@ mod program;
 mod protocol;
 mod record;
 mod records;
+mod screen;
 mod start;
 mod tail;
 
+pub(crate) use bridge::{Connect, bridge};
 pub use client::{Attached, Supervised};
 pub(crate) use process::run;
 pub use program::{Program, SupervisedSpec, SupervisorLimits, Transport};
 pub use record::{MAX_LINE, Record, What};
 pub use records::Records;
+pub use screen::Screen;
 pub(crate) use start::start_second;
 
 /// The most bytes that a supervisor keeps for the next daemon.

@@ -5,6 +5,8 @@
 mod begin;
 mod clients;
 mod orders;
+mod replay;
+mod seat;
 mod talk;
 
 use std::{
@@ -27,6 +29,7 @@ use super::{What, client::SOCKET, journal::Journal, protocol::Welcome};
 use crate::{Sandbox, init::claim_socket, running::Ending, supervisor::SupervisorLimits};
 
 use clients::{ClientId, Clients, Heard, Role};
+use seat::{Seat, SeatDid};
 use talk::{Did, Talk};
 
 /// How often it is tried to write to a full disk, and for how long before the program is ended.
@@ -97,6 +100,8 @@ struct Supervisor {
     journal: Journal,
     clients: Clients,
     program: Option<Talk>,
+    /// Where a person works. Never beside a program.
+    seat: Option<Seat>,
     /// What its lines may begin with that are left out when the records grow too long.
     fleeting: Vec<String>,
     /// Whether that was remarked.
@@ -122,6 +127,7 @@ struct Deadlines {
 enum Happened {
     Client(ClientId, Heard),
     Program(Did),
+    Seat(SeatDid),
     /// It is time to look at the deadlines.
     Time,
     SandboxEnded,
@@ -148,6 +154,7 @@ impl Supervisor {
             }
         };
         self.end_program(why).await;
+        self.close_seat().await;
         self.sandbox.stop().await;
         for _ in 0..LAST_RETRIES {
             self.journal.retry();
@@ -164,13 +171,19 @@ impl Supervisor {
 
     async fn wait(&mut self, terminated: &mut Option<Signal>) -> Happened {
         let next_look = self.next_look();
-        let Self { clients, program, sandbox, journal, .. } = self;
+        let Self { clients, program, seat, sandbox, journal, .. } = self;
         // While the disk is full the program is not listened to, and waits by itself.
         let is_full = journal.is_full();
         let program = async {
             match program {
                 Some(program) if !is_full => program.next().await,
                 _ => std::future::pending().await,
+            }
+        };
+        let seat = async {
+            match seat {
+                Some(seat) => seat.next().await,
+                None => std::future::pending().await,
             }
         };
         let terminated = async {
@@ -182,6 +195,7 @@ impl Supervisor {
         tokio::select! {
             (id, heard) = clients.next() => Happened::Client(id, heard),
             did = program => Happened::Program(did),
+            did = seat => Happened::Seat(did),
             () = sleep_until(next_look) => Happened::Time,
             () = sandbox.ended() => Happened::SandboxEnded,
             _ = terminated => Happened::Terminated,
@@ -200,6 +214,7 @@ impl Supervisor {
         let next = match happened {
             Happened::Client(id, heard) => self.heard(id, heard).await,
             Happened::Program(did) => self.program_did(did).await,
+            Happened::Seat(did) => self.seat_did(did).await,
             Happened::Time => self.look_at_clock().await,
             Happened::SandboxEnded => Next::End(why::SANDBOX),
             Happened::Terminated => Next::End(why::SUPERVISOR),
@@ -236,6 +251,28 @@ impl Supervisor {
             }
         }
         Next::GoOn
+    }
+
+    async fn seat_did(&mut self, did: SeatDid) -> Next {
+        match did {
+            SeatDid::Work => {}
+            SeatDid::Ended(Ending::Gone) => return Next::End(why::SANDBOX),
+            SeatDid::Ended(_) => self.close_seat().await,
+            SeatDid::FilledDisk => {
+                self.journal.add(What::Note { text: "the terminal's program used too much of the disk".to_owned() });
+                self.close_seat().await;
+            }
+        }
+        Next::GoOn
+    }
+
+    /// Ends the program at the terminal with all that it started, if there is one, and records its end.
+    async fn close_seat(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            let code = seat.close().await;
+            self.journal.add(What::TerminalClosed { code });
+            self.journal.sync();
+        }
     }
 
     async fn look_at_clock(&mut self) -> Next {

@@ -14,7 +14,7 @@ use types::{SessionId, WorkspaceName};
 
 use super::{Program, SupervisorLimits};
 use crate::{
-    ProxyTrust, SandboxError, SandboxSpec, Workspace,
+    ProxyTrust, SandboxError, SandboxSpec, TerminalProgram, TerminalSize, Workspace,
     spec::{Profile, Quota},
 };
 
@@ -70,6 +70,23 @@ pub(super) enum Order {
     Interrupt,
     /// Kill the program with all that it started.
     EndProgram,
+    /// Run a program at a terminal, for a person.
+    OpenTerminal {
+        /// Which.
+        program: TerminalProgram,
+    },
+    /// End it.
+    CloseTerminal,
+    /// Show the terminal in a pane of this size. Beside the answer goes a stream. Whoever looks on may.
+    JoinTerminal {
+        /// The pane's size.
+        size: TerminalSize,
+    },
+    /// Give the terminal another size. Whoever looks on may.
+    ResizeTerminal {
+        /// The pane's size.
+        size: TerminalSize,
+    },
     /// End everything.
     End,
 }
@@ -207,6 +224,8 @@ pub(super) enum Refusal {
     Build { step: String, why: String },
     /// The sandbox or the program is gone.
     Gone,
+    /// No terminal is open.
+    NoTerminal,
     /// Anything else, as a sentence.
     Other { why: String },
 }
@@ -227,6 +246,7 @@ impl From<SandboxError> for Refusal {
             SandboxError::ReadOnly { path, why } => Self::ReadOnly { path, why },
             SandboxError::Build { step, why } => Self::Build { step, why },
             SandboxError::Gone => Self::Gone,
+            SandboxError::NoTerminal => Self::NoTerminal,
             SandboxError::Command(why) => Self::Other { why },
             other => Self::Other { why: other.to_string() },
         }
@@ -243,6 +263,7 @@ impl From<Refusal> for SandboxError {
             Refusal::ReadOnly { path, why } => Self::ReadOnly { path, why },
             Refusal::Build { step, why } => Self::Build { step, why },
             Refusal::Gone => Self::Gone,
+            Refusal::NoTerminal => Self::NoTerminal,
             Refusal::Other { why } => Self::Supervisor(why),
         }
     }

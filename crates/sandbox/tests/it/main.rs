@@ -18,3 +18,4 @@ mod refusals;
 mod source;
 mod supervisor;
 mod support;
+mod terminals;

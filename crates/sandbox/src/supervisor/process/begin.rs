@@ -78,6 +78,7 @@ async fn build(begin: Begin, custody: Vec<u8>) -> Result<Supervisor, Refusal> {
         journal,
         clients,
         program: None,
+        seat: None,
         fleeting: Vec::new(),
         is_thinned: false,
         runs,

@@ -1,13 +1,13 @@
 //! What clients order, and what becomes of it.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{ClientId, Heard, Next, Role, Supervisor, clients::Parcel, talk::Talk, why};
+use super::{ClientId, Heard, Next, Role, Supervisor, clients::Parcel, seat::Seat, talk::Talk, why};
 use crate::{
-    SandboxError,
+    SandboxError, TerminalProgram, TerminalSize,
     running::PipedProgram,
     supervisor::{
         Program, Transport, What,
@@ -51,6 +51,18 @@ impl Supervisor {
                 self.hello(client, id, protocol, is_daemon);
                 return Next::GoOn;
             }
+            (Order::JoinTerminal { size }, Role::Onlooker | Role::Daemon) => match self.join(size) {
+                Ok(stream) => {
+                    let tell = Tell::Answer { id, answer: Answer::Done };
+                    self.clients.send(client, Parcel { tell, bytes: Vec::new(), fds: vec![stream] });
+                    return Next::GoOn;
+                }
+                Err(refusal) => Answer::Refused(refusal),
+            },
+            (Order::ResizeTerminal { size }, Role::Onlooker | Role::Daemon) => match &mut self.seat {
+                Some(seat) => seat.resize(size).map_or_else(|error| refuse(&error.to_string()), |()| Answer::Done),
+                None => Answer::Refused(Refusal::NoTerminal),
+            },
             (_, Role::Unknown | Role::Onlooker) => refuse("only the daemon may order"),
             (order, Role::Daemon) => match self.clients.remembered(&name) {
                 Some(answer) => answer,
@@ -90,23 +102,28 @@ impl Supervisor {
                 self.end_program(why::KILLED).await;
                 Answer::Done
             }
+            Order::OpenTerminal { program } => match self.open_terminal(program).await {
+                Ok(()) => Answer::Done,
+                Err(refusal) => Answer::Refused(refusal),
+            },
+            Order::CloseTerminal => {
+                self.close_seat().await;
+                Answer::Done
+            }
             Order::End => Answer::Done,
-            Order::Begin(_) | Order::Hello { .. } => refuse("it has begun already"),
+            Order::Begin(_) | Order::Hello { .. } | Order::JoinTerminal { .. } | Order::ResizeTerminal { .. } => {
+                refuse("it has begun already")
+            }
         }
     }
 
     async fn run(&mut self, program: Program, note: Value) -> Result<u64, Refusal> {
-        if self.program.is_some() {
-            return Err(Refusal::other("a program runs already; end it first"));
-        }
-        if self.journal.is_full() {
-            return Err(Refusal::other(FULL));
-        }
+        self.require_room()?;
         let Program { argv, env, directory, transport, fleeting } = program;
         let (has_input, is_output_heard) = match transport {
             Transport::Lines => (true, true),
             Transport::Silent => (false, true),
-            Transport::Http { .. } => return Err(Refusal::other("there is no bridge for HTTP")),
+            Transport::Http { .. } => (false, false),
         };
         let started = PipedProgram { argv: argv.clone(), env, directory, has_input };
         let Some(name) = argv.first() else { return Err(not_started("it has no name")) };
@@ -119,8 +136,42 @@ impl Supervisor {
         self.fleeting = fleeting;
         // Nothing that it says is read before this.
         self.journal.add(What::Started { run: self.runs, argv, note });
-        self.program = Some(Talk::new(piped, pipes, is_output_heard));
+        let talk = Talk::new(piped, pipes, is_output_heard);
+        self.program = Some(match transport {
+            Transport::Http { port } => talk.over_http(self.sandbox.connector(port), port),
+            Transport::Lines | Transport::Silent => talk,
+        });
         Ok(self.runs)
+    }
+
+    /// One program runs at a time, and a person works alone.
+    fn require_room(&self) -> Result<(), Refusal> {
+        if self.program.is_some() {
+            return Err(Refusal::other("a program runs already; end it first"));
+        }
+        if self.seat.is_some() {
+            return Err(Refusal::other("a person works at the terminal; close it first"));
+        }
+        if self.journal.is_full() { Err(Refusal::other(FULL)) } else { Ok(()) }
+    }
+
+    async fn open_terminal(&mut self, program: TerminalProgram) -> Result<(), Refusal> {
+        self.require_room()?;
+        let (argv, size) = (program.argv.clone(), program.size);
+        let Some(name) = argv.first() else { return Err(not_started("it has no name")) };
+        let terminal = match self.sandbox.open_terminal(program).await {
+            Ok(terminal) => terminal,
+            Err(SandboxError::Command(why)) => return Err(not_started(format!("{name}: {why}"))),
+            Err(other) => return Err(other.into()),
+        };
+        self.journal.add(What::TerminalOpened { argv });
+        self.seat = Some(Seat::new(terminal, size));
+        Ok(())
+    }
+
+    fn join(&mut self, size: TerminalSize) -> Result<OwnedFd, Refusal> {
+        let seat = self.seat.as_mut().ok_or(Refusal::NoTerminal)?;
+        seat.join(size).map_err(|error| Refusal::other(error.to_string()))
     }
 
     fn write(&mut self, cause: Value, lines: Vec<String>) -> Result<(), &'static str> {

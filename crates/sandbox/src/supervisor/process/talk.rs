@@ -5,12 +5,14 @@ use std::{collections::VecDeque, io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe::{Receiver, Sender},
+    sync::mpsc,
+    task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
 
 use crate::{
     running::{Ending, Piped, Pipes},
-    supervisor::{What, lines::Splitter},
+    supervisor::{Connect, What, bridge, lines::Splitter},
 };
 
 /// How much is read at once.
@@ -39,8 +41,31 @@ pub(super) struct Talk {
     /// None where it reads nothing, or not any more.
     input: Option<Sender>,
     queue: VecDeque<u8>,
+    /// Where it is spoken to over HTTP.
+    bridge: Option<Bridge>,
     look: Interval,
     chunk: Vec<u8>,
+}
+
+/// The way to a program that is spoken to over HTTP. Dropping it ends all requests.
+#[derive(Debug)]
+struct Bridge {
+    lines: mpsc::Sender<String>,
+    said: mpsc::Receiver<String>,
+    _serving: JoinSet<()>,
+}
+
+/// Lines that the bridge has and that are not recorded yet.
+const SAID: usize = 16;
+
+impl Bridge {
+    fn new(connect: Connect, port: u16) -> Self {
+        let (out, said) = mpsc::channel(SAID);
+        let (lines, serve) = bridge(connect, port, out);
+        let mut serving = JoinSet::new();
+        serving.spawn(serve);
+        Self { lines, said, _serving: serving }
+    }
 }
 
 /// What it did.
@@ -91,11 +116,22 @@ impl Talk {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Pipes { input, output, error } = pipes;
         let mouths = [Mouth::new(output, !is_output_heard), Mouth::new(error, true)];
-        Self { piped, mouths, input, queue: VecDeque::new(), look, chunk: vec![0; CHUNK] }
+        let queue = VecDeque::new();
+        Self { piped, mouths, input, queue, bridge: None, look, chunk: vec![0; CHUNK] }
+    }
+
+    /// Speaks to it over HTTP from here on.
+    pub fn over_http(mut self, connect: Connect, port: u16) -> Self {
+        self.bridge = Some(Bridge::new(connect, port));
+        self
     }
 
     /// Whether these lines can be written to it.
     pub fn can_take(&self, lines: &[String]) -> Result<(), &'static str> {
+        if let Some(bridge) = &self.bridge {
+            let is_room = bridge.lines.capacity() >= lines.len();
+            return if is_room { Ok(()) } else { Err("the program does not listen yet, and much waits for it") };
+        }
         if self.input.is_none() && !lines.is_empty() {
             return Err("the program reads nothing, or not any more");
         }
@@ -108,6 +144,13 @@ impl Talk {
 
     /// Writes lines to it as it reads them.
     pub fn write(&mut self, lines: &[String]) {
+        if let Some(bridge) = &self.bridge {
+            for line in lines {
+                // There is room, as was asked before.
+                _ = bridge.lines.try_send(line.clone());
+            }
+            return;
+        }
         for line in lines {
             self.queue.extend(line.as_bytes());
             self.queue.push_back(b'\n');
@@ -116,12 +159,13 @@ impl Talk {
 
     /// What it does next. Nothing is lost when this is given up while it waits.
     pub async fn next(&mut self) -> Did {
-        let Self { piped, mouths: [output, error], input, queue, look, chunk, .. } = self;
+        let Self { piped, mouths: [output, error], input, queue, bridge, look, chunk } = self;
         let (first, second) = chunk.split_at_mut(CHUNK / 2);
         tokio::select! {
             ending = piped.ended() => Did::Ended(ending),
             read = output.read(first) => Did::Said(output.cut(first.get(..read).unwrap_or_default())),
             read = error.read(second) => Did::Said(error.cut(second.get(..read).unwrap_or_default())),
+            line = hear(bridge) => Did::Said(vec![What::Out { line }]),
             written = feed(input, queue) => {
                 match written {
                     Ok(length) => drop(queue.drain(..length)),
@@ -141,7 +185,10 @@ impl Talk {
     pub async fn last_words(&mut self) -> Vec<What> {
         let until = Instant::now() + LAST_WORDS;
         let mut all = Vec::new();
-        let Self { mouths, chunk, .. } = self;
+        let Self { mouths, bridge, chunk, .. } = self;
+        while let Some(Ok(line)) = bridge.as_mut().map(|bridge| bridge.said.try_recv()) {
+            all.push(What::Out { line });
+        }
         for mouth in mouths {
             while mouth.pipe.is_some() && Instant::now() < until {
                 let Ok(read) = timeout(SILENCE, mouth.read(chunk)).await else { break };
@@ -150,6 +197,17 @@ impl Talk {
             all.extend(mouth.cut(&[]));
         }
         all
+    }
+}
+
+/// What the bridge has from the program; waits for ever where there is none.
+async fn hear(bridge: &mut Option<Bridge>) -> String {
+    match bridge {
+        Some(bridge) => match bridge.said.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 
