@@ -25,7 +25,7 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -44,6 +44,8 @@ use crate::{
 pub(super) const SOCKET: &str = "socket";
 /// How long an answer may take: the start of a program on a machine that swaps.
 const ANSWER: Duration = Duration::from_secs(45);
+/// How long to wait before knocking again where too many do.
+const KNOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long the end of everything may take before the supervisor itself is killed.
 const END: Duration = Duration::from_secs(12);
 /// Orders on their way.
@@ -265,7 +267,7 @@ impl Greeted {
 
 /// Connects and says who this is. None when nobody listens.
 async fn greet(directory: &Path, is_daemon: bool) -> Result<Option<Greeted>, SandboxError> {
-    let Some(socket) = knock(directory).map_err(SandboxError::process("reached"))? else { return Ok(None) };
+    let Some(socket) = knock(directory).await.map_err(SandboxError::process("reached"))? else { return Ok(None) };
     let (incoming, mut outgoing) = connection(socket).map_err(SandboxError::process("reached"))?;
     let hello = encode(0, "hello", Order::Hello { protocol: PROTOCOL, is_daemon })?;
     outgoing.send(&hello, b"", &[]).await.map_err(SandboxError::process("greeted"))?;
@@ -273,18 +275,24 @@ async fn greet(directory: &Path, is_daemon: bool) -> Result<Option<Greeted>, San
 }
 
 /// A connection to the socket in a directory; none when nobody listens there.
-pub(super) fn knock(directory: &Path) -> io::Result<Option<OwnedFd>> {
+pub(super) async fn knock(directory: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let place = match openat(CWD, directory, flags, Mode::empty()) {
         Ok(place) => place,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    match connect(&socket, &address(&place)?) {
-        Ok(()) => {}
-        Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let until = Instant::now() + ANSWER;
+    loop {
+        match connect(&socket, &address(&place)?) {
+            Ok(()) => break,
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+            // Others knock at the same time.
+            Err(Errno::AGAIN) if Instant::now() < until => sleep(KNOCK_AGAIN).await,
+            Err(error) => return Err(error.into()),
+        }
     }
     if socket_peercred(&socket)?.uid != geteuid() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "somebody else listens there"));

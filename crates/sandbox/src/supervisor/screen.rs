@@ -29,7 +29,7 @@ pub struct Screen {
 impl Screen {
     /// Joins the terminal of the supervisor in a directory. None when nobody lives there or no terminal is open.
     pub async fn join(directory: &Path, size: TerminalSize) -> Result<Option<Self>, SandboxError> {
-        let Some(socket) = knock(directory).map_err(SandboxError::process("reached"))? else { return Ok(None) };
+        let Some(socket) = knock(directory).await.map_err(SandboxError::process("reached"))? else { return Ok(None) };
         let (mut incoming, mut outgoing) = connection(socket).map_err(SandboxError::process("reached"))?;
         let hello = Order::Hello { protocol: PROTOCOL, is_daemon: false };
         ask(&mut incoming, &mut outgoing, 0, hello).await?;

@@ -126,7 +126,7 @@ impl Clients {
                     }
                     return (id, heard);
                 }
-                Ok(socket) = accept(&self.listener), if self.all.len() < MAX_CLIENTS => {
+                Ok(socket) = accept(&self.listener) => {
                     // One that is gone again was never here.
                     _ = self.admit(socket);
                 }
@@ -136,6 +136,11 @@ impl Clients {
     }
 
     fn admit(&mut self, socket: OwnedFd) -> io::Result<()> {
+        if self.all.len() >= MAX_CLIENTS {
+            // Whoever does not say who it is gives way.
+            let silent = self.all.iter().filter(|(_, client)| client.role == Role::Unknown).map(|(id, _)| *id).min();
+            self.all.remove(&silent.ok_or(io::ErrorKind::WouldBlock)?);
+        }
         if socket_peercred(&socket)?.uid == geteuid() {
             let (incoming, outgoing) = connection(socket)?;
             self.add(incoming, outgoing);
@@ -237,7 +242,8 @@ async fn serve(
             };
             is_welcome = true;
             if post(&mut outgoing, &parcel).await.is_err() {
-                break;
+                // It is gone, but what it had said before counts, and is listened to up to its end.
+                std::future::pending().await
             }
         }
     };

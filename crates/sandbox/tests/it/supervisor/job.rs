@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Pid;
 use sandbox::{
     Attached, Program, Record, Records, SandboxConfig, SandboxError, SandboxSpec, Supervised, SupervisedSpec,
     SupervisorLimits, Transport, What, Workspace,
@@ -24,7 +25,7 @@ pub const CUSTODY: &[u8] = b"the-key-that-nobody-sees";
 pub struct Job {
     pub supervised: Supervised,
     pub directory: PathBuf,
-    _outer: TempDir,
+    pub _outer: TempDir,
 }
 
 /// A supervisor's specification in a directory that has or gets a workspace.
@@ -77,6 +78,28 @@ impl Job {
 pub fn shell(script: &str) -> Program {
     let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
     Program { argv, transport: Transport::Lines, ..Program::default() }
+}
+
+/// The same for a bash.
+pub fn bash(script: &str) -> Program {
+    let argv = ["bash", "-c", script].map(str::to_owned).to_vec();
+    Program { argv, ..shell(script) }
+}
+
+/// The supervisors of these outer namespaces.
+pub fn supervisors() -> Vec<Pid> {
+    processes("sandbox-supervisor-stays")
+}
+
+/// The processes that have `word` as an argument.
+pub fn processes(word: &str) -> Vec<Pid> {
+    let has = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(has).filter_map(Pid::from_raw).collect()
 }
 
 /// All records up to the first that `is_last`; they must be numbered without a gap.
