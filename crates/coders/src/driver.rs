@@ -7,6 +7,7 @@ mod error;
 mod host;
 mod mute;
 mod phase;
+mod replay;
 mod supervised;
 mod talk;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use cause::{Cause, RunNote};
 pub use error::DriverError;
 pub use host::{Host, Order, RecordSource};
 pub use phase::{Phase, StallLimits};
+pub use replay::{Replay, Shown};
 use talk::{MAX_OWED, Refused, Taken, Talk};
 
 /// After an order failed, how long records may still explain it, such as by the end of the program.

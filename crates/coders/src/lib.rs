@@ -12,11 +12,12 @@ mod event;
 mod meter;
 mod pins;
 mod registry;
+pub mod view;
 
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};
 pub use command::{CoderCommand, Unsupported, Verdict};
 pub use dialect::{Dialect, Heard, Stream};
-pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Said, StallLimits};
+pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
 pub use meter::{Meter, Used};
 pub use pins::{PINS, Pin, pin};

@@ -18,6 +18,7 @@ mod running;
 mod snapshot;
 mod spec;
 mod supervisor;
+mod tmux;
 mod trust;
 mod walk;
 mod wire;
@@ -40,6 +41,7 @@ pub use supervisor::{
     Attached, MAX_CUSTODY, MAX_LINE, Program, Record, Records, Screen, Supervised, SupervisedSpec, SupervisorLimits,
     Transport, What,
 };
+pub use tmux::{Tmux, TmuxError, Window};
 pub use trust::ProxyTrust;
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
 pub use wire::TerminalSize;

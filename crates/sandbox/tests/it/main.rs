@@ -19,3 +19,4 @@ mod source;
 mod supervisor;
 mod support;
 mod terminals;
+mod tmux;
