@@ -1,5 +1,7 @@
 //! How a terminal shows what the agent says and does: plain text in which nothing is obeyed. Pure.
 
+mod jobs;
+
 use types::{Answer, Ask, Event, Level, OwnerRequest, Proposal, Scope, Settlement, ToolEnd, TurnEnd};
 
 use crate::format::{self, LinkText, Rich};
@@ -48,6 +50,13 @@ pub fn event(event: &Event) -> Option<String> {
             Level::Warning => format!("warning: {text}"),
             Level::Error => format!("error: {text}"),
         })),
+        Event::JobQueued { .. }
+        | Event::JobMoved { .. }
+        | Event::CoderSaid { .. }
+        | Event::CoderDelta { .. }
+        | Event::JobChecked { .. }
+        | Event::JobProgress { .. }
+        | Event::JobFinished { .. } => jobs::event(event),
         Event::MessageReceived { .. }
         | Event::TurnStarted { .. }
         | Event::TurnResumed

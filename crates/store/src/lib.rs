@@ -11,6 +11,7 @@ mod codec;
 mod connection;
 mod error;
 mod faults;
+mod job_records;
 mod queue;
 mod read;
 mod readers;
@@ -25,6 +26,7 @@ mod writer;
 pub use calendar::{hour_of, year_month};
 pub use error::StoreError;
 pub use faults::fault_point;
+pub use job_records::{Job, JobCursor, JobMemory, JobOrder, JobSince, JobUse, NewJob};
 pub use records::{
     Author, CallRecord, CallState, DeliveryBody, Handle, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery,
     NewInbox, NewMessage, NewReading, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit,

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 pub(crate) const APPLICATION_ID: i64 = 0x4663_746d;
 
 /// Every migration in order; the n-th brings the database to `user_version` n.
-pub(crate) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// The first version.
 ///
@@ -315,6 +315,46 @@ CREATE TABLE second_factor (
 ) STRICT;
 ";
 
+/// The third version: jobs.
+const V3: &str = "
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL UNIQUE REFERENCES sessions (id),
+    -- The turn that stands for it: the latest one, where it was resumed.
+    turn INTEGER REFERENCES turns (id),
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL,
+    -- 0 waits for a place, 1 is under way, 2 is over, 3 is over and its files are gone.
+    phase INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    reply_channel TEXT NOT NULL,
+    reply_to TEXT,
+    -- Who asked for it with which message: the same one starts one job.
+    asked TEXT NOT NULL UNIQUE,
+    -- The last thing of the supervisor's records that was taken in: the record, and the place in what it meant.
+    record INTEGER NOT NULL DEFAULT 0,
+    item INTEGER NOT NULL DEFAULT 0,
+    memory TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    queued_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER
+) STRICT;
+CREATE INDEX jobs_by_phase ON jobs (phase, queued_at, id);
+
+-- One prompt of a job and what came of it.
+CREATE TABLE job_rounds (
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    round INTEGER NOT NULL,
+    coder TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    said TEXT NOT NULL DEFAULT '',
+    end TEXT,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (job, round)
+) STRICT, WITHOUT ROWID;
+";
+
 /// The latest version.
 pub(crate) fn latest() -> i64 {
     // A slice of a handful of constants.
@@ -400,6 +440,28 @@ mod tests {
             assert_eq!(inspect(&old, Path::new("x")).unwrap(), Found::Version(latest()));
             assert_eq!(shape(&old), shape(&fresh));
         }
+    }
+
+    #[test]
+    fn what_the_second_version_held_is_there_in_the_third() {
+        let mut old = Connection::open_in_memory().unwrap();
+        migrate_to(&mut old, Found::Nothing, 2).unwrap();
+        old.execute_batch(
+            "INSERT INTO sessions (key, title, workspace, integrity, confidentiality, created_at, updated_at)
+             VALUES ('main', 'main', 'toys', 1, 0, 5, 6);
+             INSERT INTO turns (session, origin, model, reply_channel, started_at)
+             VALUES (1, 'owner', 'lab/model-1', 'api', 7);
+             INSERT INTO events (at, session, turn, event) VALUES (8, 1, 1, '{\"type\":\"turn_resumed\"}');
+             INSERT INTO spend_totals VALUES (0, 1, 0, 70, 1, 2, 3, 4, 5);",
+        )
+        .unwrap();
+        migrate(&mut old, Found::Version(2)).unwrap();
+        let read = |sql: &str| old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(read("SELECT integrity FROM sessions WHERE key = 'main'"), 1);
+        assert_eq!(read("SELECT count(*) FROM turns WHERE ended_at IS NULL"), 1);
+        assert_eq!(read("SELECT settled FROM spend_totals WHERE scope = 0 AND key = 1"), 70);
+        assert_eq!(read("SELECT count(*) FROM events"), 1);
+        assert_eq!(read("SELECT count(*) FROM jobs"), 0);
     }
 
     #[test]

@@ -193,6 +193,8 @@ pub struct JobView {
     pub turn: Option<TurnId>,
     /// What is wanted.
     pub spec: JobSpec,
+    /// The coding agent that works on it now.
+    pub coder: String,
     /// How it is doing.
     pub state: JobState,
     /// Prompts that the coding agent has answered.
@@ -205,8 +207,16 @@ pub struct JobView {
     pub cost: MicroUsd,
     /// The end of the last check's output, if there was one.
     pub last_check: Option<String>,
-    /// What it did last, in a line.
+    /// What it did last, in a line; foreign text.
     pub last: Option<String>,
+    /// What failed last, if anything did.
+    pub last_error: Option<String>,
+    /// What it changed, such as `2 files changed, +10 -3`, once that is known.
+    pub changes: Option<String>,
+    /// The report of its end, once it is over.
+    pub report: Option<String>,
+    /// What was tried, oldest first; at most the last 50 rounds.
+    pub tried: Vec<JobRound>,
     /// The commit that holds the finished work.
     pub commit: Option<String>,
     /// When it was asked for.
@@ -215,4 +225,45 @@ pub struct JobView {
     pub started_at: Option<Timestamp>,
     /// When it was over.
     pub ended_at: Option<Timestamp>,
+}
+
+/// One prompt to the coding agent of a job and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRound {
+    /// Counted from 1.
+    pub round: u32,
+    /// The coding agent.
+    pub coder: String,
+    /// SHA-256 in hex of the prompt.
+    pub prompt: String,
+    /// The beginning of its last words, or of its error; foreign text.
+    pub said: String,
+    /// What came of it; none while it runs.
+    pub end: Option<RoundEnd>,
+    /// When it was begun.
+    pub at: Timestamp,
+}
+
+/// What came of one round of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum RoundEnd {
+    /// The coding agent said that it is done, and there is nothing to check it by.
+    Done,
+    /// The done condition held.
+    Passed,
+    /// It did not.
+    NotYet {
+        /// What stays the same when the same tests fail again.
+        signature: String,
+        /// The end of the output; foreign text.
+        tail: String,
+    },
+    /// The coding agent failed.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// It was interrupted.
+    Interrupted,
 }

@@ -2,6 +2,7 @@
 //! meet at. No IO, no configuration, no clock of its own. Start with [`Event`] and [`Tool`].
 
 mod allowance;
+mod command;
 mod content;
 mod event;
 pub mod faults;
@@ -15,16 +16,15 @@ mod time;
 mod tool;
 
 pub use allowance::{Allowance, AllowanceRule, AllowanceScope, AllowedArguments, Code, Offer, Scope};
+pub use command::{Command, CommandReply, Failure, FailureKind};
 pub use content::{Block, Message, Role, ToolCall};
-pub use event::{
-    Command, CommandReply, Envelope, Event, Failure, FailureKind, Level, Origin, ToolEnd, TurnEnd, WhenBusy,
-};
+pub use event::{CoderWord, Envelope, Event, Level, Origin, ToolEnd, TurnEnd, WhenBusy};
 pub use faults::Invariant;
 pub use ids::{
     AllowanceId, ChannelId, InboxId, InvalidName, JobId, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
     SessionId, SnapshotId, TurnId, WorkspaceName,
 };
-pub use job::{Cadence, DoneWhen, JobEnd, JobLimits, JobSpec, JobState, JobView, Place, Then};
+pub use job::{Cadence, DoneWhen, JobEnd, JobLimits, JobRound, JobSpec, JobState, JobView, Place, RoundEnd, Then};
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
 pub use money::{MicroUsd, Prices, Usage};

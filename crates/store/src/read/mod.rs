@@ -4,6 +4,7 @@
 mod allowances;
 mod events;
 mod inbox;
+mod jobs;
 mod labels;
 mod messages;
 mod outbox;
@@ -21,6 +22,7 @@ mod workspaces;
 pub(crate) use allowances::allowance;
 pub(crate) use events::latest_time;
 pub(crate) use inbox::waiting_inbox;
+pub(crate) use jobs::{job, job_rounds};
 pub(crate) use outbox::{FAILED, PENDING, SENDING, SENT};
 pub(crate) use proposals::proposal;
 pub(crate) use requests::request;

@@ -31,6 +31,7 @@ fn is_ephemeral(event: &Event) -> bool {
         Event::TextDelta { .. }
         | Event::ThinkingDelta { .. }
         | Event::ModelRetry { .. }
+        | Event::CoderDelta { .. }
         | Event::ToolProgress { .. } => true,
         Event::MessageReceived { .. }
         | Event::TurnStarted { .. }
@@ -51,6 +52,12 @@ fn is_ephemeral(event: &Event) -> bool {
         | Event::TurnFinished { .. }
         | Event::Delivered { .. }
         | Event::DeliveryFailed { .. }
+        | Event::JobQueued { .. }
+        | Event::JobMoved { .. }
+        | Event::CoderSaid { .. }
+        | Event::JobChecked { .. }
+        | Event::JobProgress { .. }
+        | Event::JobFinished { .. }
         | Event::Notice { .. } => false,
     }
 }

@@ -5,6 +5,7 @@ mod allowances;
 mod calls;
 mod events;
 mod inbox;
+mod jobs;
 mod labels;
 mod messages;
 mod outbox;
@@ -17,6 +18,7 @@ mod spend;
 mod turns;
 mod workspaces;
 
+pub(crate) use jobs::OVER;
 pub use labels::BlockOrigin;
 use rusqlite::{Connection, Params};
 use types::{Envelope, OwnerRequest, Proposal, ProposalId, RequestId, SessionId, Timestamp, TurnId};

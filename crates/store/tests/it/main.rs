@@ -11,6 +11,7 @@ mod crash;
 mod damage;
 mod fixture;
 mod group;
+mod jobs;
 mod model;
 mod outbox;
 mod requests;
