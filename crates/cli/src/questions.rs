@@ -88,7 +88,10 @@ impl Questions {
                 self.step = Some(Step::Rule { said, digest: confirm.clone() });
                 Some(format!("This rule would be saved:\n{rule}"))
             }
-            CommandReply::Accepted { .. } | CommandReply::Said { .. } | CommandReply::Done { .. } => {
+            CommandReply::Accepted { .. }
+            | CommandReply::Said { .. }
+            | CommandReply::Done { .. }
+            | CommandReply::Job { .. } => {
                 self.settle(said.request);
                 None
             }

@@ -9,11 +9,11 @@ use egress::{EgressError, LocalClient, Method};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Allowance, Command, CommandReply, Failure, FailureKind, OwnerRequest, Proposal, Seq, SessionId, TurnId,
-    WorkspaceName,
+    Allowance, Command, CommandReply, Envelope, Failure, FailureKind, JobId, JobView, OwnerRequest, Proposal, Seq,
+    SessionId, TurnId, WorkspaceName,
 };
 
-use crate::api::views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView};
+use crate::api::views::{Check, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView};
 use crate::{commands::send, failure::network};
 
 pub use stream::EventStream;
@@ -91,6 +91,26 @@ impl Client {
     /// `GET /v1/turns/ID`.
     pub async fn turn(&self, turn: TurnId) -> Result<TurnView, Failure> {
         self.get(&format!("/v1/turns/{turn}"), &[]).await
+    }
+
+    /// `GET /v1/jobs`: latest first.
+    pub async fn jobs(&self) -> Result<Vec<JobView>, Failure> {
+        self.get("/v1/jobs", &[]).await
+    }
+
+    /// `GET /v1/jobs/ID`.
+    pub async fn job(&self, job: JobId) -> Result<JobView, Failure> {
+        self.get(&format!("/v1/jobs/{job}"), &[]).await
+    }
+
+    /// `GET /v1/jobs/ID/log?after=SEQ`: the events of its session, oldest first, at most 1,000.
+    pub async fn job_log(&self, job: JobId, after: Seq) -> Result<Vec<Envelope>, Failure> {
+        self.get(&format!("/v1/jobs/{job}/log"), &[("after", after.to_string())]).await
+    }
+
+    /// `GET /v1/jobs/ID/diff`.
+    pub async fn job_diff(&self, job: JobId) -> Result<JobDiff, Failure> {
+        self.get(&format!("/v1/jobs/{job}/diff"), &[]).await
     }
 
     /// `GET /v1/approvals`: the open requests, oldest first.

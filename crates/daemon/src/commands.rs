@@ -2,6 +2,7 @@
 
 pub(crate) mod allow;
 pub(crate) mod answer;
+mod jobs;
 pub(crate) mod proposals;
 pub(crate) mod reload;
 pub(crate) mod send;
@@ -11,12 +12,12 @@ pub(crate) mod why;
 
 use std::sync::Arc;
 
-use types::{ChannelId, Command, CommandReply, Failure, Origin};
+use types::{ChannelId, Command, CommandReply, Failure, Label, Origin};
 
 use crate::{
     core::Core,
     failure::user,
-    second_factor,
+    jobs as work, second_factor,
     sessions::{self, Stopped},
 };
 
@@ -24,16 +25,7 @@ use crate::{
 pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<CommandReply, Failure> {
     match command {
         Command::Send { text, session, workspace, when_busy, id } => {
-            let remote_id = match id {
-                Some(id) if id.is_empty() || id.len() > 128 => {
-                    return Err(user(
-                        "the message's id must have 1 to 128 bytes",
-                        "leave it out, or use a shorter one",
-                    ));
-                }
-                Some(id) => id,
-                None => random_id()?,
-            };
+            let remote_id = own_id(id)?;
             let selection = match session {
                 None => send::Selection::Current,
                 Some(name) if name == "new" => send::Selection::New,
@@ -76,6 +68,21 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             why::endorse(core, session, &call, None).await.map(|text| CommandReply::Done { text })
         }
         Command::Decide { proposal, accept, code } => proposals::decide(core, proposal, accept, code.as_ref()).await,
+        Command::StartJob { spec, id } => {
+            let asked = by_client(id)?;
+            let (job, duplicate, since) = work::start(core, *spec, asked).await?;
+            let text = format!("job {} waits for a place", job.id);
+            Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
+        }
+        Command::SteerJob { job, text } => {
+            work::steer(core, job, text, by_client(None)?).await.map(|text| CommandReply::Done { text })
+        }
+        Command::StopJob { job } => work::stop_one(core, job).await.map(|text| CommandReply::Done { text }),
+        Command::ResumeJob { job, coder, text } => {
+            let (job, since) = work::resume(core, job, coder, text).await?;
+            let text = format!("job {} waits for a place to go on", job.id);
+            Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate: false, text })
+        }
         Command::Undo { workspace, snapshot } => {
             undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }
@@ -88,6 +95,23 @@ fn stopped_text(stopped: Stopped) -> String {
         0 => "nothing was running".to_owned(),
         1 => "stopped one task".to_owned(),
         more => format!("stopped {more} tasks"),
+    }
+}
+
+/// The owner, who asks over the API.
+fn by_client(id: Option<String>) -> Result<work::Asked, Failure> {
+    let (origin, channel) = (Origin::Owner, ChannelId::api());
+    Ok(work::Asked { origin, channel, reply_to: None, message: own_id(id)?, label: Label::CLEAN })
+}
+
+/// The id that a client chose for a message, or a new one.
+fn own_id(id: Option<String>) -> Result<String, Failure> {
+    match id {
+        Some(id) if id.is_empty() || id.len() > 128 => {
+            Err(user("the message's id must have 1 to 128 bytes", "leave it out, or use a shorter one"))
+        }
+        Some(id) => Ok(id),
+        None => random_id(),
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod coders;
 mod error;
 mod example;
+mod jobs;
 mod network;
 mod sections;
 
@@ -24,6 +25,7 @@ pub use check::ModelName;
 pub use coders::{CoderAuth, CoderConfig, CoderKind};
 pub use error::ConfigError;
 pub use example::EXAMPLE;
+pub use jobs::JobsConfig;
 pub use network::{NetworkConfig, WebConfig};
 pub use sections::{AgentConfig, ApiConfig, BudgetConfig, ChannelsConfig, WorkspaceConfig};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub workspaces: BTreeMap<String, WorkspaceConfig>,
     /// The coding agents that jobs may be given to, each under a name of your choice.
     pub coders: BTreeMap<String, CoderConfig>,
+    /// Long work of coding agents.
+    pub jobs: JobsConfig,
     /// Limits on money, steps and time.
     pub budget: BudgetConfig,
     /// What commands may use, and what they may see beside their workspace.

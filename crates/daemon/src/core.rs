@@ -19,6 +19,7 @@ use crate::{
     Config, Home,
     api::{Access, views::CanaryView},
     failure::{stored, user},
+    jobs::Jobs,
     leaks::Leaks,
     network::Ways,
     occupancy::Occupancy,
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     pub ways: Ways,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
+    pub jobs: Jobs,
     /// Keeps tasks and an undo apart.
     pub occupancy: Occupancy,
     pub canary: watch::Receiver<CanaryView>,
@@ -138,6 +140,7 @@ pub(crate) struct Parts {
     pub live: Live,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
+    pub jobs: Jobs,
     pub canary: watch::Receiver<CanaryView>,
     pub address: SocketAddr,
     pub access: Access,
@@ -145,7 +148,7 @@ pub(crate) struct Parts {
 
 impl Core {
     pub fn new(parts: Parts) -> Self {
-        let Parts { ground, live, messengers, sessions, canary, address, access } = parts;
+        let Parts { ground, live, messengers, sessions, jobs, canary, address, access } = parts;
         let Ground {
             home,
             clock,
@@ -177,6 +180,7 @@ impl Core {
             ways,
             messengers,
             sessions,
+            jobs,
             occupancy: Occupancy::default(),
             canary,
             address,

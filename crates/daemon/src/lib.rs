@@ -14,8 +14,7 @@ mod deliver;
 mod doctor;
 mod failure;
 pub mod home;
-#[expect(dead_code, reason = "the engine of jobs is the one who calls these")]
-mod jobs;
+pub mod jobs;
 mod journal;
 mod leaks;
 mod network;
@@ -37,6 +36,7 @@ mod slash;
 mod start;
 mod status;
 mod traffic;
+mod unattended;
 mod vault_record;
 mod widening;
 mod wiring;

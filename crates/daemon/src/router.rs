@@ -153,9 +153,12 @@ async fn said(core: &Arc<Core>, id: &ChannelId, owner: bool, item: &Inbound, tex
     };
     match send::accept(core, incoming).await {
         Ok(CommandReply::Accepted { .. }) => Ok(()),
-        Ok(CommandReply::Said { text } | CommandReply::Done { text } | CommandReply::CodeNeeded { text }) => {
-            reply(core, id, item, text).await
-        }
+        Ok(
+            CommandReply::Said { text }
+            | CommandReply::Done { text }
+            | CommandReply::CodeNeeded { text }
+            | CommandReply::Job { text, .. },
+        ) => reply(core, id, item, text).await,
         Ok(CommandReply::Confirm { rule, .. }) => reply(core, id, item, rule).await,
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),
         Err(_) if !owner => remember(core, id, &item.remote_id).await,

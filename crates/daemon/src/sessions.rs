@@ -50,7 +50,7 @@ pub(crate) struct Halted {
 /// What STOP did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
-    /// How many turns were running.
+    /// How many turns were running, and jobs not over.
     pub turns: usize,
 }
 
@@ -102,6 +102,14 @@ impl Sessions {
 
 /// Says that a message of this kind is stored and waits.
 pub(crate) async fn wake(core: &Core, session: SessionId, when_busy: WhenBusy) {
+    match core.jobs.said(core, session).await {
+        Ok(true) => return,
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(%session, %error, "it is not known whether the session is a job's; the next start takes it up");
+            return;
+        }
+    }
     let order = match when_busy {
         WhenBusy::Steer | WhenBusy::Queue => Order::Wake(session),
         WhenBusy::Interrupt => Order::Interrupt(session),
@@ -114,8 +122,13 @@ pub(crate) async fn resume(core: &Core, session: SessionId) {
     core.sessions.order(Order::Resume(session)).await;
 }
 
-/// STOP: cancels the turns and kills every process of their sandboxes. Messages that wait are not begun either. When
-/// this returns, no restart undoes it.
+/// Ends the turn that runs in a session, and nothing else: no message is put aside.
+pub(crate) async fn interrupt(core: &Core, session: SessionId) {
+    core.sessions.order(Order::Interrupt(session)).await;
+}
+
+/// STOP: cancels the turns, ends the jobs and kills every process of their sandboxes. Messages that wait are not begun
+/// either. When this returns, no restart undoes it.
 pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stopped {
     let (answer, turns) = oneshot::channel();
     core.sessions.order(Order::Stop(session, answer)).await;
@@ -126,9 +139,10 @@ pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stoppe
             None => core.pool.stop_sessions().await,
         }
     };
-    let (killed, remembered) = tokio::join!(
+    let (killed, remembered, jobs) = tokio::join!(
         tokio::time::timeout(STOP_PATIENCE, kill),
         tokio::time::timeout(STOP_PATIENCE, stopped::remember(core, session, halted.last)),
+        core.jobs.stop(core, session),
     );
     if killed.is_err() {
         tracing::error!("the sandboxes did not die within two seconds of STOP");
@@ -136,5 +150,5 @@ pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stoppe
     if !matches!(remembered, Ok(Ok(()))) {
         tracing::error!("STOP is in force, but could not be stored: a restart in this moment would undo it");
     }
-    Stopped { turns: halted.turns }
+    Stopped { turns: halted.turns + jobs }
 }

@@ -1,5 +1,8 @@
 //! Slash commands: what the owner can say to the daemon itself. Pure parsing; `commands` carries them out.
 
+mod job;
+
+pub(crate) use job::{JobDraft, JobWord};
 use types::{AllowanceId, Code, Failure, ProposalId, RequestId, Scope, SessionId, WorkspaceName};
 
 use crate::failure::user;
@@ -47,6 +50,10 @@ pub(crate) enum Slash {
     Allowed,
     /// Takes one of them back.
     Disallow(AllowanceId),
+    /// Lists the jobs.
+    Jobs,
+    /// Something about jobs.
+    Job(JobWord),
 }
 
 /// What comes with a yes.
@@ -73,6 +80,7 @@ pub(crate) const HELP: &str = "\
 /why - what this session holds and where it comes from; /endorse CALL - begin anew with that result and your words
 /proposals - what waits to be kept; /accept N, /reject N - decide about it
 /workspace NAME - let this session work elsewhere
+/jobs - long work of coding agents; /job start TASK, /job N, /job steer N TEXT, /job stop N, /job resume N, /job diff N
 /queue TEXT - say it after the running task; /interrupt TEXT - say it instead
 Anything else goes to the agent; while it works, it hears it at its next step.";
 
@@ -112,6 +120,9 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         "queue" => said(word, argument).map(Slash::Queue),
         "interrupt" => said(word, argument).map(Slash::Interrupt),
         "cost" => Ok(Slash::Cost),
+        "jobs" => Ok(Slash::Jobs),
+        "job" if argument.is_empty() => Ok(Slash::Jobs),
+        "job" => job::parse(argument).map(Slash::Job),
         "allow" => match argument.strip_prefix("rm") {
             Some(id) => number("allow rm", id.trim()).map(|number| Slash::Disallow(AllowanceId(number))),
             None if argument.is_empty() || argument == "list" => Ok(Slash::Allowed),
@@ -229,6 +240,8 @@ mod tests {
             ("/accept 3", Slash::Decide(ProposalId(3), true, None)),
             ("/reject #3", Slash::Decide(ProposalId(3), false, None)),
             ("/cost", Slash::Cost),
+            ("/jobs", Slash::Jobs),
+            ("/job stop 2", Slash::Job(JobWord::Stop(types::JobId(2)))),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text).unwrap().unwrap(), expected, "{text}");
@@ -273,9 +286,21 @@ mod tests {
 
     #[test]
     fn help_names_every_command() {
-        for word in
-            ["new", "sessions", "resume", "stop", "status", "undo", "approve", "deny", "workspace", "model", "allow"]
-        {
+        for word in [
+            "new",
+            "sessions",
+            "resume",
+            "stop",
+            "status",
+            "undo",
+            "approve",
+            "deny",
+            "workspace",
+            "model",
+            "allow",
+            "jobs",
+            "job",
+        ] {
             assert!(HELP.contains(&format!("/{word}")), "{word}");
         }
     }

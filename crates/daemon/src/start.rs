@@ -27,6 +27,7 @@ use crate::{
     canary,
     core::{Core, MAIN_SESSION, Messenger, Parts, Workspaces},
     home::InstanceLock,
+    jobs::{self, Jobs, Shop, Trade},
     journal,
     leaks::Leaks,
     network::Ways,
@@ -53,6 +54,8 @@ pub struct Options {
     pub channels: Vec<(Arc<dyn Channel>, Vec<String>)>,
     /// The network as tests play it, in place of the machine's own.
     pub network: Option<egress::Network>,
+    /// What jobs have done for them, in place of sandboxes and coding agents.
+    pub jobs: Option<Arc<dyn Shop>>,
     /// Whether the sandbox tests itself.
     pub self_test: SelfTest,
 }
@@ -77,6 +80,7 @@ impl Options {
             provider: None,
             channels: Vec::new(),
             network: None,
+            jobs: None,
             self_test: SelfTest::default(),
         }
     }
@@ -165,6 +169,7 @@ impl Daemon {
         let store = Store::open_with(home.path(), keeping(&config, &home), options.clock.clone())?;
         let vault = Vault::open(home.path())?;
         let (sessions, orders) = Sessions::new();
+        let (jobs, job_orders) = Jobs::new();
         let (canary, canary_state) = watch::channel(CanaryView::Running);
         let messengers = messengers(&config, &vault, options.channels)?;
         let pool = Arc::new(Pool::new(config.sandbox.clone(), home.path()));
@@ -197,8 +202,18 @@ impl Daemon {
         };
         let live = wiring::build(&ground, config)?;
         let address = listeners.address;
-        let core =
-            Arc::new(Core::new(Parts { ground, live, messengers, sessions, canary: canary_state, address, access }));
+        let core = Arc::new(Core::new(Parts {
+            ground,
+            live,
+            messengers,
+            sessions,
+            jobs,
+            canary: canary_state,
+            address,
+            access,
+        }));
+        let shop = options.jobs.unwrap_or_else(|| Arc::new(Trade::new(&core)));
+        core.jobs.open(shop.clone());
         ensure_main_session(&core).await?;
         let mut daemon = Self {
             core,
@@ -209,6 +224,7 @@ impl Daemon {
             _lock: lock,
         };
         daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
+        daemon.parts.spawn(jobs::run(daemon.core.clone(), shop, job_orders));
         recovery::resume(&daemon.core).await?;
         daemon.launch(listeners);
         for (name, target) in targets {

@@ -1,5 +1,7 @@
 //! What is kept of a job: plain data.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use types::{ChannelId, JobEnd, JobId, JobSpec, JobState, MicroUsd, Origin, SessionId, Timestamp, TurnId, Usage};
 
@@ -86,6 +88,8 @@ pub struct JobMemory {
     pub iterations: u32,
     /// What the coding agent is to be told, until that is in its records.
     pub order: Option<JobOrder>,
+    /// The permissions that its coding agent waits for, each with the record in which it asked.
+    pub asked: BTreeMap<String, u64>,
     /// What the owner said that could not be told at once; it goes with the next prompt.
     pub words: Vec<String>,
     /// How the job ends once its turn is over, where that is decided already.

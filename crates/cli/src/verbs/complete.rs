@@ -15,7 +15,10 @@ pub async fn complete(context: &Context, client: &Client, mut command: Command) 
         match client.command(&command).await? {
             CommandReply::CodeNeeded { text } => give_code(context, &mut command, &text)?,
             CommandReply::Confirm { rule, confirm } => look_at(context, &mut command, &rule, confirm)?,
-            done @ (CommandReply::Accepted { .. } | CommandReply::Said { .. } | CommandReply::Done { .. }) => {
+            done @ (CommandReply::Accepted { .. }
+            | CommandReply::Said { .. }
+            | CommandReply::Done { .. }
+            | CommandReply::Job { .. }) => {
                 return Ok(done);
             }
         }
@@ -41,6 +44,10 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::Stop { .. }
         | Command::Endorse { .. }
         | Command::Undo { .. }
+        | Command::StartJob { .. }
+        | Command::SteerJob { .. }
+        | Command::StopJob { .. }
+        | Command::ResumeJob { .. }
         | Command::RevokeAllowance { .. }
         | Command::RemoveTotp { .. }
         | Command::RotateToken => return Err(user("this needs no code", "is another version of factotum running?")),

@@ -9,18 +9,18 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use store::{StoredMessage, Turn, TurnState};
-use types::{Allowance, OwnerRequest, Proposal, TurnId, WorkspaceName};
+use types::{Allowance, Envelope, JobId, JobView, OwnerRequest, Proposal, Seq, TurnId, WorkspaceName};
 
 use super::{
     commands::Refused,
-    views::{Check, Health, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
+    views::{Check, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
 };
 use crate::{
     commands,
     core::Core,
     deliver, doctor,
     failure::{internal, stored, user},
-    status,
+    jobs, status,
 };
 
 /// The most sessions, messages and records of one answer.
@@ -96,6 +96,34 @@ fn turn_view(turn: Turn, changes: Option<String>) -> TurnView {
         text: turn.text,
         changes,
     }
+}
+
+/// All jobs, latest first.
+pub(super) async fn jobs(State(core): State<Arc<Core>>) -> Answer<Vec<JobView>> {
+    let jobs = core.store.jobs(MAX_ROWS).map_err(stored)?;
+    let views: Result<Vec<JobView>, _> = jobs.into_iter().map(|job| jobs::view(&core.store, job)).collect();
+    Ok(Json(views.map_err(stored)?))
+}
+
+pub(super) async fn job(State(core): State<Arc<Core>>, Path(id): Path<i64>) -> Answer<JobView> {
+    let job = jobs::find(&core, JobId(id))?;
+    Ok(Json(jobs::view(&core.store, job).map_err(stored)?))
+}
+
+/// What happened in a job after a place in the journal, oldest first, at most 1,000.
+pub(super) async fn job_log(
+    State(core): State<Arc<Core>>,
+    Path(id): Path<i64>,
+    Query(place): Query<After>,
+) -> Answer<Vec<Envelope>> {
+    let job = jobs::find(&core, JobId(id))?;
+    let after = Seq(place.after.and_then(|after| i64::try_from(after).ok()).unwrap_or(0));
+    Ok(Json(core.store.events_after(after, Some(job.session), MAX_ROWS).map_err(stored)?))
+}
+
+/// What a job has changed since it began.
+pub(super) async fn job_diff(State(core): State<Arc<Core>>, Path(id): Path<i64>) -> Answer<JobDiff> {
+    Ok(Json(JobDiff { patch: jobs::diff(&core, JobId(id)).await? }))
 }
 
 pub(super) async fn approvals(State(core): State<Arc<Core>>) -> Answer<Vec<OwnerRequest>> {

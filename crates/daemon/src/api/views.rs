@@ -110,6 +110,13 @@ pub struct TurnView {
     pub changes: Option<String>,
 }
 
+/// What a job has changed since it began: `GET /v1/jobs/ID/diff`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobDiff {
+    /// A patch as git writes it; foreign text.
+    pub patch: String,
+}
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {

@@ -8,7 +8,7 @@ use types::{Answer, Ask, CommandReply, Failure, Origin, RequestId, Scope, Sessio
 use super::{
     allow,
     answer::{self, Given},
-    proposals,
+    jobs, proposals,
     send::{self, Incoming},
     stopped_text, undo, why,
 };
@@ -58,6 +58,8 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
         Slash::Workspace(name) => change_workspace(core, name).await?,
         Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
         Slash::Cost => status::cost_in_words(core)?,
+        Slash::Jobs => crate::jobs::listed(core)?,
+        Slash::Job(word) => return jobs::carry_out(core, incoming, word).await,
         Slash::Queue(_) | Slash::Interrupt(_) => {
             return Err(crate::failure::internal("a message was taken for a command"));
         }

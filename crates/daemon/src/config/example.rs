@@ -50,6 +50,12 @@ presets = ["rust", "github"]     # rust, node, python, debian, github, and model
 # vendor = "google"
 # secret = "google-key"
 
+[jobs]                           # long work of coding agents
+# at_once = 2                    # more wait
+# keep_days = 14                 # then the files of jobs that are over are removed
+# coder = "factotum"             # for jobs that name none; factotum is our own loop
+# author = "Factotum <factotum@localhost>"
+
 [budget]
 task_usd = 5.0
 day_usd = 20.0

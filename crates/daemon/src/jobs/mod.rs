@@ -1,4 +1,34 @@
-//! Jobs: what a coding agent is given to work on and with, and the answers to what it asks.
+//! Long work of coding agents (decision 0007). A job is a session and a turn in it that a coding agent works on instead of our
+//! own loop. Owns the queue, the steps of a job and what follows from each; must not know a coding agent's language (that is
+//! `coders`), start a process (`sandbox`), or decide what is allowed (`policy`). Start with [`Shop`] for what it needs and with
+//! `worker` for what it does.
 
+mod command;
+mod control;
+#[expect(dead_code, reason = "the hand of real coding agents is not there yet")]
 mod door;
+mod engine;
 mod gate;
+mod limits;
+mod next;
+mod own;
+mod prompts;
+mod report;
+mod round;
+mod seam;
+mod stored;
+mod take;
+#[cfg(test)]
+mod tests;
+mod trade;
+mod view;
+mod worker;
+
+pub(crate) use command::{Asked, diff, find, listed, resume, shown, start, steer, stop_one};
+pub(crate) use engine::{Jobs, run};
+pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
+pub(crate) use trade::Trade;
+pub(crate) use view::view;
+
+/// Our own loop, as the name of a coding agent.
+pub(crate) const OUR_OWN: &str = "factotum";

@@ -65,6 +65,13 @@ impl Progress {
             | Event::TurnFinished { .. }
             | Event::Delivered { .. }
             | Event::DeliveryFailed { .. }
+            | Event::JobQueued { .. }
+            | Event::JobMoved { .. }
+            | Event::CoderSaid { .. }
+            | Event::CoderDelta { .. }
+            | Event::JobChecked { .. }
+            | Event::JobProgress { .. }
+            | Event::JobFinished { .. }
             | Event::Notice { .. } => {}
         }
     }

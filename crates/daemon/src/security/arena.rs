@@ -134,6 +134,7 @@ impl Arena {
             CommandReply::Said { text }
             | CommandReply::Done { text }
             | CommandReply::CodeNeeded { text }
+            | CommandReply::Job { text, .. }
             | CommandReply::Confirm { rule: text, .. } => Err(format!("no task was begun: {text}")),
         }
     }

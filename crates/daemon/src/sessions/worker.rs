@@ -8,10 +8,8 @@ use types::{Envelope, SessionId, TurnEnd, TurnId, WhenBusy};
 
 use super::control::Control;
 use crate::{
-    api::views::CanaryView,
-    canary::UNBOUNDED,
     core::{Core, Live},
-    deliver, present,
+    deliver, present, unattended,
 };
 
 /// The most messages that one turn begins with.
@@ -77,7 +75,7 @@ impl Worker {
             let Some(first) = batch.first() else { return Ok(()) };
             let events = self.core.store.subscribe();
             let live = self.core.live();
-            if let Some(refusal) = self.unattended_refusal(first).await {
+            if let Some(refusal) = unattended::refusal(&self.core, first.origin).await {
                 self.refuse(&live, &batch, refusal).await?;
                 continue;
             }
@@ -103,7 +101,10 @@ impl Worker {
     async fn take_up(&self) -> Result<(), StoreError> {
         let reach = super::stopped::reach(&self.core.store, self.session)?;
         let open = self.core.store.unfinished_turns()?;
-        for turn in open.into_iter().filter(|turn| turn.session == self.session) {
+        // The turn that stands for a job is not run by our own loop.
+        let stands_for_job = self.core.store.job_of_session(self.session)?.and_then(|job| job.turn);
+        let own = |turn: &store::Turn| turn.session == self.session && Some(turn.id) != stands_for_job;
+        for turn in open.into_iter().filter(own) {
             if turn.inbox.first().is_some_and(|first| *first <= reach) {
                 self.control.stop(reach);
             }
@@ -189,28 +190,6 @@ impl Worker {
         };
         self.core.store.transact(finish).await?;
         deliver::turn(&self.core, turn).await
-    }
-
-    /// Why unattended work may not run: the sandbox has not proved itself. Waits for the proof, which takes a second.
-    async fn unattended_refusal(&self, first: &InboxRow) -> Option<String> {
-        if first.origin.is_attended() {
-            return None;
-        }
-        match crate::dead_man::refusal(&self.core) {
-            Ok(None) => {}
-            Ok(Some(refusal)) => return Some(refusal),
-            Err(error) => return Some(format!("it is not known when you last wrote: {error}")),
-        }
-        let mut canary = self.core.canary.clone();
-        let state = canary.wait_for(|state| *state != CanaryView::Running).await.map(|state| state.clone());
-        match state {
-            Ok(CanaryView::Held { is_bounded: true, .. }) => None,
-            Ok(CanaryView::Held { is_bounded: false, .. }) => {
-                Some(format!("memory is limited for each process only; {UNBOUNDED}"))
-            }
-            Ok(CanaryView::Failed { error }) => Some(format!("the sandbox did not pass its self-test: {error}")),
-            Ok(CanaryView::Running) | Err(_) => Some("the sandbox's self-test did not end".to_owned()),
-        }
     }
 }
 

@@ -202,6 +202,7 @@ impl Talk {
                 reply @ (CommandReply::Said { .. }
                 | CommandReply::Done { .. }
                 | CommandReply::CodeNeeded { .. }
+                | CommandReply::Job { .. }
                 | CommandReply::Confirm { .. }),
             ) => {
                 verbs::tell(self.output, &reply)?;

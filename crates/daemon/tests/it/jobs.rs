@@ -1,0 +1,311 @@
+//! Jobs from the queue to the report, with a played coding agent: loops, limits, questions, STOP, restarts.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use coders::{Action, CoderCommand, CoderEnd, CoderEvent, Permission, Trouble, Verdict};
+use daemon::{Config, Daemon, client::Client};
+use serde_json::json;
+use tempfile::TempDir;
+use types::{Command, CommandReply, Event, JobEnd, JobId, JobState, JobView, MicroUsd, RoundEnd, Seq};
+
+use crate::{
+    play::{Play, Stage, done, failing, passed, spent, tool},
+    scene::{FakeChannel, FakeModel, options},
+};
+
+/// A daemon with played jobs.
+struct Bench {
+    home: TempDir,
+    play: Arc<Play>,
+    channel: Arc<FakeChannel>,
+    model: Arc<FakeModel>,
+    daemon: Daemon,
+}
+
+const CONFIG: &str = "[api]\nlisten = \"127.0.0.1:0\"\n";
+
+impl Bench {
+    async fn with(play: Arc<Play>) -> Self {
+        Self::again(tempfile::tempdir().unwrap(), play, FakeChannel::new(), FakeModel::echo()).await
+    }
+
+    async fn again(home: TempDir, play: Arc<Play>, channel: Arc<FakeChannel>, model: Arc<FakeModel>) -> Self {
+        let mut options = options(home.path(), &channel, &model);
+        options.config = Some(Config::parse(CONFIG, Path::new("config.toml")).unwrap());
+        options.jobs = Some(Arc::new(Stage(play.clone())));
+        let daemon = Daemon::start(options).await.unwrap();
+        Self { home, play, channel, model, daemon }
+    }
+
+    async fn restart(self) -> Self {
+        let Self { home, play, channel, model, daemon } = self;
+        daemon.stop().await;
+        Self::again(home, play, channel, model).await
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(self.home.path()).await.unwrap()
+    }
+
+    async fn start(&self, more: serde_json::Value) -> JobId {
+        let mut spec = json!({ "brief": "mend the toys", "coder": "claude", "workspace": "main" });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let command = Command::StartJob { spec: serde_json::from_value(spec).unwrap(), id: None };
+        match self.client().await.command(&command).await.unwrap() {
+            CommandReply::Job { job, .. } => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The job once it is as the test wants it.
+    async fn until(&self, job: JobId, what: &str, is: impl Fn(&JobView) -> bool) -> JobView {
+        let client = self.client().await;
+        for _ in 0..600 {
+            let view = client.job(job).await.unwrap();
+            if is(&view) {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: {:#?}", client.job(job).await.unwrap());
+    }
+
+    async fn ended(&self, job: JobId) -> (JobView, JobEnd) {
+        let view = self.until(job, "it does not end", |view| matches!(view.state, JobState::Ended { .. })).await;
+        match view.state.clone() {
+            JobState::Ended { end } => (view, end),
+            _ => unreachable!(),
+        }
+    }
+}
+
+fn with_check() -> serde_json::Value {
+    json!({ "done": { "command": "cargo test" } })
+}
+
+#[tokio::test]
+async fn a_job_goes_round_until_its_check_passes() {
+    let play = Play::new(
+        |number, _| {
+            let total = number as u64 * 100;
+            tool(number).into_iter().chain([spent(total - 50), spent(total), done("I am done")]).collect()
+        },
+        |number| if number < 3 { failing(&format!("test_{number}")) } else { passed() },
+    );
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Done);
+    assert_eq!((view.rounds, view.iterations, view.cost), (3, 3, MicroUsd(300)), "costs are differences");
+    assert_eq!(view.commit.as_deref(), Some("c0ffee".repeat(6).as_str()));
+    let prompts = bench.play.prompts(job);
+    assert!(prompts[0].starts_with("mend the toys\n") && prompts[0].contains("cargo test"), "{prompts:?}");
+    assert!(prompts[1].contains("test_1 failed") && prompts[2].contains("test_2 failed"), "{prompts:?}");
+    let ends: Vec<_> = view.tried.iter().map(|round| round.end.clone()).collect();
+    assert!(matches!(ends[0], Some(RoundEnd::NotYet { .. })) && ends[2] == Some(RoundEnd::Passed), "{ends:?}");
+    let report = view.report.unwrap();
+    for part in
+        ["is done.", "3 rounds, 3 tools", "$0.0003", "`cargo test` holds", "commit c0ffeec0ffee", "uncommitted work"]
+    {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let client = bench.client().await;
+    let log = client.job_log(job, Seq(0)).await.unwrap();
+    let checks = log.iter().filter(|one| matches!(one.event, Event::JobChecked { .. })).count();
+    let finished = log.iter().filter(|one| matches!(one.event, Event::JobFinished { .. })).count();
+    assert_eq!((checks, finished), (3, 1));
+    let status = client.status().await.unwrap();
+    assert_eq!(status.spent_today_micro_usd, 300, "it counts in the day's spending");
+    let records = bench.play.records.lock().unwrap();
+    assert!(records[&job].closed >= 1, "nothing runs on");
+}
+
+#[tokio::test]
+async fn the_same_failures_again_end_it() {
+    let play = Play::new(|_, _| vec![done("I am done")], |_| failing("test_a"));
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::NoProgress { failure: "test_a".to_owned() });
+    assert_eq!(view.rounds, 3);
+    assert!(bench.play.prompts(job)[2].contains("the same failures as before, 2 times in a row"));
+    let report = view.report.unwrap();
+    assert!(report.contains("did not hold") && report.contains("What was tried:"), "{report}");
+}
+
+#[tokio::test]
+async fn a_limit_interrupts_it() {
+    // It never ends a turn by itself.
+    let play = Play::new(|_, _| (1..=50).flat_map(tool).collect(), |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(json!({ "limits": { "iterations": 7 } })).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Limit { limit: "it has used 7 tools of its 7".to_owned() });
+    assert!(view.iterations >= 7);
+    let told = bench.play.records.lock().unwrap()[&job].commands.clone();
+    assert!(told.contains(&CoderCommand::Interrupt), "{told:?}");
+
+    let play = Play::new(|_, _| vec![spent(2_000_000)], |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(json!({ "limits": { "cost": 1_500_000 } })).await;
+    let (view, end) = bench.ended(job).await;
+    let JobEnd::Limit { limit } = end else { panic!("{end:?}") };
+    assert!(limit.contains("$1.5000 for one task"), "{limit}");
+    assert_eq!(view.cost, MicroUsd(2_000_000), "what was spent is told as it is");
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    let failed = |trouble| CoderEvent::Finished { end: CoderEnd::Failed { trouble, message: "no key".to_owned() } };
+    let play = Play::new(move |_, _| vec![failed(Trouble::Auth)], |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    let (_, end) = bench.ended(job).await;
+    assert!(matches!(end, JobEnd::Failed { ref error } if error.contains("no key")), "{end:?}");
+
+    // A conversation that is lost is begun anew, with a brief.
+    let play = Play::new(
+        move |number, _| if number == 1 { vec![failed(Trouble::Lost)] } else { vec![done("finished")] },
+        |_| passed(),
+    );
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.rounds), (JobEnd::Done, 2));
+    let prompt = bench.play.prompts(job).pop().unwrap();
+    assert!(prompt.contains("begun before you") && prompt.contains("it broke off: no key"), "{prompt}");
+}
+
+#[tokio::test]
+async fn permissions_are_judged_once_and_survive_a_restart() {
+    let permission = Permission {
+        id: "p1".to_owned(),
+        tool: "Bash".to_owned(),
+        action: Action::Command { script: "make".to_owned() },
+        reason: None,
+    };
+    let asked = permission.clone();
+    let play = Play::new(move |_, _| vec![CoderEvent::PermissionAsked(asked.clone()), done("built")], |_| passed());
+    *play.verdict.lock().unwrap() = None;
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.state == JobState::Working).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let bench = bench.restart().await;
+    *bench.play.verdict.lock().unwrap() = Some(Verdict::Allow);
+    let (_, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Done);
+    let told = bench.play.records.lock().unwrap()[&job].commands.clone();
+    let answers: Vec<_> = told.iter().filter(|command| matches!(command, CoderCommand::Answer { .. })).collect();
+    assert_eq!(answers.len(), 1, "{told:?}");
+    assert_eq!(bench.play.prompts(job).len(), 1);
+}
+
+#[tokio::test]
+async fn words_of_the_owner_reach_it_once() {
+    let play = Play::new(|_, _| tool(1).to_vec(), |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.iterations == 1).await;
+    let client = bench.client().await;
+    client.command(&Command::SteerJob { job, text: "use the other API".to_owned() }).await.unwrap();
+    let session = client.job(job).await.unwrap().session;
+    let send = Command::Send {
+        text: "and be quick".to_owned(),
+        session: Some(session.to_string()),
+        workspace: None,
+        when_busy: types::WhenBusy::Steer,
+        id: None,
+    };
+    client.command(&send).await.unwrap();
+    bench
+        .until(job, "it was not told", |_| {
+            let records = bench.play.records.lock().unwrap();
+            records[&job].commands.iter().filter(|command| matches!(command, CoderCommand::Steer { .. })).count() == 2
+        })
+        .await;
+    assert!(bench.model.asked().is_empty(), "our own loop has no part in it");
+    let bench = bench.restart().await;
+    bench.play.does(job, [done("finished")]);
+    bench.ended(job).await;
+    let told = bench.play.records.lock().unwrap()[&job].commands.clone();
+    let steers = told.iter().filter(|command| matches!(command, CoderCommand::Steer { .. })).count();
+    assert_eq!(steers, 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn stop_ends_it_within_two_seconds_and_no_restart_undoes_it() {
+    let play = Play::new(|_, _| tool(1).to_vec(), |_| passed());
+    let bench = Bench::with(play).await;
+    let first = bench.start(with_check()).await;
+    // The workspace is taken, so that this one waits.
+    let second = bench.start(with_check()).await;
+    bench.until(first, "it does not work", |view| view.iterations == 1).await;
+    let waiting = bench.client().await.job(second).await.unwrap();
+    assert_eq!(waiting.state, JobState::Queued);
+    let begun = std::time::Instant::now();
+    let reply = bench.client().await.command(&Command::Stop { session: None }).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(reply, CommandReply::Done { text: "stopped 2 tasks".to_owned() });
+    let bench = bench.restart().await;
+    for job in [first, second] {
+        let (view, end) = bench.ended(job).await;
+        assert_eq!(end, JobEnd::Stopped);
+        assert!(view.report.unwrap().contains("was stopped"));
+    }
+}
+
+#[tokio::test]
+async fn a_job_from_a_chat_reports_there_and_goes_on_when_asked() {
+    let play = Play::new(
+        |number, _| {
+            let tools: Vec<CoderEvent> = (1..=4).flat_map(tool).collect();
+            tools.into_iter().chain([spent(number as u64 * 10), done("that is how it is")]).collect()
+        },
+        |number| if number == 1 { failing("test_a") } else { passed() },
+    );
+    let bench = Bench::with(play).await;
+    bench.channel.say("1", "/job start coder=claude done=\"make test\" every=2 rounds=1 mend the toys").await;
+    bench.channel.wait_for("job 1 begins as soon as there is a place: claude in main").await;
+    let progress = bench.channel.wait_for("Job 1: round 1 of at most 1").await;
+    assert!(progress.contains("tools"), "{progress}");
+    let report = bench.channel.wait_for("ended at a limit").await;
+    assert!(report.contains("it has had 1 rounds of its 1") && report.contains("that is how it is"), "{report}");
+    bench.channel.say("2", "/jobs").await;
+    bench.channel.wait_for("1 claude in main: mend the toys [ended at a limit").await;
+    bench.channel.say("3", "/job resume 1 coder=codex and quickly").await;
+    bench.channel.wait_for("job 1 waits for a place to go on").await;
+    bench.channel.wait_for("(codex in main) is done.").await;
+    let prompt = bench.play.prompts(JobId(1)).pop().unwrap();
+    for part in ["begun before you", "round 1 (claude): the check failed: test_a", "The owner adds:\n\nand quickly"] {
+        assert!(prompt.contains(part), "{part}: {prompt}");
+    }
+}
+
+#[tokio::test]
+async fn our_own_loop_can_be_the_coding_agent() {
+    let bench = Bench::with(Play::new(|_, _| Vec::new(), |_| passed())).await;
+    // The play has no loop of its own, so a daemon without it runs this one.
+    let Bench { home, channel, model, daemon, .. } = bench;
+    daemon.stop().await;
+    let daemon = Daemon::start(options(home.path(), &channel, &model)).await.unwrap();
+    let client = Client::connect(home.path()).await.unwrap();
+    let spec = json!({ "brief": "say hello", "coder": "factotum", "workspace": "main", "then": "nothing" });
+    let command = Command::StartJob { spec: serde_json::from_value(spec).unwrap(), id: Some("once".to_owned()) };
+    let first = client.command(&command).await.unwrap();
+    let again = client.command(&command).await.unwrap();
+    let CommandReply::Job { job, duplicate: false, .. } = first else { panic!("{first:?}") };
+    assert!(matches!(again, CommandReply::Job { duplicate: true, job: same, .. } if same == job), "{again:?}");
+    let mut view = client.job(job).await.unwrap();
+    for _ in 0..300 {
+        if matches!(view.state, JobState::Ended { .. }) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        view = client.job(job).await.unwrap();
+    }
+    assert_eq!(view.state, JobState::Ended { end: JobEnd::Done }, "{view:#?}");
+    assert_eq!(view.usage.input, 10);
+    assert!(view.report.unwrap().contains("heard: say hello"));
+    daemon.stop().await;
+}

@@ -1,0 +1,276 @@
+//! A play of what jobs have done for them: a coding agent that follows a script and outlives the daemon, checks and landings
+//! that say what the test says.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Verdict};
+use daemon::jobs::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
+use store::Job;
+use tokio::sync::Notify;
+use types::{BoxFuture, JobId, MicroUsd, Usage};
+
+/// What a coding agent does when it is told something, by the number of the prompt.
+pub type Brain = Box<dyn Fn(usize, &str) -> Vec<CoderEvent> + Send + Sync>;
+type Checker = Box<dyn Fn(usize) -> Checked + Send + Sync>;
+
+/// The records of one job: they outlive daemons.
+#[derive(Default)]
+pub struct Records {
+    /// Each event is a record of its own.
+    pub events: Vec<CoderEvent>,
+    pub commands: Vec<CoderCommand>,
+    pub busy: bool,
+    pending: Vec<Permission>,
+    /// What follows once the pending permission is answered.
+    held: Vec<CoderEvent>,
+    pub closed: usize,
+}
+
+/// The play.
+pub struct Play {
+    brain: Brain,
+    checker: Checker,
+    pub records: Mutex<BTreeMap<JobId, Records>>,
+    pub changed: Arc<Notify>,
+    pub checks: Mutex<usize>,
+    pub landings: Mutex<usize>,
+    pub cleared: Mutex<Vec<JobId>>,
+    pub verdict: Mutex<Option<Verdict>>,
+}
+
+impl Play {
+    pub fn new(
+        brain: impl Fn(usize, &str) -> Vec<CoderEvent> + Send + Sync + 'static,
+        checker: impl Fn(usize) -> Checked + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            brain: Box::new(brain),
+            checker: Box::new(checker),
+            records: Mutex::default(),
+            changed: Arc::default(),
+            checks: Mutex::default(),
+            landings: Mutex::default(),
+            cleared: Mutex::default(),
+            verdict: Mutex::new(Some(Verdict::Allow)),
+        })
+    }
+
+    /// The prompts that a job's coding agent was given.
+    pub fn prompts(&self, job: JobId) -> Vec<String> {
+        let records = self.records.lock().unwrap();
+        let commands = records.get(&job).map(|records| records.commands.clone()).unwrap_or_default();
+        commands
+            .into_iter()
+            .filter_map(|command| match command {
+                CoderCommand::Prompt { text } => Some(text),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The coding agent does something by itself.
+    pub fn does(&self, job: JobId, events: impl IntoIterator<Item = CoderEvent>) {
+        {
+            let mut records = self.records.lock().unwrap();
+            let records = records.entry(job).or_default();
+            events.into_iter().for_each(|event| records.does(event));
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn told(&self, job: JobId, command: CoderCommand) -> Result<(), NotTold> {
+        let mut all = self.records.lock().unwrap();
+        let records = all.entry(job).or_default();
+        records.commands.push(command.clone());
+        let number = records.commands.iter().filter(|one| matches!(one, CoderCommand::Prompt { .. })).count();
+        let events = match command {
+            CoderCommand::Prompt { text } => {
+                records.busy = true;
+                (self.brain)(number, &text)
+            }
+            CoderCommand::Interrupt if records.busy => vec![CoderEvent::Finished { end: CoderEnd::Interrupted }],
+            CoderCommand::Answer { permission, .. } => {
+                records.pending.retain(|asked| asked.id != permission);
+                std::mem::take(&mut records.held)
+            }
+            CoderCommand::Steer { .. } | CoderCommand::Interrupt | CoderCommand::Close => Vec::new(),
+        };
+        let mut events = events.into_iter();
+        for event in events.by_ref() {
+            let asks = matches!(event, CoderEvent::PermissionAsked(_));
+            records.does(event);
+            if asks {
+                break;
+            }
+        }
+        records.held = events.collect();
+        drop(all);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Records {
+    fn does(&mut self, event: CoderEvent) {
+        match &event {
+            CoderEvent::Finished { .. } => self.busy = false,
+            CoderEvent::PermissionAsked(permission) => self.pending.push(permission.clone()),
+            _ => {}
+        }
+        self.events.push(event);
+    }
+}
+
+/// The coding agent of one job.
+struct Player {
+    play: Arc<Play>,
+    job: JobId,
+    read: usize,
+}
+
+impl Hand for Player {
+    fn next(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async move {
+            loop {
+                let changed = self.play.changed.clone();
+                let changed = changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                let event = {
+                    let records = self.play.records.lock().unwrap();
+                    records.get(&self.job).and_then(|records| records.events.get(self.read).cloned())
+                };
+                if let Some(event) = event {
+                    self.read += 1;
+                    return Some(Said { record: self.read as u64, item: 0, event });
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn commands(&self) -> u64 {
+        self.play.records.lock().unwrap().get(&self.job).map_or(0, |records| records.commands.len() as u64)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.play.records.lock().unwrap().get(&self.job).is_some_and(|records| records.busy)
+    }
+
+    fn pending(&self) -> Vec<Permission> {
+        self.play.records.lock().unwrap().get(&self.job).map(|records| records.pending.clone()).unwrap_or_default()
+    }
+
+    fn command<'a>(&'a mut self, job: &'a Job, command: CoderCommand) -> BoxFuture<'a, Result<(), NotTold>> {
+        Box::pin(async move { self.play.told(job.id, command) })
+    }
+
+    fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move {
+            self.play.does(self.job, [CoderEvent::Finished { end: CoderEnd::Interrupted }]);
+            Ok(())
+        })
+    }
+}
+
+/// The play as the daemon holds it.
+pub struct Stage(pub Arc<Play>);
+
+impl Shop for Stage {
+    fn coders(&self) -> Vec<String> {
+        ["claude", "codex", "factotum"].map(str::to_owned).to_vec()
+    }
+
+    fn prepare<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
+        Box::pin(async { Ok(Prepared { notes: vec!["uncommitted work is not in the tree".to_owned()] }) })
+    }
+
+    fn open<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Box<dyn Hand>, JobTrouble>> {
+        let read = job.cursor.record as usize;
+        Box::pin(async move { Ok(Box::new(Player { play: self.0.clone(), job: job.id, read }) as Box<dyn Hand>) })
+    }
+
+    fn judge<'a>(&'a self, _job: &'a Job, _permission: &'a Permission, _record: u64) -> BoxFuture<'a, Verdict> {
+        Box::pin(async {
+            loop {
+                let changed = self.0.changed.clone();
+                let changed = changed.notified();
+                if let Some(verdict) = self.0.verdict.lock().unwrap().clone() {
+                    return verdict;
+                }
+                // A test that answers later wakes this.
+                let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
+            }
+        })
+    }
+
+    fn withdraw<'a>(&'a self, _job: &'a Job, _permission: &'a str, _record: u64) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
+    fn check<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
+        Box::pin(async {
+            let mut checks = self.0.checks.lock().unwrap();
+            *checks += 1;
+            Ok((self.0.checker)(*checks))
+        })
+    }
+
+    fn land<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
+        Box::pin(async {
+            *self.0.landings.lock().unwrap() += 1;
+            Ok(Landed { commit: Some("c0ffee".repeat(6)), changes: None, notes: Vec::new() })
+        })
+    }
+
+    fn changes<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async { Some("1 file changed, +3 -1".to_owned()) })
+    }
+
+    fn diff<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<String, JobTrouble>> {
+        Box::pin(async { Ok("--- a\n+++ b\n".to_owned()) })
+    }
+
+    fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.0.records.lock().unwrap().entry(job).or_default().closed += 1 })
+    }
+
+    fn clear(&self, job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move {
+            self.0.cleared.lock().unwrap().push(job);
+            Ok(())
+        })
+    }
+}
+
+/// One use of a tool.
+pub fn tool(number: usize) -> [CoderEvent; 2] {
+    let (id, tool, summary) = (number.to_string(), "Bash".to_owned(), format!("cargo test #{number}"));
+    [
+        CoderEvent::ToolStarted { id: id.clone(), tool, summary },
+        CoderEvent::ToolFinished { id, ok: true, tail: "ok".to_owned() },
+    ]
+}
+
+/// All that the conversation has used: so many millionths of a dollar and tokens.
+pub fn spent(total: u64) -> CoderEvent {
+    let usage = Usage { input: total, output: 1, ..Usage::default() };
+    CoderEvent::Spent(Totals { usage, cost: Some(MicroUsd(total)) })
+}
+
+pub fn done(text: &str) -> CoderEvent {
+    CoderEvent::Finished { end: CoderEnd::Done { text: text.to_owned() } }
+}
+
+pub fn passed() -> Checked {
+    Checked { passed: true, tail: "all pass".to_owned(), ..Checked::default() }
+}
+
+pub fn failing(signature: &str) -> Checked {
+    let (tail, signature) = (format!("{signature} failed"), signature.to_owned());
+    Checked { passed: false, tail, signature, restored: Vec::new() }
+}
