@@ -11,6 +11,7 @@ mod count;
 mod dialect;
 mod item;
 mod remark;
+mod requests;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,9 @@ metrics_exporter = "none"
 
 [notice]
 hide_full_access_warning = true
+
+[notice.model_migrations]
+"gpt-5.5" = "gpt-6-sol"
 "#;
 
 /// A text as TOML writes it.
@@ -133,7 +137,7 @@ impl Coder for Codex {
     }
 
     /// In a terminal the person who sits there is asked, as far as Codex asks: the policy that asks for everything cannot be
-    /// chosen there any more.
+    /// chosen there any more. One screen is left, which no setting hides: whether to open the untrusted folder restricted.
     fn interactive(&self, start: &Start) -> Launch {
         let mut argv = vec!["codex".to_owned()];
         if let Some(session) = &start.resume {

@@ -10,28 +10,15 @@ use super::{
     count::Count,
     item::{self, tail, text},
     remark::{MAX_NOTE, delta, note, plain, plan},
+    requests::{POLICY, REVIEWER, Requests, Sent},
     trouble::{attempt, sentence, trouble, waits_for},
 };
 use crate::{CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, Start, Stream, TAIL, Trouble, Unsupported, Verdict};
 
-/// The policy by which it asks before each command and each patch.
-const POLICY: &str = "untrusted";
-/// Who is asked: we, and no second model.
-const REVIEWER: &str = "user";
 /// Texts that may wait until it can be told them.
 const MAX_QUEUED: usize = 64;
 /// Permissions, changes and running tools that are kept in mind at once.
 const MAX_OPEN: usize = 256;
-
-/// A request of ours that waits for its answer.
-enum Sent {
-    Initialize,
-    Thread,
-    TurnStart,
-    Steer(String),
-    /// An answer that changes nothing.
-    Aside,
-}
 
 enum State {
     /// The conversation is not there yet.
@@ -58,8 +45,7 @@ pub(super) struct AppServer {
     start: Start,
     state: State,
     thread: Option<String>,
-    next: u64,
-    sent: BTreeMap<u64, Sent>,
+    requests: Requests,
     /// What it is told when its next turn begins.
     queued: VecDeque<String>,
     /// What is said to the turn as soon as that has a name.
@@ -85,8 +71,7 @@ impl AppServer {
             start: start.clone(),
             state: State::Opening,
             thread: None,
-            next: 0,
-            sent: BTreeMap::new(),
+            requests: Requests::default(),
             queued: VecDeque::new(),
             steers: VecDeque::new(),
             interrupted: false,
@@ -102,62 +87,17 @@ impl AppServer {
         }
     }
 
-    fn request(&mut self, sent: Sent, method: &str, params: &Value) -> String {
-        self.next += 1;
-        self.sent.insert(self.next, sent);
-        json!({"id": self.next, "method": method, "params": params}).to_string()
-    }
-
-    fn open_thread(&mut self) -> String {
-        let mut params =
-            json!({"approvalPolicy": POLICY, "approvalsReviewer": REVIEWER, "sandbox": "danger-full-access"});
-        if let Some(model) = &self.start.model {
-            params["model"] = json!(model);
-        }
-        let method = match &self.start.resume {
-            Some(thread) => {
-                params["threadId"] = json!(thread);
-                params["excludeTurns"] = json!(true);
-                if self.start.fork { "thread/fork" } else { "thread/resume" }
-            }
-            None => "thread/start",
-        };
-        self.request(Sent::Thread, method, &params)
-    }
-
     /// Begins a turn with all that waits.
     fn begin(&mut self) -> Vec<String> {
-        let input: Vec<Value> = self.queued.drain(..).map(|text| json!({"type": "text", "text": text})).collect();
-        let params = json!({
-            "threadId": self.thread,
-            "input": input,
-            "approvalPolicy": POLICY,
-            "approvalsReviewer": REVIEWER,
-        });
         self.state = State::Starting;
         self.last_text.clear();
         (self.spoke, self.worked) = (false, false);
         self.last_error = Value::Null;
-        vec![self.request(Sent::TurnStart, "turn/start", &params)]
-    }
-
-    fn steer(&mut self, sent: Sent, turn: &str, text: &str) -> String {
-        let input = json!([{"type": "text", "text": text}]);
-        let params = json!({"threadId": self.thread, "expectedTurnId": turn, "input": input});
-        self.request(sent, "turn/steer", &params)
-    }
-
-    fn interrupt(&mut self, turn: &str) -> String {
-        let params = json!({"threadId": self.thread, "turnId": turn});
-        self.request(Sent::Aside, "turn/interrupt", &params)
+        vec![self.requests.turn(self.thread.as_deref(), self.queued.drain(..))]
     }
 
     fn is_own(&self, params: &Value) -> bool {
         self.thread.is_some() && params["threadId"].as_str() == self.thread.as_deref()
-    }
-
-    fn steers_under_way(&self) -> bool {
-        self.sent.values().any(|sent| matches!(sent, Sent::Steer(_)))
     }
 
     fn broken(&mut self, trouble: Trouble, message: String) -> Heard {
@@ -173,11 +113,11 @@ impl AppServer {
     }
 
     fn responded(&mut self, message: &Value) -> Heard {
-        let sent = message["id"].as_u64().and_then(|id| self.sent.remove(&id));
+        let sent = self.requests.answered(&message["id"]);
         let (result, error) = (&message["result"], message.get("error"));
         match (sent, error) {
             (Some(Sent::Initialize), None) => {
-                let lines = vec![json!({"method": "initialized"}).to_string(), self.open_thread()];
+                let lines = vec![json!({"method": "initialized"}).to_string(), self.requests.thread(&self.start)];
                 Heard { lines, ..Heard::default() }
             }
             (Some(Sent::Thread), None) => self.opened(result),
@@ -239,17 +179,17 @@ impl AppServer {
         }
         self.state = State::Running { turn: turn.to_owned() };
         let texts = std::mem::take(&mut self.steers);
-        let mut lines: Vec<String> =
-            texts.into_iter().map(|text| self.steer(Sent::Steer(text.clone()), turn, &text)).collect();
+        let thread = self.thread.as_deref();
+        let mut lines: Vec<String> = texts.into_iter().map(|text| self.requests.steer(thread, turn, &text)).collect();
         if self.interrupted {
-            lines.push(self.interrupt(turn));
+            lines.push(self.requests.interrupt(thread, turn));
         }
         Heard { lines, ..Heard::default() }
     }
 
     /// Goes on after the last answer that a turn's end waited for.
     fn release(&mut self) -> Heard {
-        if self.steers_under_way() || !matches!(self.state, State::Held(_)) {
+        if self.requests.is_steering() || !matches!(self.state, State::Held(_)) {
             return Heard::default();
         }
         let State::Held(end) = std::mem::replace(&mut self.state, State::Idle) else { return Heard::default() };
@@ -280,15 +220,9 @@ impl AppServer {
             events.extend(more);
             return Heard { events, lines };
         }
-        let lines = if self.interrupted { vec![self.clean()] } else { Vec::new() };
+        let lines = if self.interrupted { vec![self.requests.clean(self.thread.as_deref())] } else { Vec::new() };
         events.extend(self.finished(end));
         Heard { events, lines }
-    }
-
-    /// Ends the commands of an interrupted turn: Codex lets them run.
-    fn clean(&mut self) -> String {
-        let params = json!({"threadId": self.thread});
-        self.request(Sent::Aside, "thread/backgroundTerminals/clean", &params)
     }
 
     fn end_of(&mut self, turn: &Value) -> CoderEnd {
@@ -432,8 +366,8 @@ impl AppServer {
         if let (Verdict::Deny { why }, Form::Item, State::Running { turn }) = (verdict, form, &self.state)
             && !why.is_empty()
         {
-            let turn = turn.clone();
-            lines.push(self.steer(Sent::Aside, &turn, &format!("That was not permitted: {why}")));
+            let why = format!("That was not permitted: {why}");
+            lines.push(self.requests.remark(self.thread.as_deref(), turn, &why));
         }
         lines
     }
@@ -453,10 +387,7 @@ fn other(kind: &str) -> Heard {
 
 impl Dialect for AppServer {
     fn open(&mut self) -> Vec<String> {
-        let client = json!({"name": "factotum", "title": "Factotum", "version": env!("CARGO_PKG_VERSION")});
-        // Ending the commands of an interrupted turn is behind the experimental interface.
-        let params = json!({"clientInfo": client, "capabilities": {"experimentalApi": true}});
-        vec![self.request(Sent::Initialize, "initialize", &params)]
+        vec![self.requests.initialize()]
     }
 
     fn heard(&mut self, stream: Stream, line: &str) -> Heard {
@@ -490,9 +421,8 @@ impl Dialect for AppServer {
                 match &self.state {
                     State::Idle => Ok(self.begin()),
                     State::Running { turn } => {
-                        let turn = turn.clone();
                         let text = self.queued.pop_back().unwrap_or_default();
-                        Ok(vec![self.steer(Sent::Steer(text.clone()), &turn, &text)])
+                        Ok(vec![self.requests.steer(self.thread.as_deref(), turn, &text)])
                     }
                     State::Starting => {
                         self.steers.extend(self.queued.pop_back());
@@ -504,10 +434,7 @@ impl Dialect for AppServer {
             CoderCommand::Interrupt | CoderCommand::Close => {
                 self.interrupted = self.is_busy();
                 match &self.state {
-                    State::Running { turn } => {
-                        let turn = turn.clone();
-                        Ok(vec![self.interrupt(&turn)])
-                    }
+                    State::Running { turn } => Ok(vec![self.requests.interrupt(self.thread.as_deref(), turn)]),
                     State::Opening | State::Idle | State::Starting | State::Held(_) | State::Broken => Ok(Vec::new()),
                 }
             }
