@@ -10,8 +10,10 @@ mod dialect;
 mod driver;
 mod event;
 mod meter;
+mod opencode;
 mod pins;
 mod registry;
+mod text;
 pub mod view;
 
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};

@@ -37,11 +37,11 @@ use account::Account;
 pub(crate) use account::NOBODYS_ID;
 
 /// Where the workspace is seen inside.
-pub(crate) const WORKSPACE: &str = "/workspace";
+pub const WORKSPACE: &str = "/workspace";
 /// Where the directory is that commands only read.
 pub(crate) const SOURCE: &str = "/source";
 /// The home directory inside.
-pub(crate) const HOME: &str = "/home/agent";
+pub const HOME: &str = "/home/agent";
 /// The port of the proxy inside.
 pub(crate) const PROXY_PORT: u16 = 3128;
 /// The descriptor of the socket to the outside, while it is being set up.

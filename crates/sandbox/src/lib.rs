@@ -29,6 +29,7 @@ pub use command::{Command, Exit, ExitStatus, JobId, JobInfo, JobOutput, JobState
 pub use door::{Door, Doors};
 pub use error::SandboxError;
 pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
+pub use init::{HOME, WORKSPACE};
 pub use launcher::{Launcher, maybe_run_init};
 pub use pool::{Apart, Pool};
 pub use remedy::apparmor_profile;

@@ -7,5 +7,7 @@
 
 mod claude;
 mod codex;
+mod http;
+mod opencode;
 mod record;
 mod recording;

@@ -22,6 +22,11 @@ fn path(coder: &str, name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(coder).join(format!("{name}.txt"))
 }
 
+/// Whether there is a recording.
+pub fn exists(coder: &str, name: &str) -> bool {
+    path(coder, name).exists()
+}
+
 /// Writes a recording; `clean` takes out what belongs to one machine.
 pub fn save(coder: &str, name: &str, steps: &[Step], clean: impl Fn(&str) -> String) {
     let mut text = String::new();
