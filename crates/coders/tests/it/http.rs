@@ -46,14 +46,12 @@ pub async fn run(
     talk.tell(CoderCommand::Prompt { text: prompt.to_owned() });
     'talk: loop {
         let line: String = timeout(PATIENCE, lines.recv()).await.expect("the program says nothing").unwrap();
-        println!("< {}", line.chars().take(600).collect::<String>());
         if !is_chatter(&line) {
             talk.place.steps.push(Step::Out(line.clone()));
         }
         let heard = talk.dialect.heard(Stream::Out, &line);
         talk.write(heard.lines);
         for event in heard.events {
-            println!("= {event:?}");
             match react(&event) {
                 Then::Nothing => {}
                 Then::Several(_) => panic!("no scenario over HTTP does several things at once"),
@@ -117,7 +115,6 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn tell(&mut self, command: CoderCommand) {
-        println!("# {command:?}");
         self.place.steps.push(Step::Command(command.clone()));
         let lines = self.dialect.command(&command).unwrap();
         self.write(lines);
@@ -125,7 +122,6 @@ impl Talk<'_> {
 
     fn write(&mut self, lines: Vec<String>) {
         for line in lines {
-            println!("> {line}");
             self.place.steps.push(Step::In(line.clone()));
             let asked: Value = serde_json::from_str(&line).unwrap();
             self.bridge.spawn(ask(self.port, asked, self.said.clone()));
