@@ -9,6 +9,7 @@
 )]
 
 pub mod brain;
+pub mod coder;
 pub mod coders;
 pub mod home;
 pub mod inside;

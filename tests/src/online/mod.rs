@@ -7,4 +7,4 @@ pub mod web;
 
 pub use git::GitServer;
 pub use scene::Online;
-pub use web::{Authority, serve_plain, serve_tls};
+pub use web::{Authority, serve_plain, serve_tls, tunnel_tls};

@@ -112,3 +112,22 @@ pub async fn serve_plain(address: SocketAddr, router: Router) -> SocketAddr {
     tokio::spawn(async move { axum::serve(tcp, router).await });
     address
 }
+
+/// Connections with TLS at `address` become plain ones to `target`, byte by byte.
+pub async fn tunnel_tls(authority: &Authority, names: &[&str], address: SocketAddr, target: SocketAddr) {
+    let acceptor = authority.acceptor(names);
+    let tcp = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = tcp.accept().await {
+            let acceptor = acceptor.clone();
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut there = TcpStream::connect(target).await.unwrap();
+                let _ = there.set_nodelay(true);
+                // Either side may break it off, which is what some tests want.
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut there).await;
+            });
+        }
+    });
+}

@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod bad_input;
+mod coder_codex;
 mod crash;
 mod crash_approval;
 mod disasters;
