@@ -17,8 +17,10 @@ pub mod job;
 pub mod online;
 pub mod process;
 pub mod repository;
+pub mod workshop;
 
 pub use home::Home;
 pub use inside::{all_but_network_inside, all_inside, run_inside};
 pub use process::{Factotum, Finished};
 pub use repository::Repository;
+pub use workshop::Workshop;

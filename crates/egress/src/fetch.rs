@@ -113,6 +113,8 @@ pub struct Fetched {
     pub content_type: Option<String>,
     /// Where it leads, if it is a redirect that was not followed.
     pub location: Option<String>,
+    /// For how many seconds the host wants no more requests, if it says so in seconds (RFC 9110, section 10.2.3).
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
     /// Whether the body was longer.

@@ -294,6 +294,7 @@ mod tests {
             content_type: Some(kind.to_owned()),
             location: None,
             body: body.to_vec(),
+            retry_after: None,
             is_cut: false,
         }
     }

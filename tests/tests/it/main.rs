@@ -10,6 +10,8 @@ mod crash;
 mod crash_approval;
 mod disasters;
 mod full_disk;
+mod job_land;
+mod job_tree;
 mod main_job;
 mod network;
 mod practice;

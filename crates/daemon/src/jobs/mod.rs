@@ -4,29 +4,38 @@
 //! `worker` for what it does.
 
 mod command;
+pub mod consent;
 mod control;
 #[expect(dead_code, reason = "the hand of real coding agents is not there yet")]
 mod door;
 mod engine;
+pub mod forge;
 mod gate;
+mod git;
+pub mod land;
 mod limits;
 mod next;
 mod own;
 mod prompts;
+mod record;
 mod report;
 mod round;
 mod seam;
+mod site;
 mod stored;
 mod take;
 #[cfg(test)]
 mod tests;
 mod trade;
+pub mod tree;
 mod view;
 mod worker;
 
 pub(crate) use command::{Asked, diff, find, listed, resume, shown, start, steer, stop_one};
 pub(crate) use engine::{Jobs, run};
+pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
+pub use site::{Site, SiteError};
 pub(crate) use trade::Trade;
 pub(crate) use view::view;
 

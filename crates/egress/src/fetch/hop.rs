@@ -5,7 +5,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    USER_AGENT,
 };
 use tokio::task::JoinSet;
 use types::Invariant;
@@ -225,6 +226,7 @@ impl Fetcher {
             url: hop.url.clone(),
             content_type: text(CONTENT_TYPE).map(str::to_owned),
             location: text(LOCATION).filter(|_| is_redirect).map(str::to_owned),
+            retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()),
             body: Vec::new(),
             is_cut: false,
         };

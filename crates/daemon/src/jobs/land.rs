@@ -1,0 +1,178 @@
+//! What becomes of finished work: it is committed, vetted, brought back to the workspace's repository, pushed and proposed, each
+//! as far as the owner wants. What decides is read in a repository of our own beside the job's tree, whose settings and index
+//! whoever worked there may have bent. Start with [`land`].
+
+mod bring;
+mod candidate;
+mod message;
+mod push;
+mod record;
+mod scan;
+mod vet;
+
+use std::sync::Arc;
+
+use policy::Redactor;
+use serde_json::json;
+use types::{Place, Then};
+
+use super::{
+    Author, Site, SiteError,
+    consent::{Consent, Desk, commit_effect},
+    forge::Forges,
+    record::TreeRecord,
+    site::Room,
+    tree::Numbers,
+};
+
+use candidate::Candidate;
+pub(crate) use candidate::state_of;
+pub use message::Message;
+use record::LandRecord;
+use vet::Vetted;
+
+/// What landing needs beside the job's places.
+#[derive(Clone)]
+pub struct Landing<'a> {
+    /// How far to go.
+    pub then: Then,
+    /// Who commits.
+    pub author: &'a Author,
+    /// What the commit and the pull request say.
+    pub message: &'a Message,
+    /// Puts questions to the owner.
+    pub desk: &'a Desk,
+    /// Knows the vault's secrets, none of which may be committed.
+    pub redactor: Arc<Redactor>,
+    /// Reaches the repository's host.
+    pub forges: &'a Forges,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Landed {
+    /// The commit that holds the work; none when there was nothing to commit, or it was not committed.
+    pub commit: Option<String>,
+    /// The branch of the workspace's repository on which it is.
+    pub branch: Option<String>,
+    /// What it changed, such as `2 files changed, +10 -3`.
+    pub changes: Option<String>,
+    /// The address of the pull request.
+    pub pull_request: Option<String>,
+    /// What the owner should read, such as why something was not pushed.
+    pub notes: Vec<String>,
+}
+
+/// Lands a job's work. Safe to repeat after a crash: what was done is found as it is. Where the owner refuses a step, or it
+/// cannot be done, the ones before it stand and a note says why.
+pub async fn land(site: &Site, landing: &Landing<'_>) -> Result<Landed, SiteError> {
+    let mut landed = Landed::default();
+    if landing.then == Then::Nothing {
+        return Ok(landed);
+    }
+    let tree = TreeRecord::need(&site.directory)?;
+    if let Some(why) = &tree.no_commit {
+        landed.notes.push(format!("nothing was committed: {why}; the files are as the job left them"));
+        return Ok(landed);
+    }
+    let record = match LandRecord::read(&site.directory)? {
+        Some(record) => record,
+        None => match commit(site, landing, &tree, &mut landed).await? {
+            Some(record) => record,
+            None => return Ok(landed),
+        },
+    };
+    let branch = bring::bring(site, &record, &mut landed.notes).await?;
+    landed.commit = Some(record.commit.clone());
+    landed.changes = Some(record.changes.clone());
+    landed.branch = Some(branch.clone());
+    if landing.then >= Then::Push {
+        publish(site, landing, &record, &branch, &mut landed).await;
+    }
+    Ok(landed)
+}
+
+/// Makes the commit and vets it. None where there is nothing to commit, or it must not be.
+async fn commit(
+    site: &Site,
+    landing: &Landing<'_>,
+    tree: &TreeRecord,
+    landed: &mut Landed,
+) -> Result<Option<LandRecord>, SiteError> {
+    let Some(base) = &tree.base else { return Ok(None) };
+    let candidate = candidate::make(site, tree, base, landing).await?;
+    if candidate.left_out > 0 {
+        let note = format!(
+            "{} new files of more than 20 MB were not committed; they stay in the job's tree",
+            candidate.left_out
+        );
+        landed.notes.push(note);
+    }
+    if candidate.commit == *base {
+        landed.notes.push("there is nothing to commit: no file has changed".to_owned());
+        return Ok(None);
+    }
+    let vetted = vet::vet(site, base, &candidate, &landing.redactor).await?;
+    if let Some(why) = vetted.never() {
+        landed.notes.push(format!("nothing was committed: {why}; the job's tree stays as it is"));
+        return Ok(None);
+    }
+    if let Some(question) = vetted.question()
+        && let Some(refusal) = ask_about(site, landing, &candidate, &vetted, &question).await?
+    {
+        landed.notes.push(format!("nothing was committed: {question}; {refusal}; the job's tree stays as it is"));
+        return Ok(None);
+    }
+    let branch = match &site.place {
+        Place::Branch { branch, .. } => branch.clone(),
+        Place::Workspace => tree.branch.clone().unwrap_or_default(),
+    };
+    let record = LandRecord {
+        commit: candidate.commit.clone(),
+        head: candidate.head.clone(),
+        base: base.clone(),
+        index: candidate.index.clone(),
+        branch,
+        changes: vetted.numbers.to_string(),
+        notes: vetted.notes,
+    };
+    record.write(&site.directory)?;
+    landed.notes.extend(record.notes.iter().cloned());
+    Ok(Some(record))
+}
+
+/// Asks whether something that looks wrong is to be committed all the same. Gives why not.
+async fn ask_about(
+    site: &Site,
+    landing: &Landing<'_>,
+    candidate: &Candidate,
+    vetted: &Vetted,
+    question: &str,
+) -> Result<Option<String>, SiteError> {
+    let input = json!({ "job": site.job, "commit": candidate.commit, "found": vetted.findings });
+    let effect = commit_effect(site, question, &vetted.numbers.to_string());
+    let asked =
+        landing.desk.ask(site, &format!("job-{}-commit", site.job), "job_commit", &input, effect, question).await?;
+    Ok(match asked {
+        Consent::Given(_) => None,
+        Consent::Refused(why) => Some(why),
+    })
+}
+
+/// Pushes and proposes. A failure here leaves the commit where it is, so that it is a note and no error.
+async fn publish(site: &Site, landing: &Landing<'_>, record: &LandRecord, branch: &str, landed: &mut Landed) {
+    let pushed = match push::push(site, landing, record, branch).await {
+        Ok(push::Pushed::Done(pushed)) => pushed,
+        Ok(push::Pushed::Refused(why)) => return landed.notes.push(format!("it was not pushed: {why}")),
+        Err(error) => return landed.notes.push(format!("it was not pushed: {error}")),
+    };
+    landed.notes.push(format!("pushed to {} as {}", pushed.repository.shown(), pushed.branch));
+    if landing.then < Then::DraftPullRequest {
+        return;
+    }
+    match push::propose(site, landing, record, &pushed).await {
+        Ok(Ok(url)) => landed.pull_request = Some(url),
+        Ok(Err(why)) => landed.notes.push(format!("no pull request was opened: {why}")),
+        Err(error) => landed.notes.push(format!("no pull request was opened: {error}")),
+    }
+}

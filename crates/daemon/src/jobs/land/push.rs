@@ -1,0 +1,192 @@
+//! Pushing a vetted commit, and proposing it. Git pushes out of the repository for landing, through the sandbox's proxy, with a
+//! placeholder where the credential goes; the branch on the other side is only ever moved forward. Nothing leaves without the
+//! owner's approval of just this commit to just this branch.
+
+use std::time::Duration;
+
+use policy::Act;
+use serde_json::json;
+use types::{Effect, Place, Sink};
+
+use super::{Landing, Site, SiteError, record::LandRecord, vet};
+use crate::jobs::{
+    consent::Consent,
+    forge::{Proposal, Repository},
+    site::{Errand, Purpose, Spot},
+};
+
+/// How long a push may take.
+const PUSH: Duration = Duration::from_secs(900);
+
+/// Where the work was pushed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub repository: Repository,
+    pub branch: String,
+}
+
+/// What came of a push.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    Done(Target),
+    Refused(String),
+}
+
+const ORIGIN: &str = r#"
+export GIT_DIR=/source/.git
+git config --get remote.origin.pushurl || git config --get remote.origin.url || :
+"#;
+
+/// Pushes `$COMMIT` to `$BRANCH` at `$URL`. The credential is a placeholder in the variable that `$TOKEN` names.
+const SEND: &str = r#"
+export GIT_DIR=/workspace/landing.git
+helper='!f() { test "$1" = get || exit 0; echo "username=$LOGIN"; eval "echo \"password=\$$TOKEN\""; }; f'
+git -c protocol.https.allow=always -c http.followRedirects=false -c "credential.helper=$helper" \
+  push --porcelain --no-verify --no-signed --recurse-submodules=no "$URL" "$COMMIT:refs/heads/$BRANCH" 2>&1
+"#;
+
+/// Pushes, after the owner's approval.
+pub(super) async fn push(
+    site: &Site,
+    landing: &Landing<'_>,
+    record: &LandRecord,
+    branch: &str,
+) -> Result<Pushed, SiteError> {
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), has_door: true };
+    let room = site.room(purpose).await?;
+    let what = "push the job's branch";
+    let origin = room.git(Errand::new(what, ORIGIN)).await?;
+    let origin = String::from_utf8_lossy(&origin).lines().next().unwrap_or_default().to_owned();
+    let Some(repository) = Repository::of_remote(&origin) else {
+        let why =
+            "the workspace's repository has no `origin` that can be reached over HTTPS; set one with `git remote`";
+        return Ok(Pushed::Refused(why.to_owned()));
+    };
+    let Some(token) = landing.forges.git_token(&repository) else {
+        return Ok(Pushed::Refused(format!(
+            "the workspace may use no secret that is bound to pushing to {}; store one with `factotum secret set NAME --env \
+             GITHUB_TOKEN`, bind it (`factotum secret bind NAME --github OWNER/REPO:rw`) and name it in the workspace's `secrets`",
+            repository.shown()
+        )));
+    };
+    let target = Target { repository: repository.clone(), branch: branch.to_owned() };
+    let short: String = record.commit.chars().take(12).collect();
+    let input = json!({
+        "repository": repository.shown(),
+        "branch": branch,
+        "commit": record.commit,
+        "changes": record.changes,
+        "force": false,
+    });
+    let effect = Effect {
+        sink: Sink::Credential,
+        read_only: false,
+        destinations: vec![format!("{}#{branch}", repository.url())],
+        reversible: false,
+        payload: Some(format!("{}\n{}", landing.message.title(), record.changes)),
+        summary: format!("push {short} ({}) to the branch {branch} of {}", record.changes, repository.shown()),
+        count: 1,
+    };
+    let why = "it would publish the job's work";
+    let call = format!("job-{}-push-{short}", site.job);
+    match landing.desk.ask(site, &call, "job_push", &input, effect, why).await? {
+        Consent::Given(_) => {}
+        Consent::Refused(why) => return Ok(Pushed::Refused(why)),
+    }
+    // Made anew: the question may have waited for hours.
+    let open = Errand::new(what, vet::OPEN).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone());
+    room.git(open).await?;
+    let errand = Errand::new(what, SEND)
+        .with("COMMIT", record.commit.clone())
+        .with("BRANCH", branch)
+        .with("URL", repository.url())
+        .with("LOGIN", token.user)
+        .with("TOKEN", token.variable)
+        .within(PUSH);
+    let result = room.git(errand).await;
+    Ok(match result {
+        Ok(_) => Pushed::Done(target),
+        Err(SiteError::Failed { why, .. }) => Pushed::Refused(explained(&why)),
+        Err(error) => return Err(error),
+    })
+}
+
+/// What git said about a push that failed, with what to do.
+fn explained(said: &str) -> String {
+    let hint = if said.contains("non-fast-forward") || said.contains("fetch first") {
+        "; the branch on the other side has gone another way, and is never overwritten"
+    } else if said.contains("403") || said.contains("401") || said.contains("Authentication") {
+        "; look at the token's rights and at what it is bound to"
+    } else {
+        ""
+    };
+    format!("{}{hint}", said.trim())
+}
+
+/// Opens a draft pull request for a pushed branch, or finds the one that there is. The inner error is a refusal.
+pub(super) async fn propose(
+    site: &Site,
+    landing: &Landing<'_>,
+    record: &LandRecord,
+    target: &Target,
+) -> Result<Result<String, String>, SiteError> {
+    let forge = landing.forges.forge(&target.repository);
+    let wanted = match &site.place {
+        Place::Branch { base: Some(base), .. } => Some(base.clone()),
+        Place::Branch { base: None, .. } | Place::Workspace => None,
+    };
+    let base = match wanted {
+        Some(base) => base,
+        None => match forge.default_branch().await {
+            Ok(base) => base,
+            Err(error) => return Ok(Err(error.to_string())),
+        },
+    };
+    match forge.find(&target.branch, &base).await {
+        Ok(Some(present)) => return Ok(Ok(present.url)),
+        Ok(None) => {}
+        Err(error) => return Ok(Err(error.to_string())),
+    }
+    let proposal = Proposal {
+        title: landing.message.title().to_owned(),
+        body: landing.message.pull_request(&record.changes),
+        branch: target.branch.clone(),
+        base: base.clone(),
+    };
+    let input = json!({ "repository": target.repository.shown(), "title": proposal.title, "branch": proposal.branch,
+        "base": base, "draft": true, "commit": record.commit });
+    let effect = Effect {
+        sink: Sink::Credential,
+        read_only: false,
+        destinations: vec![target.repository.url()],
+        reversible: false,
+        payload: Some(format!("{}\n\n{}", proposal.title, proposal.body)),
+        summary: format!(
+            "open a draft pull request of {} into {base} at {}",
+            proposal.branch,
+            target.repository.shown()
+        ),
+        count: 1,
+    };
+    let short: String = record.commit.chars().take(12).collect();
+    let call = format!("job-{}-propose-{short}", site.job);
+    let why = "it would publish words in your name";
+    match landing.desk.ask(site, &call, "job_pull_request", &input, effect, why).await? {
+        Consent::Given(grant) => {
+            Ok(forge.open(&grant, &proposal).await.map(|made| made.url).map_err(|error| error.to_string()))
+        }
+        Consent::Refused(why) => Ok(Err(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explained;
+
+    #[test]
+    fn a_failed_push_says_what_to_do() {
+        assert!(explained("! [rejected] (non-fast-forward)").ends_with("is never overwritten"));
+        assert!(explained("The requested URL returned error: 403").contains("token's rights"));
+        assert_eq!(explained(" no route \n"), "no route");
+    }
+}
