@@ -8,23 +8,36 @@ use types::InvalidInput;
 
 /// A pattern for paths relative to the workspace.
 #[derive(Clone, Debug)]
-pub(crate) struct Glob {
+pub struct Glob {
     regex: Regex,
     /// A pattern without a slash is about the name alone.
     name_only: bool,
 }
 
 impl Glob {
-    pub(crate) fn parse(pattern: &str) -> Result<Self, InvalidInput> {
+    /// Reads a pattern.
+    pub fn parse(pattern: &str) -> Result<Self, InvalidInput> {
+        Self::parse_with(pattern, false)
+    }
+
+    /// Reads a pattern for which capital and small letters are the same.
+    pub fn parse_any_case(pattern: &str) -> Result<Self, InvalidInput> {
+        Self::parse_with(pattern, true)
+    }
+
+    fn parse_with(pattern: &str, any_case: bool) -> Result<Self, InvalidInput> {
         let pattern = pattern.strip_prefix("/workspace/").or(pattern.strip_prefix("./")).unwrap_or(pattern);
         let translated = translate(pattern);
-        let regex = RegexBuilder::new(&translated).size_limit(1 << 20).unicode(true).dot_matches_new_line(true).build();
+        let mut regex = RegexBuilder::new(&translated);
+        regex.size_limit(1 << 20).unicode(true).dot_matches_new_line(true);
+        let regex = regex.case_insensitive(any_case).build();
         let regex =
             regex.map_err(|_| InvalidInput("`glob` is not a valid pattern; an example is `*.rs`".to_owned()))?;
         Ok(Self { regex, name_only: !pattern.contains('/') })
     }
 
-    pub(crate) fn matches(&self, path: &Path) -> bool {
+    /// Whether a path relative to the workspace fits.
+    pub fn matches(&self, path: &Path) -> bool {
         let text = if self.name_only { path.file_name().unwrap_or_default() } else { path.as_os_str() };
         self.regex.is_match(text.as_bytes())
     }

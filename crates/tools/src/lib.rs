@@ -30,6 +30,7 @@ use store::Store;
 use types::{Tool, WorkspaceName};
 
 pub use fetch::{Web, Webs};
+pub use glob::Glob;
 
 /// Finds a configured workspace by its name.
 pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;

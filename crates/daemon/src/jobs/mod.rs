@@ -3,6 +3,7 @@
 //! `coders`), start a process (`sandbox`), or decide what is allowed (`policy`). Start with [`Shop`] for what it needs and with
 //! `worker` for what it does.
 
+pub mod check;
 mod command;
 pub mod consent;
 mod control;
@@ -17,6 +18,7 @@ mod limits;
 mod next;
 mod own;
 mod prompts;
+pub mod recipes;
 mod record;
 mod report;
 mod round;
