@@ -14,6 +14,7 @@ mod proc;
 mod proxy;
 mod report;
 mod startup;
+mod supervisor;
 mod turns;
 
 use anyhow::{Context, Result};
@@ -29,6 +30,7 @@ const BENCHES: &[Bench] = &[
     ("ready", startup::ready),
     ("sandbox", startup::sandbox),
     ("proxy", proxy::way_out),
+    ("supervisor", supervisor::jobs),
     ("prompt", turns::prompt),
     ("turn", turns::latency),
     ("concurrent", turns::concurrent),

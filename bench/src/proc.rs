@@ -87,11 +87,9 @@ impl Daemon {
         let mut total = 0.0;
         for pid in descendants(self.child.id())? {
             // A process may end between being listed and being read.
-            let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
-            let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or("");
-            total += line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0);
+            total += pss_of(pid).unwrap_or(0.0);
         }
-        Ok(total / 1024.0)
+        Ok(total)
     }
 }
 
@@ -120,6 +118,28 @@ day_usd = 1000.0
 "#,
         workspace.display()
     )
+}
+
+/// The proportional set size of a process in megabytes; none when it is gone or may not be looked at.
+fn pss_of(pid: u32) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+    let kb: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kb / 1024.0)
+}
+
+/// The same of all processes of a program that have `word` as an argument; none when one may not be looked at.
+pub fn pss_mb(program: &Path, word: &str) -> Option<f64> {
+    let mut total = 0.0;
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_called_so = line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes());
+        if is_called_so && std::fs::read_link(format!("/proc/{pid}/exe")).ok()? == program {
+            total += pss_of(pid)?;
+        }
+    }
+    Some(total)
 }
 
 /// A process and everything below it.
