@@ -2,6 +2,7 @@
 //! it works on the home's files alone.
 
 mod edit;
+mod jobs;
 mod scan;
 mod second_factor;
 mod secrets;
@@ -33,6 +34,7 @@ pub use secrets::{
 use secrets::vault_failure;
 
 pub use edit::{config_set, workspace_add, workspace_check, workspace_remove};
+pub use jobs::end_jobs;
 pub use second_factor::second_factor_lost;
 
 /// A workspace of the configuration.

@@ -135,6 +135,29 @@ impl Supervised {
         Ok(greet(directory, false).await?.map(|greeted| greeted.supervised))
     }
 
+    /// Ends every supervisor that lives in a directory of `directory`, and says how many there were. For when no daemon runs.
+    ///
+    /// # Errors
+    /// One could not be ended, after all others were; or the directory cannot be listed.
+    pub async fn end_all(directory: &Path) -> Result<usize, SandboxError> {
+        let entries = match std::fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(SandboxError::Supervisor(format!("{}: {error}", directory.display()))),
+        };
+        let mut ending = JoinSet::new();
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.join(SOCKET).exists()) {
+            ending.spawn(async move {
+                let found = Self::attach(&path).await?;
+                let Some(Attached { supervised, .. }) = found else { return Ok(0) };
+                supervised.end().await;
+                Ok(1)
+            });
+        }
+        let results = ending.join_all().await;
+        results.into_iter().try_fold(0, |sum, ended: Result<usize, SandboxError>| Ok(sum + ended?))
+    }
+
     /// Runs a program in the sandbox; one runs at a time. Gives the number of the run. `note` is kept in its record.
     pub async fn run(&self, grant: &Grant, program: Program, note: Value) -> Result<u64, SandboxError> {
         require(grant, &self.inner.welcome.workspace, self.inner.welcome.session)?;

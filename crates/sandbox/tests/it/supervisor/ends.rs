@@ -26,6 +26,7 @@ inside! {
         it_ends_when_it_is_alone_for_too_long
         it_ends_when_its_time_is_over
         it_ends_politely_when_the_system_does
+        all_can_be_ended_at_once
         custody_is_nowhere_to_be_read
         fifty_jobs_leave_nothing_behind
     }
@@ -130,6 +131,30 @@ async fn it_ends_politely_when_the_system_does() -> Outcome {
     kill_process(*supervisors().first().ok_or("there is none")?, Signal::TERM)?;
     assert_eq!(job.until(is_end).await?.last(), Some(&killed("the supervisor was ended")));
     assert!(soon(nothing_runs).await);
+    Ok(())
+}
+
+async fn all_can_be_ended_at_once() -> Outcome {
+    let outer = tempfile::tempdir()?;
+    let mut all = Vec::new();
+    for number in 0..3 {
+        let place = outer.path().join("jobs").join(number.to_string());
+        fs::create_dir_all(&place)?;
+        let mut spec = super::job::spec(&place, SupervisorLimits::default())?;
+        spec.directory = outer.path().join("jobs").join(format!("job-{number}"));
+        let Attached { supervised, .. } = Supervised::start(&grant()?, spec).await?;
+        supervised.run(&grant()?, bash(STAYS), serde_json::Value::Null).await?;
+        all.push(supervised.records());
+    }
+    // One that has died, and one directory without any.
+    kill_process(*supervisors().first().ok_or("there is none")?, Signal::KILL)?;
+    assert!(soon(|| supervisors().len() == 2).await);
+    assert!(Supervised::end_all(&outer.path().join("jobs")).await.is_err(), "their daemon is this one");
+    drop(all);
+    assert_eq!(Supervised::end_all(&outer.path().join("jobs")).await?, 2);
+    assert!(soon(nothing_runs).await);
+    assert_eq!(Supervised::end_all(&outer.path().join("jobs")).await?, 0);
+    assert_eq!(Supervised::end_all(&outer.path().join("nowhere")).await?, 0);
     Ok(())
 }
 
