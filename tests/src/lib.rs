@@ -14,6 +14,7 @@ pub mod coders;
 pub mod home;
 pub mod inside;
 pub mod job;
+pub mod malicious;
 pub mod online;
 pub mod process;
 pub mod repository;

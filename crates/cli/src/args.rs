@@ -71,6 +71,8 @@ pub enum Verb {
     Security(verbs::security::Security),
     /// Choose the directories that the agent may work in
     Workspace(verbs::workspace::Workspace),
+    /// Install, list and try coding agents
+    Coder(verbs::coder::Coder),
     /// Own the audit log as another user than the agent's
     #[command(hide = true)]
     AuditWriter(verbs::audit_writer::AuditWriter),
@@ -125,6 +127,7 @@ impl Args {
             Verb::Doctor(verb) => verb.run(&context),
             Verb::Security(verb) => verb.run(&context),
             Verb::Workspace(verb) => verb.run(&context),
+            Verb::Coder(verb) => verb.run(&context),
             Verb::AuditWriter(verb) => verb.run(&context),
             Verb::Totp(verb) => verb.run(&context),
             Verb::Api(verb) => verb.run(&context),

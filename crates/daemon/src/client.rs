@@ -13,7 +13,9 @@ use types::{
     SessionId, TurnId, WorkspaceName,
 };
 
-use crate::api::views::{Check, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView};
+use crate::api::views::{
+    Check, CoderView, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView,
+};
 use crate::{commands::send, failure::network};
 
 pub use stream::EventStream;
@@ -81,6 +83,11 @@ impl Client {
     /// `GET /v1/sessions/ID/why`.
     pub async fn why(&self, session: SessionId) -> Result<WhyView, Failure> {
         self.get(&format!("/v1/sessions/{session}/why"), &[]).await
+    }
+
+    /// `GET /v1/coders`: by name.
+    pub async fn coders(&self) -> Result<Vec<CoderView>, Failure> {
+        self.get("/v1/coders", &[]).await
     }
 
     /// `GET /v1/proposals`: those that wait, oldest first.

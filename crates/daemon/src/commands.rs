@@ -17,7 +17,7 @@ use types::{ChannelId, Command, CommandReply, Failure, Label, Origin};
 use crate::{
     core::Core,
     failure::user,
-    jobs as work, second_factor,
+    jobs as work, programs, second_factor,
     sessions::{self, Stopped},
 };
 
@@ -86,6 +86,11 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
         Command::Undo { workspace, snapshot } => {
             undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }
+        Command::InstallCoder { coder, version } => {
+            let installed = programs::install(core, &coder, version.as_deref()).await;
+            installed.map(|text| CommandReply::Done { text })
+        }
+        Command::TestCoder { coder } => programs::test(core, &coder).await.map(|text| CommandReply::Done { text }),
         Command::Reload { code } => reload::reload(core, code.as_ref()).await,
     }
 }

@@ -138,6 +138,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether the rule is about this method.
+    pub fn methods_cover(&self, method: &str) -> bool {
+        self.methods.cover(method)
+    }
+
     fn has_host(&self, host: &Host) -> bool {
         self.hosts.iter().any(|pattern| pattern.matches(host))
     }

@@ -94,6 +94,8 @@ pub enum Act {
     Undo,
     /// Running a command that the owner typed.
     OwnerCommand,
+    /// Installing or trying a coding agent's program, which the owner asked for.
+    Coder,
     /// Making, looking at or removing the tree of a job.
     JobTree,
     /// Running a job's done condition, and putting back before it what the job may not change.
@@ -107,7 +109,9 @@ pub fn decide_own(act: Act, workspace: WorkspaceName) -> Grant {
     let (sink, read_only) = match act {
         Act::Canary => (Sink::Compute, false),
         Act::Snapshot | Act::Scan => (Sink::Compute, true),
-        Act::Undo | Act::OwnerCommand | Act::JobTree | Act::JobCheck | Act::JobLand => (Sink::WorkspaceWrite, false),
+        Act::Undo | Act::OwnerCommand | Act::Coder | Act::JobTree | Act::JobCheck | Act::JobLand => {
+            (Sink::WorkspaceWrite, false)
+        }
     };
     Grant { sink, read_only, session: None, workspace }
 }

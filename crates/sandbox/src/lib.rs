@@ -46,4 +46,4 @@ pub use tmux::{Tmux, TmuxError, Window};
 pub use trust::ProxyTrust;
 pub use walk::{Entry, Hit, Hits, Listing, Search, Stop, WalkLimits, show_path};
 pub use wire::TerminalSize;
-pub use workspace::Workspace;
+pub use workspace::{Workspace, remove_own};

@@ -1,7 +1,11 @@
 //! The directories that may be workspaces.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use policy::Grant;
 use types::WorkspaceName;
 
 use crate::{SandboxError, mounts};
@@ -28,5 +32,18 @@ impl Workspace {
     /// The directory, absolute and without links.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+}
+
+/// Removes a directory that the agent made for itself, with all that is in it; links in it are removed and not followed.
+/// One that is not there is removed already. Fails if the grant is for reading only.
+#[expect(clippy::disallowed_methods, reason = "the one place where a directory of our own is removed as a whole")]
+pub fn remove_own(grant: &Grant, path: &Path) -> io::Result<()> {
+    if grant.is_read_only() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -12,6 +12,19 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
+    /// Install a version of a coding agent.
+    InstallCoder {
+        /// Which: `claude`, `codex` or `opencode`.
+        coder: String,
+        /// The version; the newest that is known when absent.
+        #[serde(default)]
+        version: Option<String>,
+    },
+    /// Try a coding agent's program, and its way to its vendor.
+    TestCoder {
+        /// Its name under `[coders]`.
+        coder: String,
+    },
     /// Say something to the agent. The text may be a slash command.
     Send {
         /// The text.

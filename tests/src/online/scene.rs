@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-use daemon::{Config, Daemon, Options, SelfTest, client::Client};
+use daemon::{Config, Daemon, Options, SelfTest, api::views::CoderView, client::Client};
 use egress::{AddressRules, Interfaces, Network, SecretSettings, SecretValue, SystemResolver, TableResolver, Vault};
 use futures_util::stream;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Block, Command, CommandReply, Event, ModelEvent, ModelReply, ModelRequest, OwnerRequest, Provider, SecretName,
-    StopReason, Timestamp, Usage,
+    Block, Command, CommandReply, Event, Failure, ModelEvent, ModelReply, ModelRequest, OwnerRequest, Provider,
+    SecretName, StopReason, Timestamp, Usage,
 };
 
 /// How long one command may take.
@@ -161,6 +161,16 @@ impl Online {
     /// Runs a script in the sandbox and gives what the model is shown of it.
     pub fn run(&self, script: &str) -> String {
         self.call("exec", serde_json::json!({ "command": script, "timeout_s": 140 }))
+    }
+
+    /// Gives the daemon a command.
+    pub fn command(&self, command: &Command) -> Result<CommandReply, Failure> {
+        self.runtime.block_on(self.client.command(command))
+    }
+
+    /// What there is of coding agents.
+    pub fn coders(&self) -> Vec<CoderView> {
+        self.runtime.block_on(self.client.coders()).unwrap()
     }
 
     /// Calls a tool in the main session and gives what the model is shown of it.

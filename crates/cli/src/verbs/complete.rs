@@ -50,6 +50,8 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::ResumeJob { .. }
         | Command::RevokeAllowance { .. }
         | Command::RemoveTotp { .. }
+        | Command::InstallCoder { .. }
+        | Command::TestCoder { .. }
         | Command::RotateToken => return Err(user("this needs no code", "is another version of factotum running?")),
     }
     Ok(())

@@ -6,6 +6,7 @@ pub mod api;
 pub mod approvals;
 pub mod audit_writer;
 pub mod chat;
+pub mod coder;
 mod complete;
 pub mod completions;
 pub mod config;

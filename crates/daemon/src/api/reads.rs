@@ -13,14 +13,14 @@ use types::{Allowance, Envelope, JobId, JobView, OwnerRequest, Proposal, Seq, Tu
 
 use super::{
     commands::Refused,
-    views::{Check, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
+    views::{Check, CoderView, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
 };
 use crate::{
     commands,
     core::Core,
     deliver, doctor,
     failure::{internal, stored, user},
-    jobs, status,
+    jobs, programs, status,
 };
 
 /// The most sessions, messages and records of one answer.
@@ -67,6 +67,10 @@ pub(super) async fn messages(State(core): State<Arc<Core>>, Path(session): Path<
 pub(super) async fn why(State(core): State<Arc<Core>>, Path(session): Path<i64>) -> Answer<WhyView> {
     let session = core.find_session(&session.to_string())?;
     Ok(Json(commands::why::view(&core, &session)?))
+}
+
+pub(super) async fn coders(State(core): State<Arc<Core>>) -> Answer<Vec<CoderView>> {
+    Ok(Json(programs::list(&core).await?))
 }
 
 pub(super) async fn proposals(State(core): State<Arc<Core>>) -> Answer<Vec<Proposal>> {

@@ -36,6 +36,31 @@ pub struct SessionView {
     pub running: Option<TurnId>,
 }
 
+/// One coding agent, as `GET /v1/coders` lists it, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CoderView {
+    /// Its name under `[coders]`; for one without a table, its kind.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The version that is used; none for a program of the owner's.
+    pub version: Option<String>,
+    /// All installed versions, oldest first.
+    pub installed: Vec<String>,
+    /// The newest version that can be installed.
+    pub newest: Option<String>,
+    /// The program.
+    pub program: Option<String>,
+    /// The SHA-256 of the program as it is now, in hexadecimal; none where nothing was recorded to compare it with.
+    pub sha256: Option<String>,
+    /// Whether that is what was installed.
+    pub checksum_ok: Option<bool>,
+    /// The name of the vendor's secret.
+    pub secret: Option<String>,
+    /// What is missing before it can work, each with what to do.
+    pub problems: Vec<String>,
+}
+
 /// Why a session has its label: `GET /v1/sessions/ID/why`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {

@@ -101,6 +101,8 @@ pub struct CoderConfig {
     /// Another address of the vendor's interface, such as `https://llm.example.org/anthropic`. Only its model requests are
     /// allowed. An address with `http://` is looked for in your own network.
     pub base_url: Option<String>,
+    /// Files in PEM with further certificate authorities that the vendor's server may be verified against.
+    pub extra_ca: Vec<PathBuf>,
     /// More environment variables. No secrets: the coding agent can print them.
     pub env: BTreeMap<String, String>,
     /// The program and its arguments (`acp` and `oneshot` only). For `oneshot`, `{prompt}` stands for the task.
@@ -194,6 +196,9 @@ pub(super) fn check(name: &str, coder: &CoderConfig) -> Result<(), Problem> {
     let stall = &coder.stall;
     if [stall.starting_s, stall.thinking_s, stall.tool_s, stall.retrying_s].contains(&0) {
         return at("stall", "a limit of 0 would end it at once", "remove the line to use the default");
+    }
+    if coder.extra_ca.iter().any(|file| !file.is_absolute()) {
+        return at("extra_ca", "a path is relative", "write the whole path, starting with /");
     }
     match crate::network::vendor_rules(name, coder) {
         Ok(_) => Ok(()),

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, os::fd::OwnedFd, sync::Arc};
 
-use egress::{BoundSecret, Custody, EgressPolicy, Limits, Placeholders, Proxy, SandboxCa, SandboxEgress, Who};
+use egress::{BoundSecret, Custody, EgressPolicy, Limits, Placeholders, Preset, Proxy, SandboxCa, SandboxEgress, Who};
 use sandbox::{Door, ProxyTrust};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,18 @@ impl Ways {
         let policy = self.rules_of(new.workspace, new.coder)?;
         let (ca, placeholders) = Custody::restore(custody).map_err(|error| error.to_string())?;
         Ok(self.finished(new, vendor, policy, ca, placeholders))
+    }
+
+    /// Makes the door for work of the daemon's own in a directory of its own: these presets and nothing else, whatever the
+    /// configuration says. The error is a sentence for the owner.
+    pub(crate) fn own_door(&self, client: &'static str, presets: &[Preset]) -> Result<JobDoor, String> {
+        let policy = self.fixed(client, presets).map_err(|error| error.to_string())?;
+        let placeholders = Placeholders::new([]).map_err(|error| error.to_string())?;
+        let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
+        let (trust, custody) = (trust(&ca, &policy), Custody::of(&ca, &placeholders));
+        let who = Who { session: None, workspace: None, client };
+        let egress = Arc::new(self.egress_of(who, Box::new(|| false), policy, ca, placeholders));
+        Ok(JobDoor { trust, env: BTreeMap::new(), vendor: None, custody, egress })
     }
 
     fn finished(
@@ -170,10 +182,21 @@ impl Ways {
             let files = store.workspace_label(&name).ok();
             [session, files].into_iter().all(|label| label.is_some_and(|label| label.integrity == Integrity::Trusted))
         };
+        self.egress_of(who, Box::new(untainted), policy, ca, placeholders)
+    }
+
+    fn egress_of(
+        &self,
+        who: Who,
+        untainted: Box<dyn Fn() -> bool + Send + Sync>,
+        policy: watch::Receiver<Arc<EgressPolicy>>,
+        ca: SandboxCa,
+        placeholders: Placeholders,
+    ) -> SandboxEgress {
         SandboxEgress {
             who,
             policy,
-            untainted: Box::new(untainted),
+            untainted,
             placeholders,
             vault: self.vault().clone(),
             ca,

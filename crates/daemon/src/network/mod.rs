@@ -8,5 +8,5 @@ mod vendor;
 mod ways;
 
 pub(crate) use door::{JobDoor, NewDoor};
-pub(crate) use vendor::vendor_rules;
+pub(crate) use vendor::{binding, vendor_rules};
 pub(crate) use ways::{Ways, WaysError};

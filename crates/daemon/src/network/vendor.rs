@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use egress::{EgressConfig, EgressRules, RuleConfig, WebTarget};
 
-use crate::config::CoderConfig;
+use crate::config::{CoderAuth, CoderConfig, CoderKind};
 
 /// The model requests of the interfaces that coding agents speak, as they stand behind a vendor's address. Some addresses
 /// hold the version already.
@@ -26,7 +26,11 @@ const MODEL_PATHS: [&str; 12] = [
 
 /// The rules for a coding agent's vendor, with the secret that its requests carry. The error is about `base_url`.
 pub(crate) fn vendor_rules(name: &str, coder: &CoderConfig) -> Result<EgressRules, String> {
-    let mut config = EgressConfig { secrets: coder.secret.iter().cloned().collect(), ..EgressConfig::default() };
+    let mut config = EgressConfig {
+        secrets: coder.secret.iter().cloned().collect(),
+        extra_ca: coder.extra_ca.clone(),
+        ..EgressConfig::default()
+    };
     match &coder.base_url {
         Some(address) => config.rules.push(at_address(address, coder.secret.is_some())?),
         None => config.presets.extend(coder.vendor(name)),
@@ -69,6 +73,20 @@ fn at_address(address: &str, has_secret: bool) -> Result<RuleConfig, String> {
         day_down_kib: 4 * 1024 * 1024,
         ..RuleConfig::default()
     })
+}
+
+/// The host that a coding agent's secret must be bound to, and the words of `factotum secret` that bind it.
+pub(crate) fn binding(name: &str, coder: &CoderConfig) -> Option<(String, String)> {
+    let secret = coder.secret.as_ref()?;
+    let rules = vendor_rules(name, coder).ok()?;
+    let rule = rules.rules.first()?;
+    let port = rule.ports.first().copied().unwrap_or(443);
+    let host = rule.hosts.first()?;
+    let place = if port == 443 { host.to_string() } else { format!("{host}:{port}") };
+    let is_anthropics_key = coder.auth == CoderAuth::ApiKey
+        && (coder.kind(name) == Some(CoderKind::Claude) || coder.vendor(name) == Some(egress::Preset::Anthropic));
+    let header = if is_anthropics_key { " --header 'x-api-key:'" } else { "" };
+    Some((place.clone(), format!("factotum secret bind {secret} --bind {place}{header}")))
 }
 
 #[cfg(test)]
@@ -138,5 +156,17 @@ mod tests {
         for bad in ["http://127.0.0.1:1/v1", "http://localhost:1", "ftp://x", "https://user:pw@example.org"] {
             assert!(vendor_rules("codex", &coder(Some(bad))).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_owner_is_told_how_to_bind_the_secret() {
+        let (host, command) = binding("claude", &coder(None)).unwrap();
+        assert_eq!(host, "api.anthropic.com");
+        assert_eq!(command, "factotum secret bind vendor-key --bind api.anthropic.com --header 'x-api-key:'");
+        let subscribed = CoderConfig { auth: CoderAuth::Subscription, ..coder(None) };
+        assert_eq!(
+            binding("claude", &subscribed).unwrap().1,
+            "factotum secret bind vendor-key --bind api.anthropic.com"
+        );
     }
 }

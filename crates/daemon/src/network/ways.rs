@@ -10,8 +10,8 @@ use std::{
 };
 
 use egress::{
-    Ask, DayTally, EgressConfig, EgressError, EgressLog, EgressPolicy, EgressRules, Fetcher, Judge, Network, RuleError,
-    Tally, Upstream, Vault, VaultCredentials, WebTarget, Who,
+    Ask, DayTally, EgressConfig, EgressError, EgressLog, EgressPolicy, EgressRules, Fetcher, Judge, Network, Preset,
+    RuleError, Tally, Upstream, Vault, VaultCredentials, WebTarget, Who,
 };
 use sandbox::Doors;
 use store::Store;
@@ -198,6 +198,21 @@ impl Ways {
         }
     }
 
+    /// Rules that do not change: these presets and nothing else.
+    pub(super) fn fixed(
+        &self,
+        client: &'static str,
+        presets: &[Preset],
+    ) -> Result<watch::Receiver<Arc<EgressPolicy>>, EgressError> {
+        let config = EgressConfig { presets: presets.to_vec(), ..EgressConfig::default() };
+        // Presets are tested; a mistake in one reaches nothing.
+        let rules = Arc::new(config.rules().unwrap_or_default());
+        let tally = Arc::new(DayTally::new(self.0.clock.clone()));
+        let judge = Judge::new(rules, self.planned().network.clone(), tally);
+        tracing::debug!(client, "a door with rules of its own is made");
+        Ok(watch::Sender::new(Arc::new(EgressPolicy { judge, upstream: self.upstream(&[])? })).subscribe())
+    }
+
     /// Fetches for a session in a workspace: the workspace's own rules, then those of `[web]`.
     pub fn web(&self, session: SessionId, workspace: &WorkspaceName) -> Result<tools::Web, String> {
         let planned = self.planned();
@@ -319,13 +334,15 @@ impl Planned {
         let mut rules = EgressRules::clone(&own);
         rules.rules.extend(vendor.rules.rules.iter().cloned());
         rules.secrets.extend(vendor.rules.secrets.iter().cloned());
+        rules.extra_ca.extend(vendor.rules.extra_ca.iter().cloned());
         Arc::new(rules)
     }
 
     /// The lists of authorities that the owner named.
     fn authorities(&self) -> impl Iterator<Item = &[PathBuf]> {
-        let all = self.sandboxes.values().chain(self.fetches.values()).chain([&self.fetches_else]);
-        all.map(|rules| rules.extra_ca.as_slice()).filter(|files| !files.is_empty())
+        let own = self.sandboxes.values().chain(self.fetches.values()).chain([&self.fetches_else]);
+        let all = own.map(AsRef::as_ref).chain(self.coders.values().map(|vendor| &vendor.rules));
+        all.map(|rules: &EgressRules| rules.extra_ca.as_slice()).filter(|files| !files.is_empty())
     }
 }
 
