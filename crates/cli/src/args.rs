@@ -40,6 +40,13 @@ pub enum Verb {
     Chat(verbs::chat::Chat),
     /// List the conversations, or show one
     Sessions(verbs::sessions::Sessions),
+    /// Show the terminal of a job or of your shell
+    Attach(verbs::attach::Attach),
+    /// List the terminals, or print what one shows
+    Terminals(verbs::attach::Terminals),
+    /// What runs in a terminal's window
+    #[command(hide = true)]
+    Pane(verbs::attach::Pane),
     /// Stop what runs: in one session, or everywhere
     Stop(verbs::stop::Stop),
     /// List what waits for your approval
@@ -112,6 +119,9 @@ impl Args {
             Verb::Send(verb) => verb.run(&context),
             Verb::Chat(verb) => verb.run(&context),
             Verb::Sessions(verb) => verb.run(&context),
+            Verb::Attach(verb) => verb.run(&context),
+            Verb::Terminals(verb) => verb.run(&context),
+            Verb::Pane(verb) => verb.run(&context),
             Verb::Stop(verb) => verb.run(&context),
             Verb::Approvals(verb) => verb.run(&context),
             Verb::Approve(verb) => verb.run(&context),

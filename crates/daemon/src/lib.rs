@@ -35,6 +35,7 @@ mod ship;
 mod slash;
 mod start;
 mod status;
+pub mod terminals;
 mod traffic;
 mod unattended;
 mod vault_record;

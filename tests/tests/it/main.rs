@@ -16,6 +16,7 @@ mod job_tree;
 mod main_job;
 mod malicious_repository;
 mod network;
+mod panes;
 mod practice;
 mod scraper;
 mod secrets;

@@ -4,6 +4,7 @@
 pub mod allow;
 pub mod api;
 pub mod approvals;
+pub mod attach;
 pub mod audit_writer;
 pub mod chat;
 pub mod coder;
