@@ -47,6 +47,8 @@ pub enum Verb {
     /// What runs in a terminal's window
     #[command(hide = true)]
     Pane(verbs::attach::Pane),
+    /// Let coding agents do long work
+    Job(verbs::job::Job),
     /// Stop what runs: in one session, or everywhere
     Stop(verbs::stop::Stop),
     /// List what waits for your approval
@@ -122,6 +124,7 @@ impl Args {
             Verb::Attach(verb) => verb.run(&context),
             Verb::Terminals(verb) => verb.run(&context),
             Verb::Pane(verb) => verb.run(&context),
+            Verb::Job(verb) => verb.run(&context),
             Verb::Stop(verb) => verb.run(&context),
             Verb::Approvals(verb) => verb.run(&context),
             Verb::Approve(verb) => verb.run(&context),

@@ -19,7 +19,7 @@ use crate::{
     Config, Home,
     api::{Access, views::CanaryView},
     failure::{stored, user},
-    jobs::Jobs,
+    jobs::{Jobs, Late},
     leaks::Leaks,
     network::Ways,
     occupancy::Occupancy,
@@ -61,6 +61,7 @@ pub(crate) struct Core {
     /// Short work that must not hold up a loop: an undo, the progress of one turn. Joined when the daemon stops.
     pub tasks: TaskTracker,
     pub phases: Phases,
+    late: Late,
     provider: Option<Arc<dyn Provider>>,
     live: RwLock<Arc<Live>>,
 }
@@ -162,6 +163,7 @@ impl Core {
             workspaces,
             rules,
             ways,
+            late,
             provider,
         } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
@@ -187,6 +189,7 @@ impl Core {
             access,
             tasks,
             phases,
+            late,
             provider,
             live,
         }
@@ -207,6 +210,7 @@ impl Core {
             workspaces: self.workspaces.clone(),
             rules: self.rules.clone(),
             ways: self.ways.clone(),
+            late: self.late.clone(),
             provider: self.provider.clone(),
         }
     }

@@ -185,6 +185,7 @@ impl Daemon {
             Ways::new(store.clone(), vault.clone(), clock.clone(), log, vec![listeners.address], options.network);
         pool.use_doors(ways.doors());
         let rules = agent::RulesInForce::default();
+        let late = jobs::Late::default();
         let ground = Ground {
             home,
             clock,
@@ -198,6 +199,7 @@ impl Daemon {
             workspaces,
             rules,
             ways,
+            late: late.clone(),
             provider,
         };
         let live = wiring::build(&ground, config)?;
@@ -212,6 +214,8 @@ impl Daemon {
             address,
             access,
         }));
+        // It is set once, here.
+        let _ = late.set(Arc::downgrade(&core));
         let shop = options.jobs.unwrap_or_else(|| Arc::new(Trade::new(&core)));
         core.jobs.open(shop.clone());
         ensure_main_session(&core).await?;

@@ -21,6 +21,7 @@ use crate::{
     Config, Home,
     config::ShipConfig,
     core::{Core, Live, Workspaces},
+    jobs,
     leaks::Leaks,
     network::{Ways, WaysError},
     practice,
@@ -49,6 +50,8 @@ pub(crate) struct Ground {
     pub rules: RulesInForce,
     /// What sessions may reach; [`build`] puts the configuration's rules in force.
     pub ways: Ways,
+    /// The daemon that is built on this, for tools that ask it for something.
+    pub late: jobs::Late,
     /// A provider in place of the configured one.
     pub provider: Option<Arc<dyn Provider>>,
 }
@@ -364,7 +367,9 @@ fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
     let find = move |name: &WorkspaceName| workspaces.get(name);
     let ways = ground.ways.clone();
     let web = move |session, name: &WorkspaceName| ways.web(session, name);
-    tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find), Arc::new(web))
+    let mut all = tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find), Arc::new(web));
+    all.push(tools::job(jobs::tool(ground.late.clone())));
+    all
 }
 
 /// Masks every known secret. The vault is asked each time, because secrets may be added while the daemon runs.

@@ -98,6 +98,8 @@ pub enum Act {
     Coder,
     /// Making, looking at or removing the tree of a job.
     JobTree,
+    /// Letting a job's coding agent work in its sandbox, as the owner asked.
+    JobWork,
     /// Running a job's done condition, and putting back before it what the job may not change.
     JobCheck,
     /// Committing a job's work and bringing it back. What leaves the machine needs an approval besides.
@@ -109,7 +111,7 @@ pub fn decide_own(act: Act, workspace: WorkspaceName) -> Grant {
     let (sink, read_only) = match act {
         Act::Canary => (Sink::Compute, false),
         Act::Snapshot | Act::Scan => (Sink::Compute, true),
-        Act::Undo | Act::OwnerCommand | Act::Coder | Act::JobTree | Act::JobCheck | Act::JobLand => {
+        Act::Undo | Act::OwnerCommand | Act::Coder | Act::JobTree | Act::JobWork | Act::JobCheck | Act::JobLand => {
             (Sink::WorkspaceWrite, false)
         }
     };

@@ -12,6 +12,7 @@ mod fetch;
 mod glob;
 mod grep;
 mod html;
+mod job;
 mod list;
 mod reach;
 mod read;
@@ -31,6 +32,7 @@ use types::{Tool, WorkspaceName};
 
 pub use fetch::{Web, Webs};
 pub use glob::Glob;
+pub use job::{JobAsk, JobCaller, Jobs, job};
 
 /// Finds a configured workspace by its name.
 pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;

@@ -12,6 +12,7 @@ mod complete;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+pub mod job;
 pub mod log;
 pub mod proposals;
 mod reply;

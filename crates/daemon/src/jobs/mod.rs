@@ -7,13 +7,13 @@ pub mod check;
 mod command;
 pub mod consent;
 mod control;
-#[expect(dead_code, reason = "the hand of real coding agents is not there yet")]
 mod door;
 mod engine;
 pub mod forge;
 mod gate;
 mod git;
 pub mod land;
+mod hand;
 mod limits;
 mod next;
 mod own;
@@ -28,6 +28,7 @@ mod stored;
 mod take;
 #[cfg(test)]
 mod tests;
+mod tool;
 mod trade;
 pub mod tree;
 mod view;
@@ -38,6 +39,7 @@ pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
 pub use site::{Site, SiteError};
+pub(crate) use tool::{Late, tool};
 pub(crate) use trade::Trade;
 pub(crate) use view::view;
 

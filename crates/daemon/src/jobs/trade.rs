@@ -1,6 +1,9 @@
 //! The real [`Shop`]: sandboxes, trees and coding agents.
 
-use std::sync::{Arc, Weak};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
 
 use coders::{Permission, Verdict};
 use store::Job;
@@ -9,6 +12,7 @@ use types::{BoxFuture, JobId, Place};
 
 use super::{
     gate::{self, Asking},
+    hand::{self, Driven},
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
 };
 use crate::core::Core;
@@ -28,9 +32,16 @@ impl Trade {
     }
 }
 
+/// A job's own directory in the home.
+fn directory(core: &Core, job: JobId) -> PathBuf {
+    core.home.path().join("jobs").join(job.to_string())
+}
+
 impl Shop for Trade {
     fn coders(&self) -> Vec<String> {
-        vec![super::OUR_OWN.to_owned()]
+        let Ok(core) = self.core() else { return Vec::new() };
+        let live = core.live();
+        live.config.coders.keys().cloned().chain([super::OUR_OWN.to_owned()]).collect()
     }
 
     fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
@@ -48,7 +59,9 @@ impl Shop for Trade {
             if job.memory.coder == super::OUR_OWN {
                 return Ok(Box::new(super::own::OwnLoop::open(core, job)?) as Box<dyn Hand>);
             }
-            Err(JobTrouble::lasting(format!("there is no coding agent `{}`", job.memory.coder)))
+            let tree = core.workspace(&job.spec.workspace).map_err(|failure| JobTrouble::lasting(failure.error))?;
+            let directory = directory(&core, job.id);
+            Ok(Box::new(Driven::open(&core, job, &tree, &directory).await?))
         })
     }
 
@@ -87,12 +100,30 @@ impl Shop for Trade {
         Box::pin(async { Err(JobTrouble::lasting("the changes cannot be shown here")) })
     }
 
-    fn close(&self, _job: JobId) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+    fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Ok(core) = self.core() else { return };
+            let directory = directory(&core, job);
+            if !directory.exists() {
+                return;
+            }
+            match hand::attach(&directory).await {
+                Ok(Some(attached)) => attached.supervised.end().await,
+                Ok(None) => {}
+                Err(error) => tracing::error!(%job, %error, "the supervisor of a job that is over cannot be ended"),
+            }
+        })
     }
 
-    fn clear(&self, _job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>> {
-        Box::pin(async { Ok(()) })
+    fn clear(&self, job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move {
+            let directory = directory(&*self.core()?, job);
+            let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                done => done,
+            });
+            removed.await.map_err(JobTrouble::passing)?.map_err(JobTrouble::passing)
+        })
     }
 }
 

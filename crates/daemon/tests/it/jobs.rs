@@ -309,3 +309,69 @@ async fn our_own_loop_can_be_the_coding_agent() {
     assert!(view.report.unwrap().contains("heard: say hello"));
     daemon.stop().await;
 }
+
+/// A whole night: 200 rounds with conversations that are lost, turns that are cut off and a daemon that is restarted in between.
+/// Everything counts once, and the report says how it was.
+#[tokio::test]
+async fn a_night_of_faults_and_restarts_counts_everything_once() {
+    const ROUNDS: usize = 200;
+    // A generator of our own, so that each run is the same.
+    let random = |seed: usize| seed.wrapping_mul(2_654_435_761) >> 7;
+    let conversation = std::sync::Mutex::new(0_u64);
+    let play = Play::new(
+        move |number, _| {
+            let mut total = conversation.lock().unwrap();
+            *total += 10 + (random(number) % 90) as u64;
+            let mut events = tool(number).to_vec();
+            // The same sum twice, and one that falls: neither is counted again.
+            events.extend([spent(*total), spent(*total), spent(total.saturating_sub(5))]);
+            let end = match random(number) % 11 {
+                0 => {
+                    *total = 0;
+                    let message = "unknown conversation".to_owned();
+                    CoderEvent::Finished { end: CoderEnd::Failed { trouble: Trouble::Lost, message } }
+                }
+                1 => CoderEvent::Finished { end: CoderEnd::Interrupted },
+                _ => done(&format!("round {number}")),
+            };
+            events.push(end);
+            events
+        },
+        |number| failing(&format!("test_{number}")),
+    );
+    let expected: u64 = (1..=ROUNDS).map(|number| 10 + (random(number) % 90) as u64).sum();
+    let mut bench = Bench::with(play).await;
+    let limits = json!({ "rounds": ROUNDS, "iterations": 10_000, "same_failures": 1_000 });
+    let job = bench.start(json!({ "done": { "command": "cargo test" }, "limits": limits })).await;
+    for restart in 0..8 {
+        let wanted = (restart + 1) * ROUNDS as u32 / 10;
+        bench.until(job, "it does not come further", |view| view.rounds >= wanted).await;
+        bench = bench.restart().await;
+    }
+    let (view, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Limit { limit: format!("it has had {ROUNDS} rounds of its {ROUNDS}") });
+    assert_eq!(view.rounds as usize, ROUNDS);
+    assert_eq!(view.iterations as usize, ROUNDS, "each tool counts once");
+    assert_eq!(view.cost, MicroUsd(expected), "each amount counts once");
+    assert_eq!(bench.play.prompts(job).len(), ROUNDS, "no prompt was given twice or forgotten");
+    let status = bench.client().await.status().await.unwrap();
+    assert_eq!(status.spent_today_micro_usd, expected);
+    let report = view.report.unwrap();
+    let rounds = format!("{ROUNDS} rounds, {ROUNDS} tools");
+    for part in ["ended at a limit", rounds.as_str(), "did not hold", "What was tried:"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert!(report.len() < 8_000, "a report stays readable");
+    let mut after = Seq(0);
+    let (mut checked, mut finished) = (0, 0);
+    loop {
+        let batch = bench.client().await.job_log(job, after).await.unwrap();
+        let Some(last) = batch.iter().filter_map(|one| one.seq).max() else { break };
+        after = last;
+        checked += batch.iter().filter(|one| matches!(one.event, Event::JobChecked { .. })).count();
+        finished += batch.iter().filter(|one| matches!(one.event, Event::JobFinished { .. })).count();
+    }
+    let done = (1..=ROUNDS).filter(|number| !matches!(random(*number) % 11, 0 | 1)).count();
+    assert_eq!((checked, finished), (done, 1));
+    assert!(bench.play.records.lock().unwrap()[&job].closed >= 1);
+}

@@ -1,0 +1,243 @@
+//! A coding agent in its job's sandbox, under its supervisor: the real [`Hand`]. Serves the sandbox's way out for as long as it
+//! is held.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use coders::{CoderCommand, CoderEvent, Cursor, Driver, DriverError, Permission, Registry, Start, Totals, Transport};
+use policy::{Act, Grant, decide_own};
+use sandbox::{Attached, Files, Supervised, SupervisorLimits, Workspace};
+use store::Job;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use types::{BoxFuture, Prices, WorkspaceName};
+
+use super::{
+    door::{self, Outfit},
+    seam::{Hand, JobTrouble, NotTold, Said},
+};
+use crate::{core::Core, network::JobDoor};
+
+/// How long a supervisor may take to notice that nobody holds it any more, and how often it is asked.
+const NOTICING: Duration = Duration::from_millis(50);
+const ATTACHMENTS: u32 = 20;
+/// The coding agent's home in the job's directory.
+const HOME: &str = "home";
+
+/// A coding agent under its supervisor.
+pub(super) struct Driven {
+    driver: Driver<Supervised>,
+    supervised: Supervised,
+    registry: Registry,
+    outfit: Outfit,
+    /// What each conversation starts from.
+    base: Start,
+    home: Workspace,
+    workspace: WorkspaceName,
+    prices: Option<Prices>,
+    /// Ends the serving of the way out; connections wait then for whoever serves next.
+    _serving: DropGuard,
+}
+
+impl Driven {
+    /// Takes up the supervisor of a job, or starts one in its directory.
+    pub async fn open(core: &Arc<Core>, job: &Job, tree: &Workspace, directory: &Path) -> Result<Self, JobTrouble> {
+        let outfit = Outfit::of(core, &job.memory.coder).map_err(JobTrouble::lasting)?;
+        let workspace = job.spec.workspace.clone();
+        make_home(&directory.join(HOME)).map_err(|error| JobTrouble::passing(format!("the job's home: {error}")))?;
+        let (attached, way_out) = match attach(directory).await.map_err(JobTrouble::passing)? {
+            Some(attached) => {
+                let again = outfit.door_again(core, job.session, &workspace, &attached.custody);
+                (attached, again.map_err(JobTrouble::lasting)?)
+            }
+            None => begin(core, job, tree, directory, &outfit).await?,
+        };
+        let Attached { supervised, door: socket, .. } = attached;
+        let base = outfit.start(&way_out, job.memory.model.as_deref(), job.memory.fresh.clone());
+        let ending = CancellationToken::new();
+        core.tasks.spawn(door::serve(way_out, socket, ending.clone()));
+        let name = WorkspaceName::new(HOME).map_err(JobTrouble::lasting)?;
+        let home = Workspace::open(name, &directory.join(HOME)).map_err(JobTrouble::passing)?;
+        let registry = Registry::default();
+        let after = Cursor { seq: job.cursor.record, index: job.cursor.item };
+        let attach = Driver::attach(supervised.clone(), registry.clone(), after, outfit.stall);
+        let mut driver = attach.await.map_err(JobTrouble::passing)?;
+        driver.catch_up().await.map_err(JobTrouble::passing)?;
+        let prices = prices(core, job);
+        let _serving = ending.drop_guard();
+        Ok(Self { driver, supervised, registry, outfit, base, home, workspace, prices, _serving })
+    }
+
+    fn grant(&self) -> Grant {
+        decide_own(Act::JobWork, self.workspace.clone())
+    }
+
+    /// Gives a prompt to the program that runs, or to a new one.
+    async fn prompt(&mut self, job: &Job, text: String) -> Result<(), NotTold> {
+        let kind = self.outfit.kind.name();
+        let is_other = self.driver.coder() != Some(kind) || job.memory.conversation.is_none();
+        if self.driver.is_running() && is_other && self.driver.conversation().is_some() {
+            self.driver.kill("another conversation is begun").await.map_err(not_told)?;
+        }
+        if !self.driver.is_running() {
+            let registry = self.registry.clone();
+            let coder = registry.get(kind).ok_or_else(|| {
+                JobTrouble::lasting(format!("this version cannot drive the coding agent `{}`", job.memory.coder))
+            })?;
+            let start = self.start(job);
+            let launch = coder.launch(&start, Some(&text));
+            let is_silent = launch.transport == Transport::Silent;
+            let mut launch = if is_silent { launch } else { coder.launch(&start, None) };
+            launch.argv = self.outfit.argv(launch.argv);
+            self.seed(&launch.seed)?;
+            let first = is_silent.then_some(text.as_str());
+            let grant = self.grant();
+            self.driver.start(&grant, kind, &start, first, &launch).await.map_err(not_told)?;
+            if is_silent {
+                return Ok(());
+            }
+        }
+        self.driver.command(CoderCommand::Prompt { text }).await.map_err(not_told)
+    }
+
+    fn start(&self, job: &Job) -> Start {
+        let memory = &job.memory;
+        let counted = memory.counted;
+        Start {
+            resume: memory.conversation.clone(),
+            fresh: memory.fresh.clone(),
+            spent: Totals { usage: counted.usage, cost: Some(counted.cost) },
+            ..self.base.clone()
+        }
+    }
+
+    /// Writes what the program expects in its home. Whatever lies there may have been bent by the coding agent, so it is
+    /// reached as workspace files are: beneath the directory alone.
+    fn seed(&self, seed: &[coders::SeedFile]) -> Result<(), JobTrouble> {
+        let failed = |error: sandbox::FileError| JobTrouble::lasting(format!("its home cannot be prepared: {error}"));
+        let files = Files::new(&self.home).map_err(failed)?;
+        let grant = decide_own(Act::JobWork, self.home.name.clone());
+        for file in seed {
+            let path = Path::new(&file.path);
+            if file.keep && files.stat(&grant, path).is_ok() {
+                continue;
+            }
+            files.write(&grant, path, file.content.as_bytes()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// A cost by the owner's prices, where the coding agent tells none.
+    fn priced(&self, event: CoderEvent) -> CoderEvent {
+        match (event, &self.prices) {
+            (CoderEvent::Spent(totals), Some(prices)) if totals.cost.is_none() => {
+                CoderEvent::Spent(Totals { cost: Some(prices.cost(&totals.usage)), ..totals })
+            }
+            (event, _) => event,
+        }
+    }
+}
+
+/// Takes up the supervisor in a directory. One that we just let go of may not have noticed yet.
+pub(super) async fn attach(directory: &Path) -> Result<Option<Attached>, sandbox::SandboxError> {
+    for _ in 0..ATTACHMENTS {
+        if let Ok(attached) = Supervised::attach(directory).await {
+            return Ok(attached);
+        }
+        tokio::time::sleep(NOTICING).await;
+    }
+    Supervised::attach(directory).await
+}
+
+/// Starts the supervisor of a job with its sandbox.
+async fn begin(
+    core: &Arc<Core>,
+    job: &Job,
+    tree: &Workspace,
+    directory: &Path,
+    outfit: &Outfit,
+) -> Result<(Attached, JobDoor), JobTrouble> {
+    let way_out = outfit.door(core, job.session, &job.spec.workspace).map_err(JobTrouble::lasting)?;
+    let sandbox = core.pool.specification(tree).map_err(JobTrouble::passing)?;
+    let minutes = job.spec.limits.minutes.saturating_mul(2).max(60);
+    let total = Duration::from_secs(minutes.saturating_mul(60)).max(SupervisorLimits::default().total);
+    let limits = SupervisorLimits { total, ..SupervisorLimits::default() };
+    let spec = outfit.supervised(sandbox, &way_out, directory.to_owned(), limits);
+    core.pool.check(&spec.sandbox).map_err(JobTrouble::lasting)?;
+    let grant = decide_own(Act::JobWork, job.spec.workspace.clone());
+    let attached = Supervised::start(&grant, spec).await.map_err(JobTrouble::passing)?;
+    Ok((attached, way_out))
+}
+
+/// What a job's model costs by the configuration.
+fn prices(core: &Core, job: &Job) -> Option<Prices> {
+    let live = core.live();
+    let coder = live.config.coders.get(&job.memory.coder)?;
+    let model = job.memory.model.as_ref().or(coder.model.as_ref());
+    let named = model.and_then(|model| coder.prices.get(model));
+    named.or_else(|| if coder.prices.len() == 1 { coder.prices.values().next() } else { None }).copied()
+}
+
+fn make_home(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn not_told(error: DriverError) -> NotTold {
+    match error {
+        DriverError::Unsupported(unsupported) => NotTold::Unsupported(unsupported.to_string()),
+        DriverError::NotRunning => NotTold::Unsupported("its program does not run".to_owned()),
+        DriverError::Unknown(_) => NotTold::Trouble(JobTrouble::lasting(error)),
+        DriverError::Running
+        | DriverError::NotAsked(_)
+        | DriverError::Host(_)
+        | DriverError::Slow
+        | DriverError::Stuck => NotTold::Trouble(JobTrouble::passing(error)),
+    }
+}
+
+impl Hand for Driven {
+    fn next(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async move {
+            match self.driver.next().await {
+                Ok(Some(said)) => {
+                    let event = self.priced(said.event);
+                    Some(Said { record: said.cursor.seq, item: said.cursor.index, event })
+                }
+                Ok(None) => None,
+                Err(error) => {
+                    tracing::error!(%error, "a coding agent cannot be followed; its supervisor is ended");
+                    self.supervised.end().await;
+                    None
+                }
+            }
+        })
+    }
+
+    fn commands(&self) -> u64 {
+        self.driver.commands()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.driver.is_busy()
+    }
+
+    fn pending(&self) -> Vec<Permission> {
+        self.driver.permissions().cloned().collect()
+    }
+
+    fn command<'a>(&'a mut self, job: &'a Job, command: CoderCommand) -> BoxFuture<'a, Result<(), NotTold>> {
+        Box::pin(async move {
+            match command {
+                CoderCommand::Prompt { text } => self.prompt(job, text).await,
+                command => match self.driver.command(command).await {
+                    // It was answered before, or withdrawn.
+                    Err(DriverError::NotAsked(_)) => Ok(()),
+                    done => done.map_err(not_told),
+                },
+            }
+        })
+    }
+
+    fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move { self.driver.kill("the job ends").await.map_err(JobTrouble::passing) })
+    }
+}

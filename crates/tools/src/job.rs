@@ -1,0 +1,300 @@
+//! `job`: long work of coding agents, for the model. Starting one gives work to a program that goes on after the task, and what it
+//! is told are orders; so both count as what persists: free in a session that holds the owner's words alone, asked about where
+//! foreign text could be speaking, a proposal where nobody is present. Ending one takes something away from nobody.
+
+use std::sync::Arc;
+
+use policy::Grant;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::{
+    BoxFuture, Cadence, DoneWhen, Effect, InvalidInput, JobId, JobLimits, JobSpec, Label, Place, SessionId, Sink, Then,
+    Tool, ToolContext, ToolOutput, ToolSpec, TurnId, WorkspaceName,
+};
+
+use crate::{
+    arguments::{one_line, parse},
+    spec::{Field, Presence::*, changing, looking, number, spec, text},
+};
+
+const FIELDS: &str = "action, task?, coder?, workspace?, branch?, done?, every?, job?, text?";
+/// The most bytes of a task and of words to a job.
+const MAX_TEXT: usize = 32 << 10;
+/// Seconds that the done condition may take.
+const CHECK_S: u64 = 900;
+
+/// What is asked about jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobAsk {
+    /// Begin one. Its coding agent is empty where none was named.
+    Start(Box<JobSpec>),
+    /// Say how one is doing, or what jobs there are.
+    Show(Option<JobId>),
+    /// Say something to one.
+    Steer(JobId, String),
+    /// End one.
+    Stop(JobId),
+}
+
+/// Who asks: one call of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCaller {
+    /// The session.
+    pub session: SessionId,
+    /// The turn.
+    pub turn: TurnId,
+    /// The vendor's id of the call.
+    pub call: String,
+    /// The label of all that may be in the call.
+    pub label: Label,
+}
+
+/// Carries out what is asked about jobs; both answers are for the model.
+pub type Jobs = Arc<dyn Fn(JobAsk, JobCaller) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// The tool `job`.
+pub fn job(jobs: Jobs) -> Arc<dyn Tool<Grant>> {
+    Arc::new(Job::new(jobs))
+}
+
+struct Job {
+    spec: ToolSpec,
+    jobs: Jobs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    action: Action,
+    task: Option<String>,
+    coder: Option<String>,
+    workspace: Option<String>,
+    branch: Option<String>,
+    done: Option<String>,
+    every: Option<u32>,
+    job: Option<i64>,
+    text: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Start,
+    List,
+    Show,
+    Steer,
+    Stop,
+}
+
+fn invalid(why: &str) -> InvalidInput {
+    InvalidInput(why.to_owned())
+}
+
+/// Reads a call. The workspace is none where the session's own is meant.
+fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
+    let arguments: Arguments = parse(input, FIELDS)?;
+    let workspace = arguments.workspace.as_deref().map(WorkspaceName::new).transpose();
+    let workspace = workspace.map_err(|error| InvalidInput(error.to_string()))?;
+    let job = || arguments.job.filter(|job| *job > 0).map(JobId).ok_or_else(|| invalid("`job` must be a number"));
+    let words = |text: &Option<String>, name: &str| match text {
+        Some(text) if !text.trim().is_empty() && text.len() <= MAX_TEXT => Ok(text.clone()),
+        _ => Err(InvalidInput(format!("`{name}` must have 1 to {MAX_TEXT} bytes"))),
+    };
+    let ask = match arguments.action {
+        Action::List => Ask::Show(None),
+        Action::Show => Ask::Show(Some(job()?)),
+        Action::Stop => Ask::Stop(job()?),
+        Action::Steer => Ask::Steer(job()?, words(&arguments.text, "text")?),
+        Action::Start => Ask::Start(Draft {
+            task: words(&arguments.task, "task")?,
+            coder: arguments.coder.unwrap_or_default(),
+            branch: arguments.branch,
+            done: arguments.done,
+            every: arguments.every.filter(|every| *every > 0),
+        }),
+    };
+    Ok((ask, workspace))
+}
+
+/// A checked call.
+enum Ask {
+    Start(Draft),
+    Show(Option<JobId>),
+    Steer(JobId, String),
+    Stop(JobId),
+}
+
+struct Draft {
+    task: String,
+    coder: String,
+    branch: Option<String>,
+    done: Option<String>,
+    every: Option<u32>,
+}
+
+impl Draft {
+    fn spec(self, workspace: WorkspaceName) -> JobSpec {
+        // Nothing leaves the machine in the model's name: pushing is the owner's to ask for.
+        let then = if self.branch.is_some() { Then::Commit } else { Then::Nothing };
+        JobSpec {
+            brief: self.task,
+            coder: self.coder,
+            model: None,
+            workspace,
+            place: self.branch.map_or(Place::Workspace, |branch| Place::Branch { branch, base: None }),
+            done: self.done.map(|command| DoneWhen { command, timeout_s: CHECK_S, pinned: Vec::new() }),
+            limits: JobLimits::default(),
+            report: self.every.map_or(Cadence::End, |count| Cadence::Iterations { count }),
+            then,
+            recipe: None,
+        }
+    }
+}
+
+impl Job {
+    fn new(jobs: Jobs) -> Self {
+        let actions = json!({"type": "string", "enum": ["start", "list", "show", "steer", "stop"]});
+        let fields = vec![
+            Field("action", actions, Required),
+            Field("task", text(), Optional),
+            Field("coder", text(), Optional),
+            Field("workspace", text(), Optional),
+            Field("branch", text(), Optional),
+            Field("done", text(), Optional),
+            Field("every", number(), Optional),
+            Field("job", number(), Optional),
+            Field("text", text(), Optional),
+        ];
+        let description = "Long work of a coding agent (claude, codex, opencode, …) that goes on after this task and reports \
+                           to the owner by itself. start: `task`, and if the owner says so `coder`, `workspace`, a `branch` to \
+                           work on, `done` (a command that exits with 0 when the work is done), `every` N tools a report. \
+                           list, show, steer (`text`) and stop need the number in `job`, except list.";
+        Self { spec: spec("job", description, fields), jobs }
+    }
+
+    async fn carry_out(&self, input: &Value, context: &ToolContext) -> Result<ToolOutput, InvalidInput> {
+        let (ask, workspace) = check(input)?;
+        let workspace = workspace.unwrap_or_else(|| context.workspace.clone());
+        // What a job tells holds the words of its coding agent.
+        let label = if matches!(ask, Ask::Show(_)) { Label::UNKNOWN } else { Label::OWNER };
+        let ask = match ask {
+            Ask::Start(draft) => JobAsk::Start(Box::new(draft.spec(workspace))),
+            Ask::Show(job) => JobAsk::Show(job),
+            Ask::Steer(job, text) => JobAsk::Steer(job, text),
+            Ask::Stop(job) => JobAsk::Stop(job),
+        };
+        let (session, turn, call) = (context.session, context.turn, context.call.clone());
+        let caller = JobCaller { session, turn, call, label: context.label };
+        Ok(match (self.jobs)(ask, caller).await {
+            Ok(text) => ToolOutput::ok(text, label),
+            Err(error) => ToolOutput::error(error),
+        })
+    }
+}
+
+impl Tool<Grant> for Job {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    fn assess(&self, input: &Value) -> Result<Effect, InvalidInput> {
+        let (ask, workspace) = check(input)?;
+        let place = workspace.map(|name| format!(" in {name}")).unwrap_or_default();
+        Ok(match ask {
+            Ask::Show(None) => looking("job: list".to_owned()),
+            Ask::Show(Some(job)) => looking(format!("job: show {job}")),
+            Ask::Stop(job) => Effect { sink: Sink::Compute, ..changing(format!("job: stop {job}")) },
+            Ask::Steer(job, text) => Effect {
+                sink: Sink::Persist,
+                payload: Some(text.clone()),
+                ..changing(format!("job: tell {job}: {}", one_line(&text, 200)))
+            },
+            Ask::Start(draft) => {
+                let coder = if draft.coder.is_empty() { "the usual coding agent" } else { &draft.coder };
+                let done = draft.done.as_deref().map(|done| format!(" until `{}`", one_line(done, 100)));
+                let summary = format!(
+                    "job: let {}{place} do: {}{}",
+                    one_line(coder, 40),
+                    one_line(&draft.task, 200),
+                    done.unwrap_or_default()
+                );
+                Effect { sink: Sink::Persist, payload: Some(draft.task), ..changing(summary) }
+            }
+        })
+    }
+
+    fn run<'a>(&'a self, _grant: &'a Grant, input: &'a Value, context: &'a ToolContext) -> BoxFuture<'a, ToolOutput> {
+        Box::pin(async move { self.carry_out(input, context).await.unwrap_or_else(|error| ToolOutput::error(error.0)) })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use policy::{Decision, Request, Rules, decide};
+    use types::Origin;
+
+    use super::*;
+
+    fn tool() -> Job {
+        Job::new(Arc::new(|_, _| Box::pin(async { Ok(String::new()) })))
+    }
+
+    fn decision(input: Value, label: Label, origin: Origin) -> &'static str {
+        let effect = tool().assess(&input).unwrap();
+        let workspace = WorkspaceName::new("main").unwrap();
+        let request = Request {
+            tool: "job",
+            input: &input,
+            effect: &effect,
+            label,
+            origin,
+            session: SessionId(1),
+            turn: TurnId(1),
+            workspace: &workspace,
+            workspace_state: None,
+            destinations_are_owners: false,
+            touched: 0,
+        };
+        match decide(&request, &Rules::default()) {
+            Decision::Allow(_) => "allow",
+            Decision::Ask(_) => "ask",
+            Decision::Propose(_) => "propose",
+            Decision::Deny(_) => "deny",
+        }
+    }
+
+    #[test]
+    fn foreign_text_does_not_give_orders_to_coding_agents() {
+        let start = || json!({"action": "start", "task": "mend it", "coder": "claude"});
+        let steer = || json!({"action": "steer", "job": 3, "text": "faster"});
+        for input in [start(), steer()] {
+            assert_eq!(decision(input.clone(), Label::OWNER, Origin::Owner), "allow");
+            assert_eq!(decision(input.clone(), Label::FOREIGN, Origin::Owner), "ask");
+            assert_eq!(decision(input.clone(), Label::UNKNOWN, Origin::Owner), "ask");
+            assert_eq!(decision(input.clone(), Label::UNKNOWN, Origin::Schedule), "propose");
+            assert_eq!(decision(input, Label::OWNER, Origin::Program), "propose");
+        }
+        let stop = json!({"action": "stop", "job": 3});
+        assert_eq!(decision(stop.clone(), Label::UNKNOWN, Origin::Owner), "allow");
+        assert_eq!(decision(stop, Label::OWNER, Origin::Program), "deny", "a guest ends nothing");
+        assert_eq!(decision(json!({"action": "list"}), Label::OWNER, Origin::Program), "deny");
+    }
+
+    #[test]
+    fn mistakes_are_told_to_the_model() {
+        for input in [
+            json!({"action": "start"}),
+            json!({"action": "start", "task": " "}),
+            json!({"action": "start", "task": "x", "workspace": "No Name"}),
+            json!({"action": "stop"}),
+            json!({"action": "steer", "job": 1}),
+            json!({"action": "resume", "job": 1}),
+            json!({"action": "show", "job": -1}),
+        ] {
+            assert!(tool().assess(&input).is_err(), "{input}");
+        }
+        let summary = tool().assess(&json!({"action": "start", "task": "a\nb", "done": "make"})).unwrap().summary;
+        assert_eq!(summary, "job: let the usual coding agent do: a\\nb until `make`");
+    }
+}
