@@ -12,6 +12,7 @@ mod engine;
 pub mod forge;
 mod gate;
 mod git;
+mod hand;
 pub mod land;
 mod hand;
 mod limits;

@@ -37,14 +37,7 @@ pub(super) fn end(job: &Job, end: &JobEnd, tried: &[JobRound], took: Duration) -
         place(&job.spec.place),
         end_of_job(end)
     )];
-    lines.push(format!(
-        "{} rounds, {} tools, {} tokens, {}, {} min",
-        memory.rounds,
-        memory.iterations,
-        tokens(job),
-        memory.used.cost,
-        took.as_secs() / 60
-    ));
+    lines.push(format!("{}, {} min", sums(job), took.as_secs() / 60));
     lines.extend(check(job, tried));
     match (&memory.changes, &memory.commit) {
         (Some(changes), Some(commit)) => lines.push(format!("Changed: {changes}; commit {}", short(commit))),
@@ -116,6 +109,13 @@ fn history(end: &JobEnd, tried: &[JobRound]) -> Vec<String> {
 
 fn short(commit: &str) -> String {
     commit.chars().filter(char::is_ascii_hexdigit).take(12).collect()
+}
+
+/// What it took, in a line.
+pub(super) fn sums(job: &Job) -> String {
+    let memory = &job.memory;
+    let tokens = tokens(job);
+    format!("{} rounds, {} tools, {tokens} tokens, {}", memory.rounds, memory.iterations, memory.used.cost)
 }
 
 /// One line of a list of jobs.

@@ -3,19 +3,33 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use coders::{Permission, Verdict};
+use policy::Act;
+use sandbox::{Command, ExitStatus, Workspace};
 use store::Job;
 use tokio_util::sync::CancellationToken;
 use types::{BoxFuture, JobId, Place};
 
 use super::{
+    Author, OUR_OWN, Site, SiteError,
+    consent::Desk,
+    forge::Forges,
     gate::{self, Asking},
     hand::{self, Driven},
+    land::{self, Landing, Message},
+    own::OwnLoop,
+    report,
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
+    site::{Keep, Purpose, Spot, in_words},
+    tree,
 };
 use crate::core::Core;
+
+/// How much of a check's output is kept, in bytes.
+const MAX_OUTPUT: usize = 8 << 10;
 
 /// What a daemon's jobs have done for them.
 pub(crate) struct Trade {
@@ -30,38 +44,72 @@ impl Trade {
     fn core(&self) -> Result<Arc<Core>, JobTrouble> {
         self.core.upgrade().ok_or_else(|| JobTrouble::passing("the daemon is stopping"))
     }
+
+    /// Where a job works.
+    fn site(&self, job: &Job) -> Result<Site, JobTrouble> {
+        let core = self.core()?;
+        let workspace = core.workspace(&job.spec.workspace).map_err(|failure| JobTrouble::lasting(failure.error))?;
+        let turn = job.turn.ok_or_else(|| JobTrouble::lasting("the job has no turn"))?;
+        Ok(Site {
+            job: job.id,
+            session: job.session,
+            turn,
+            place: job.spec.place.clone(),
+            workspace,
+            directory: directory(&core, job.id),
+            pool: core.pool.clone(),
+            store: core.store.clone(),
+        })
+    }
+
+    fn author(&self) -> Result<Author, JobTrouble> {
+        let author = &self.core()?.live().config.jobs.author;
+        Author::parse(author).map_err(|error| JobTrouble::lasting(format!("jobs.author: {error}")))
+    }
 }
 
 /// A job's own directory in the home.
-fn directory(core: &Core, job: JobId) -> PathBuf {
+pub(super) fn directory(core: &Core, job: JobId) -> PathBuf {
     core.home.path().join("jobs").join(job.to_string())
+}
+
+impl From<SiteError> for JobTrouble {
+    fn from(error: SiteError) -> Self {
+        Self { may_pass: error.may_pass(), error: error.to_string() }
+    }
 }
 
 impl Shop for Trade {
     fn coders(&self) -> Vec<String> {
         let Ok(core) = self.core() else { return Vec::new() };
         let live = core.live();
-        live.config.coders.keys().cloned().chain([super::OUR_OWN.to_owned()]).collect()
+        live.config.coders.keys().cloned().chain([OUR_OWN.to_owned()]).collect()
     }
 
     fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
         Box::pin(async move {
-            match &job.spec.place {
-                Place::Workspace => Ok(Prepared::default()),
-                Place::Branch { .. } => Err(JobTrouble::lasting("a tree of its own cannot be made here")),
+            if job.memory.coder == OUR_OWN && job.spec.place != Place::Workspace {
+                let why = "our own loop works in workspaces alone; leave the branch out, or name a coding agent";
+                return Err(JobTrouble::lasting(why));
             }
+            if job.spec.done.as_ref().is_some_and(|done| !done.pinned.is_empty()) {
+                return Err(JobTrouble::lasting("files cannot be pinned yet; leave them out"));
+            }
+            let site = self.site(job)?;
+            Ok(Prepared { notes: tree::prepare(&site, &self.author()?).await? })
         })
     }
 
     fn open<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Box<dyn Hand>, JobTrouble>> {
         Box::pin(async move {
             let core = self.core()?;
-            if job.memory.coder == super::OUR_OWN {
-                return Ok(Box::new(super::own::OwnLoop::open(core, job)?) as Box<dyn Hand>);
+            if job.memory.coder == OUR_OWN {
+                return Ok(Box::new(OwnLoop::open(core, job)?) as Box<dyn Hand>);
             }
-            let tree = core.workspace(&job.spec.workspace).map_err(|failure| JobTrouble::lasting(failure.error))?;
-            let directory = directory(&core, job.id);
-            Ok(Box::new(Driven::open(&core, job, &tree, &directory).await?))
+            let site = self.site(job)?;
+            let name = job.spec.workspace.clone();
+            let tree = Workspace::open(name, &site.tree()).map_err(JobTrouble::lasting)?;
+            Ok(Box::new(Driven::open(&core, job, &tree, &site.directory).await?))
         })
     }
 
@@ -84,20 +132,49 @@ impl Shop for Trade {
         })
     }
 
-    fn check<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
-        Box::pin(async { Err(JobTrouble::lasting("the done condition cannot be run here")) })
+    fn check<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
+        Box::pin(async move {
+            let site = self.site(job)?;
+            let done = job.spec.done.as_ref().ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
+            run_check(&site, &done.command, Duration::from_secs(done.timeout_s.max(1))).await
+        })
     }
 
-    fn land<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
-        Box::pin(async { Err(JobTrouble::lasting("the work cannot be committed here")) })
+    fn land<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
+        Box::pin(async move {
+            let (core, site) = (self.core()?, self.site(job)?);
+            let live = core.live();
+            let message = Message::new(job.id, &job.memory.coder, &job.spec.brief, &report::sums(job));
+            let desk = Desk {
+                rules: core.rules.clone(),
+                clock: core.clock.clone(),
+                patience: live.config.agent.approval_timeout(),
+            };
+            let web = core.ways.web(job.session, &job.spec.workspace).map_err(JobTrouble::lasting)?;
+            let forges = Forges::new(web.fetcher, web.rules, core.vault.clone());
+            let author = self.author()?;
+            let landing = Landing {
+                then: job.spec.then,
+                author: &author,
+                message: &message,
+                desk: &desk,
+                redactor: core.vault.redactor(),
+                forges: &forges,
+            };
+            let landed = land::land(&site, &landing).await?;
+            let mut notes = landed.notes;
+            notes.extend(landed.branch.map(|branch| format!("the work is on the branch {branch}")));
+            notes.extend(landed.pull_request.map(|address| format!("a draft pull request is open: {address}")));
+            Ok(Landed { commit: landed.commit, changes: landed.changes, notes })
+        })
     }
 
-    fn changes<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async { None })
+    fn changes<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move { tree::changes(&self.site(job).ok()?).await.ok().flatten() })
     }
 
-    fn diff<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<String, JobTrouble>> {
-        Box::pin(async { Err(JobTrouble::lasting("the changes cannot be shown here")) })
+    fn diff<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<String, JobTrouble>> {
+        Box::pin(async move { Ok(tree::diff(&self.site(job)?).await?) })
     }
 
     fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
@@ -117,7 +194,14 @@ impl Shop for Trade {
 
     fn clear(&self, job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move {
-            let directory = directory(&*self.core()?, job);
+            let core = self.core()?;
+            let directory = directory(&core, job);
+            if let Some(job) = core.store.job(job).map_err(JobTrouble::passing)?
+                && core.workspaces.get(&job.spec.workspace).is_some()
+                && directory.exists()
+            {
+                tree::remove(&self.site(&job)?).await?;
+            }
             let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 done => done,
@@ -136,4 +220,23 @@ fn asking(job: &Job, record: u64) -> Option<Asking> {
         in_workspace: job.spec.place == Place::Workspace,
         record,
     })
+}
+
+/// Runs a done condition in a fresh sandbox over the job's tree.
+async fn run_check(site: &Site, command: &str, timeout: Duration) -> Result<Checked, JobTrouble> {
+    let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, has_door: true };
+    let room = site.room(purpose).await?;
+    let run = Command::new(command.to_owned(), timeout);
+    let ran = room.run(run, "run the done condition", command, (Keep::End, MAX_OUTPUT)).await?;
+    let output = String::from_utf8_lossy(&ran.output).into_owned();
+    let passed = ran.status == ExitStatus::Code(0);
+    // Numbers differ from run to run; what else the last lines say is what failed.
+    let words = |line: &str| line.chars().filter(|c| !c.is_ascii_digit() && !c.is_control()).collect::<String>();
+    let last: Vec<String> = output.lines().rev().filter(|line| !line.trim().is_empty()).take(5).map(words).collect();
+    let signature = if passed { String::new() } else { last.into_iter().rev().collect::<Vec<_>>().join(" / ") };
+    let tail = match ran.status {
+        ExitStatus::Code(_) => output,
+        status => format!("{output}\n({})", in_words(status, timeout)),
+    };
+    Ok(Checked { passed, tail, signature, restored: Vec::new() })
 }
