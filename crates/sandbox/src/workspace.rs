@@ -8,7 +8,7 @@ use std::{
 use policy::Grant;
 use types::WorkspaceName;
 
-use crate::{SandboxError, mounts};
+use crate::{SandboxError, mounts, running::require};
 
 /// A directory that commands may write, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,20 @@ impl Workspace {
         mounts::refuse_shared(&dir).map_err(refuse)?;
         mounts::refuse_credentials(&dir).map_err(refuse)?;
         Ok(Self { name, dir })
+    }
+
+    /// Removes a directory of the agent's own with all that is in it. Links in it are removed and not followed. Must not be
+    /// asked for while a sandbox works there.
+    ///
+    /// # Errors
+    /// The grant is for something else, or something in it cannot be removed.
+    #[expect(clippy::disallowed_methods, reason = "the door to this effect, which takes a grant")]
+    pub fn remove(self, grant: &Grant) -> Result<(), SandboxError> {
+        require(grant, &self.name, None)?;
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|source| SandboxError::Workspace { path: self.dir, why: source.to_string() }),
+        }
     }
 
     /// The directory, absolute and without links.

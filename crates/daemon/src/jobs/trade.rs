@@ -7,11 +7,11 @@ use std::{
 };
 
 use coders::{Permission, Verdict};
-use policy::Act;
+use policy::{Act, decide_own};
 use sandbox::{Command, ExitStatus, Workspace};
 use store::Job;
 use tokio_util::sync::CancellationToken;
-use types::{BoxFuture, JobId, Place};
+use types::{BoxFuture, JobId, Place, WorkspaceName};
 
 use super::{
     Author, OUR_OWN, Site, SiteError,
@@ -198,15 +198,18 @@ impl Shop for Trade {
             let directory = directory(&core, job);
             if let Some(job) = core.store.job(job).map_err(JobTrouble::passing)?
                 && core.workspaces.get(&job.spec.workspace).is_some()
-                && directory.exists()
+                && directory.join("tree").exists()
             {
                 tree::remove(&self.site(&job)?).await?;
             }
-            let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                done => done,
-            });
-            removed.await.map_err(JobTrouble::passing)?.map_err(JobTrouble::passing)
+            if !directory.exists() {
+                return Ok(());
+            }
+            let name = WorkspaceName::new("job").map_err(JobTrouble::lasting)?;
+            let files = Workspace::open(name, &directory).map_err(JobTrouble::lasting)?;
+            let grant = decide_own(Act::JobTree, files.name.clone());
+            let remove = move || files.remove(&grant);
+            tokio::task::spawn_blocking(remove).await.map_err(JobTrouble::passing)?.map_err(JobTrouble::passing)
         })
     }
 }
