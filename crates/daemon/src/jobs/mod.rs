@@ -14,7 +14,6 @@ mod gate;
 mod git;
 mod hand;
 pub mod land;
-mod hand;
 mod limits;
 mod next;
 mod own;

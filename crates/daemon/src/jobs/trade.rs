@@ -3,18 +3,18 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use coders::{Permission, Verdict};
 use policy::{Act, decide_own};
-use sandbox::{Command, ExitStatus, Workspace};
+use sandbox::Workspace;
 use store::Job;
 use tokio_util::sync::CancellationToken;
 use types::{BoxFuture, JobId, Place, WorkspaceName};
 
 use super::{
     Author, OUR_OWN, Site, SiteError,
+    check::{self, Outcome},
     consent::Desk,
     forge::Forges,
     gate::{self, Asking},
@@ -23,13 +23,9 @@ use super::{
     own::OwnLoop,
     report,
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
-    site::{Keep, Purpose, Spot, in_words},
     tree,
 };
 use crate::core::Core;
-
-/// How much of a check's output is kept, in bytes.
-const MAX_OUTPUT: usize = 8 << 10;
 
 /// What a daemon's jobs have done for them.
 pub(crate) struct Trade {
@@ -92,11 +88,13 @@ impl Shop for Trade {
                 let why = "our own loop works in workspaces alone; leave the branch out, or name a coding agent";
                 return Err(JobTrouble::lasting(why));
             }
-            if job.spec.done.as_ref().is_some_and(|done| !done.pinned.is_empty()) {
-                return Err(JobTrouble::lasting("files cannot be pinned yet; leave them out"));
-            }
             let site = self.site(job)?;
-            Ok(Prepared { notes: tree::prepare(&site, &self.author()?).await? })
+            let notes = tree::prepare(&site, &self.author()?).await?;
+            if let Some(done) = &job.spec.done {
+                // What it may not change is kept as it is now, once.
+                check::hold(&site, done).await?;
+            }
+            Ok(Prepared { notes })
         })
     }
 
@@ -136,7 +134,7 @@ impl Shop for Trade {
         Box::pin(async move {
             let site = self.site(job)?;
             let done = job.spec.done.as_ref().ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
-            run_check(&site, &done.command, Duration::from_secs(done.timeout_s.max(1))).await
+            checked(check::check(&site, done).await?)
         })
     }
 
@@ -225,21 +223,14 @@ fn asking(job: &Job, record: u64) -> Option<Asking> {
     })
 }
 
-/// Runs a done condition in a fresh sandbox over the job's tree.
-async fn run_check(site: &Site, command: &str, timeout: Duration) -> Result<Checked, JobTrouble> {
-    let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, has_door: true };
-    let room = site.room(purpose).await?;
-    let run = Command::new(command.to_owned(), timeout);
-    let ran = room.run(run, "run the done condition", command, (Keep::End, MAX_OUTPUT)).await?;
-    let output = String::from_utf8_lossy(&ran.output).into_owned();
-    let passed = ran.status == ExitStatus::Code(0);
-    // Numbers differ from run to run; what else the last lines say is what failed.
-    let words = |line: &str| line.chars().filter(|c| !c.is_ascii_digit() && !c.is_control()).collect::<String>();
-    let last: Vec<String> = output.lines().rev().filter(|line| !line.trim().is_empty()).take(5).map(words).collect();
-    let signature = if passed { String::new() } else { last.into_iter().rev().collect::<Vec<_>>().join(" / ") };
-    let tail = match ran.status {
-        ExitStatus::Code(_) => output,
-        status => format!("{output}\n({})", in_words(status, timeout)),
-    };
-    Ok(Checked { passed, tail, signature, restored: Vec::new() })
+/// What a check says, in the engine's terms. One that could not be run says nothing about the work.
+fn checked(found: check::Checked) -> Result<Checked, JobTrouble> {
+    let restored = found.restored;
+    match found.outcome {
+        Outcome::Passed => Ok(Checked { passed: true, restored, ..Checked::default() }),
+        Outcome::Failed { tail, signature } | Outcome::TimedOut { tail, signature } => {
+            Ok(Checked { passed: false, tail, signature, restored })
+        }
+        Outcome::CouldNotRun { why } => Err(JobTrouble::lasting(format!("the done condition cannot be run: {why}"))),
+    }
 }
