@@ -176,10 +176,21 @@ impl Scene {
         let start = Start {
             model: Some(self.vendor.model.to_owned()),
             resume: resume.map(str::to_owned),
-            fresh: format!("5b2c1d7e-0a4f-4c3b-9d6e-{:012}", self.starts),
+            spent: if resume.is_some() { self.spent() } else { coders::Totals::default() },
+            fresh: format!("5b2c{:04x}-0a4f-4c3b-9d6e-0000000000ff", self.starts),
             ..Start::default()
         };
         self.order(&Order::Start { start, prompt: prompt.to_owned() }).unwrap();
+    }
+
+    /// What it has used, as it said last.
+    pub fn spent(&self) -> coders::Totals {
+        let told = self.told();
+        let mut totals = told.iter().rev().filter_map(|event| match event {
+            CoderEvent::Spent(totals) => Some(*totals),
+            _ => None,
+        });
+        totals.next().unwrap_or_default()
     }
 
     /// Tells it something.
@@ -256,10 +267,10 @@ impl Scene {
     fn answer(&mut self) -> Answer {
         let process = self.daemon.as_mut().unwrap();
         process.answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            panic!(
-                "the daemon's part says nothing: {error}; it said {:#?}",
-                told(self.dir.path()).into_iter().map(|told| told.event).collect::<Vec<_>>()
-            )
+            let records = std::fs::read_to_string(self.dir.path().join("job/records.jsonl")).unwrap_or_default();
+            let last: Vec<String> =
+                records.lines().rev().take(12).map(|line| line.chars().take(600).collect()).collect();
+            panic!("the daemon's part says nothing: {error}; the last records, newest first: {last:#?}")
         })
     }
 }

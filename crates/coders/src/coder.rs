@@ -17,7 +17,8 @@ pub struct Start {
     pub resume: Option<String>,
     /// Whether the resumed conversation is copied, so that the earlier one stays as it was.
     pub fork: bool,
-    /// An identifier that the program may use for a new conversation (a UUID).
+    /// A random UUID, another one for each start, also of a resumed conversation: programs name conversations and messages by
+    /// it, and drop what has a name that they know already.
     pub fresh: String,
     /// The environment variable that holds the vendor's placeholder, and the placeholder itself: some programs must be told
     /// beforehand which key is approved. It is never recorded, so a dialect cannot see it.

@@ -76,9 +76,9 @@ pub struct Driver<H: Host> {
     after: Cursor,
     /// The last record that was read.
     read: u64,
-    /// Nothing is written before this record was read: it may show that it was written already.
-    caught_up_at: u64,
     unsaid: VecDeque<Said>,
+    /// Tells what the records had already said, before what is unsaid.
+    teller: Option<Teller<H::Records>>,
     /// The order under way, and when it is given up.
     order: Option<(Order, Instant)>,
     /// Lines that were ordered to be written and that no record shows yet.
@@ -96,8 +96,8 @@ pub struct Driver<H: Host> {
 }
 
 impl<H: Host> Driver<H> {
-    /// Attaches to a job's supervisor. Everything up to `after` is read at once and not told again; what follows comes from
-    /// [`Driver::next`].
+    /// Attaches to a job's supervisor. Every record that there is by now is read at once, so that what the driver knows is how
+    /// things stand. What was said after `after` comes from [`Driver::next`].
     pub async fn attach(host: H, coders: Registry, after: Cursor, limits: StallLimits) -> Result<Self, DriverError> {
         let last = host.last();
         let mut driver = Self {
@@ -107,24 +107,28 @@ impl<H: Host> Driver<H> {
             limits,
             after,
             read: 0,
-            caught_up_at: last,
             unsaid: VecDeque::new(),
+            teller: None,
             order: None,
             sent: 0,
             failed: None,
             kills: 0,
-            causes: 0,
+            // Each command leaves a record, so no number comes twice.
+            causes: last,
             told: 0,
             outcome: None,
             since: Instant::now(),
             over: false,
         };
-        while driver.read < last.min(after.seq) {
+        while driver.read < last && !driver.over {
             let record = driver.records.next().await;
             driver.take(record);
-            if driver.over {
-                break;
-            }
+            // It may be any number of events; they are told one record at a time.
+            driver.unsaid.clear();
+        }
+        if after.seq <= last && last > 0 {
+            let (records, talk) = (driver.host.records(), Talk::new(driver.talk.registry().clone()));
+            driver.teller = Some(Teller { records, talk, until: driver.read, unsaid: VecDeque::new() });
         }
         Ok(driver)
     }
@@ -157,6 +161,12 @@ impl<H: Host> Driver<H> {
 
     /// What the coding agent says next; none when its supervisor is gone. May be dropped half-way: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<Said>, DriverError> {
+        if let Some(teller) = &mut self.teller {
+            if let Some(said) = teller.next(self.after).await {
+                return Ok(Some(said));
+            }
+            self.teller = None;
+        }
         loop {
             if let Some(said) = self.unsaid.pop_front() {
                 return Ok(Some(said));
@@ -214,29 +224,30 @@ impl<H: Host> Driver<H> {
         self.told
     }
 
-    /// Whether a program runs, as far as the records were read.
+    /// Whether a program runs, as far as its records tell.
     pub fn is_running(&self) -> bool {
         self.talk.is_running()
     }
 
-    /// Whether a turn runs, as far as the records were read.
+    /// Whether a turn runs, as far as its records tell.
     pub fn is_busy(&self) -> bool {
         self.talk.is_busy()
     }
 
-    /// Whether every record that there was when it attached has been read.
-    pub fn is_current(&self) -> bool {
-        self.read >= self.caught_up_at
-    }
-
-    /// What it is doing, as far as the records were read.
+    /// What it is doing, as far as its records tell.
     pub fn phase(&self) -> Phase {
         self.talk.phase()
     }
 
-    /// The permissions that wait for an answer, as far as the records were read.
+    /// The permissions that wait for an answer, as far as its records tell.
     pub fn permissions(&self) -> impl Iterator<Item = &Permission> {
         self.talk.permissions()
+    }
+
+    /// How many commands the records hold, as far as they were read: those that were refused, and the prompts that programs were
+    /// started with, included.
+    pub fn commands(&self) -> u64 {
+        self.talk.commands()
     }
 
     /// Which coding agent ran last.
@@ -271,7 +282,7 @@ impl<H: Host> Driver<H> {
     /// Waits for the next thing that happens: a record, the end of an order, or too long a silence.
     async fn step(&mut self) -> Result<(), DriverError> {
         self.act();
-        let silent = self.limits.of(self.talk.phase()).filter(|_| self.is_current()).map(|limit| self.since + limit);
+        let silent = self.limits.of(self.talk.phase()).map(|limit| self.since + limit);
         let late = match (&self.failed, &self.order) {
             (Some((_, until)), _) | (None, Some((_, until))) => Some(*until),
             (None, None) => silent,
@@ -296,7 +307,7 @@ impl<H: Host> Driver<H> {
 
     /// Gives the order that is due, if none is under way.
     fn act(&mut self) {
-        if self.order.is_some() || self.failed.is_some() || !self.is_current() || self.over {
+        if self.order.is_some() || self.failed.is_some() || self.over {
             return;
         }
         if self.talk.must_die() {
@@ -372,23 +383,57 @@ impl<H: Host> Driver<H> {
         }
         self.told += u64::from(is_command(&record.what));
         self.outcome = outcome.or(self.outcome.take());
-        if let sandbox::What::In { cause, lines } = &record.what {
+        if let sandbox::What::In { lines, .. } = &record.what {
             self.sent = self.sent.saturating_sub(lines.len());
-            self.causes += u64::from(!cause.is_null() && self.read <= self.caught_up_at);
         }
         if !self.talk.is_running() {
             (self.sent, self.kills) = (0, 0);
             self.failed = None;
         }
-        let count = events.len();
-        let said = events.into_iter().enumerate().map(|(index, event)| Said {
-            cursor: Cursor { seq: record.seq, index: u32::try_from(index).unwrap_or(u32::MAX) },
-            last: index + 1 == count,
-            at: record.at,
-            event,
-        });
-        let after = self.after;
-        self.unsaid.extend(said.filter(|said| said.cursor > after));
+        self.unsaid.extend(said(&record, events, self.after));
+    }
+}
+
+/// The events of a record that come after a place.
+fn said(record: &Record, events: Vec<CoderEvent>, after: Cursor) -> impl Iterator<Item = Said> {
+    let (count, seq, at) = (events.len(), record.seq, record.at);
+    let said = events.into_iter().enumerate().map(move |(index, event)| Said {
+        cursor: Cursor { seq, index: u32::try_from(index).unwrap_or(u32::MAX) },
+        last: index + 1 == count,
+        at,
+        event,
+    });
+    said.filter(move |said| said.cursor > after)
+}
+
+/// Reads the records once more from the beginning, for their events.
+struct Teller<R> {
+    records: R,
+    talk: Talk,
+    /// The last record that it tells of.
+    until: u64,
+    unsaid: VecDeque<Said>,
+}
+
+impl<R: RecordSource> Teller<R> {
+    async fn next(&mut self, after: Cursor) -> Option<Said> {
+        loop {
+            if let Some(said) = self.unsaid.pop_front() {
+                return Some(said);
+            }
+            if self.until == 0 {
+                return None;
+            }
+            let Some(record) = self.records.next().await else {
+                self.until = 0;
+                continue;
+            };
+            let events = self.talk.take(&record).events;
+            if record.seq >= self.until {
+                self.until = 0;
+            }
+            self.unsaid.extend(said(&record, events, after));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod bad_input;
+mod coder_claude;
 mod coder_codex;
 mod coders;
 mod crash;

@@ -1,12 +1,12 @@
 //! Claude Code's stream of JSON lines, both ways. Every line is looked at leniently: what is missing or of another kind than
 //! expected is left out, what is unknown is told as such.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::{
-    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, Permission, Start, Stream as Pipe, Totals, Trouble,
+    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, PINS, Permission, Start, Stream as Pipe, Totals, Trouble,
     Unsupported, Verdict,
 };
 
@@ -36,9 +36,11 @@ pub(super) struct Stream {
     session: Option<String>,
     busy: bool,
     interrupted: bool,
-    /// Messages that were written, and those of them that the program has taken in.
+    /// How many messages were written, and those of them that the program has not begun with.
     written: u64,
-    taken: u64,
+    unread: BTreeSet<String>,
+    /// Whether the program tells when it begins with a message.
+    tells_reading: bool,
     requests: u64,
     tools_since: u32,
     asks_used: Option<String>,
@@ -62,7 +64,8 @@ impl Stream {
             busy: false,
             interrupted: false,
             written: 0,
-            taken: 0,
+            unread: BTreeSet::new(),
+            tells_reading: false,
             requests: 0,
             tools_since: 0,
             asks_used: None,
@@ -80,12 +83,23 @@ impl Stream {
         (json!({"type": "control_request", "request_id": id, "request": request}).to_string(), id)
     }
 
+    fn ask_used(&mut self) -> String {
+        let (line, id) = self.request(&json!({"subtype": "get_usage", "skip_behaviors": true, "detached": true}));
+        self.asks_used = Some(id);
+        line
+    }
+
     fn message(&mut self, text: &str) -> String {
         self.written += 1;
-        let mut line = json!({"type": "user", "message": {"role": "user", "content": text}});
+        // What begins with a slash would be a command for the program itself, and never reach its model.
+        let space = if text.starts_with('/') { " " } else { "" };
+        let content = format!("{space}{text}");
+        let mut line = json!({"type": "user", "message": {"role": "user", "content": content}});
         // With a number of its own, an interrupt can take back a message that was not read yet.
         if let Some(stem) = self.fresh.get(..24).filter(|stem| stem.ends_with('-')) {
-            line["uuid"] = json!(format!("{stem}{:012x}", self.written));
+            let id = format!("{stem}{:012x}", self.written);
+            line["uuid"] = json!(id);
+            self.unread.insert(id);
         }
         line.to_string()
     }
@@ -97,8 +111,14 @@ impl Stream {
             "init" => {
                 self.busy = true;
                 let session = text("session_id").unwrap_or_default();
-                self.session = Some(session.clone());
-                vec![CoderEvent::Started { session, model: text("model"), version: text("claude_code_version") }]
+                let first = self.session.replace(session.clone()).is_none();
+                let version = text("claude_code_version");
+                let untried = version.as_deref().filter(|version| first && !is_tried(version)).map(|version| {
+                    let text = format!("this version of Claude Code, {}, was not tried", tools::head(version, 80));
+                    CoderEvent::Note { text }
+                });
+                let started = CoderEvent::Started { session, model: text("model"), version };
+                [Some(started), untried].into_iter().flatten().collect()
             }
             "api_retry" => {
                 let status = line["error_status"].as_u64().map(|status| format!("status {status}: "));
@@ -162,7 +182,6 @@ impl Stream {
 
     fn user(&mut self, line: &Value) -> Heard {
         if line["isReplay"] == true {
-            self.taken += 1;
             return Heard::default();
         }
         let mut heard = Heard::default();
@@ -182,9 +201,7 @@ impl Stream {
         }
         if self.tools_since >= ASK_USED && self.asks_used.is_none() && self.busy {
             self.tools_since = 0;
-            let (line, id) = self.request(&json!({"subtype": "get_usage", "skip_behaviors": true, "detached": true}));
-            self.asks_used = Some(id);
-            heard.lines.push(line);
+            heard.lines.push(self.ask_used());
         }
         heard
     }
@@ -228,6 +245,10 @@ impl Stream {
         }
         if self.asks_used.as_deref() == Some(id) {
             self.asks_used = None;
+            if self.forgotten.is_none() && self.before != Totals::default() {
+                let remembered = ends::totals(&response["response"]["session"]).unwrap_or_default();
+                self.forgotten = Some(ends::without(self.before, remembered));
+            }
             return self.used(&response["response"]["session"]);
         }
         Vec::new()
@@ -236,7 +257,7 @@ impl Stream {
     fn used(&mut self, said: &Value) -> Vec<CoderEvent> {
         let Some(said) = ends::totals(said) else { return Vec::new() };
         let before = self.before;
-        // A program that has the conversation's earlier total goes on from it; one that has lost it begins at nothing.
+        // A version that could not be asked at the start: one that says less than there was has forgotten it.
         let forgotten = *self.forgotten.get_or_insert_with(|| {
             if said.cost.unwrap_or_default() < before.cost.unwrap_or_default() { before } else { Totals::default() }
         });
@@ -254,7 +275,7 @@ impl Stream {
         let end = ends::of(line, self.interrupted);
         let done = matches!(end, CoderEnd::Done { .. });
         // A word that came too late for this turn begins the next one by itself.
-        if done && self.taken < self.written {
+        if done && self.tells_reading && !self.unread.is_empty() {
             return events;
         }
         self.settle();
@@ -265,7 +286,7 @@ impl Stream {
     fn settle(&mut self) {
         self.busy = false;
         self.interrupted = false;
-        self.taken = self.written;
+        self.unread.clear();
         self.tools.clear();
         self.asked.clear();
     }
@@ -295,11 +316,22 @@ impl Stream {
                 gone.map(|_| CoderEvent::PermissionWithdrawn { id: id.to_owned() }).into_iter().collect()
             }
             "result" => self.result(&line),
-            "keep_alive" | "tool_progress" | "command_lifecycle" => Vec::new(),
+            "command_lifecycle" => {
+                let id = line["command_uuid"].as_str().unwrap_or_default();
+                let is_read = line["state"] != "queued";
+                self.tells_reading |= is_read && self.unread.remove(id);
+                Vec::new()
+            }
+            "keep_alive" | "tool_progress" => Vec::new(),
             unknown => vec![CoderEvent::Other { kind: tools::head(unknown, 80) }],
         };
         Heard { events, lines: Vec::new() }
     }
+}
+
+/// Whether it is one of the versions that are tried with every change. Others are expected to work.
+fn is_tried(version: &str) -> bool {
+    PINS.iter().any(|pin| pin.coder == "claude" && pin.version == version)
 }
 
 /// What the program remarks, if it is anything.
@@ -311,7 +343,12 @@ fn remark(text: &str) -> Vec<CoderEvent> {
 impl Dialect for Stream {
     fn open(&mut self) -> Vec<String> {
         let (line, _) = self.request(&json!({"subtype": "initialize"}));
-        vec![line]
+        let mut lines = vec![line];
+        // What it remembers of an earlier program's total, before it adds to it: one that was killed has not kept it.
+        if self.before != Totals::default() {
+            lines.push(self.ask_used());
+        }
+        lines
     }
 
     fn heard(&mut self, stream: Pipe, line: &str) -> Heard {
@@ -366,5 +403,98 @@ impl Dialect for Stream {
 
     fn is_busy(&self) -> bool {
         self.busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::MicroUsd;
+
+    fn said(stream: &mut Stream, line: &Value) -> Vec<CoderEvent> {
+        stream.heard(Pipe::Out, &line.to_string()).events
+    }
+
+    fn result(cost: f64, input: u64) -> Value {
+        json!({"type": "result", "subtype": "success", "is_error": false, "terminal_reason": "completed", "result": "x",
+            "total_cost_usd": cost, "modelUsage": {"m": {"inputTokens": input}}})
+    }
+
+    fn totals(events: &[CoderEvent]) -> Option<(u64, u64)> {
+        events.iter().find_map(|event| match event {
+            CoderEvent::Spent(totals) => Some((totals.usage.input, totals.cost?.0)),
+            _ => None,
+        })
+    }
+
+    fn resumed() -> Stream {
+        let usage = types::Usage { input: 100, ..types::Usage::default() };
+        let spent = Totals { usage, cost: Some(MicroUsd(500)) };
+        Stream::new(&Start { resume: Some("it".to_owned()), spent, ..Start::default() })
+    }
+
+    #[test]
+    fn what_was_spent_before_counts_whether_or_not_the_program_remembers() {
+        let mut remembers = resumed();
+        assert_eq!(totals(&said(&mut remembers, &result(0.0006, 130))), Some((130, 600)));
+        let mut forgot = resumed();
+        assert_eq!(totals(&said(&mut forgot, &result(0.0001, 30))), Some((130, 600)));
+        // It may pass the old total without having remembered it.
+        assert_eq!(totals(&said(&mut forgot, &result(0.0009, 200))), Some((300, 1400)));
+    }
+
+    #[test]
+    fn an_untried_version_works_and_is_remarked_once() {
+        let mut stream = Stream::new(&Start::default());
+        let line = |version: &str| json!({"type": "system", "subtype": "init", "session_id": "s", "claude_code_version": version});
+        let events = said(&mut stream, &line("9.9.9"));
+        assert!(matches!(&events[..], [CoderEvent::Started { .. }, CoderEvent::Note { .. }]), "{events:?}");
+        assert_eq!(said(&mut stream, &line("9.9.9")).len(), 1);
+        let tried = said(&mut Stream::new(&Start::default()), &line("2.1.329"));
+        assert_eq!(tried.len(), 1);
+    }
+
+    #[test]
+    fn a_slash_is_no_command() {
+        let mut stream = Stream::new(&Start::default());
+        let told = stream.command(&CoderCommand::Steer { text: "/compact".to_owned() }).expect("it can be told");
+        let line: Value = serde_json::from_str(&told[0]).expect("it is JSON");
+        assert_eq!(line["message"]["content"], " /compact");
+    }
+
+    /// Whatever the program says, however it is cut: never a panic, and the dialect stays usable.
+    #[test]
+    fn nonsense_is_survived() {
+        let lines = [
+            "",
+            "{",
+            "null",
+            "[]",
+            "7",
+            "\"text\"",
+            "{\"type\":7}",
+            "{\"type\":\"assistant\"}",
+            "{\"type\":\"assistant\",\"message\":{\"content\":[null,7,{\"type\":\"tool_use\"}]}}",
+            "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\"}]}}",
+            "{\"type\":\"control_request\"}",
+            "{\"type\":\"control_response\",\"response\":7}",
+            "{\"type\":\"control_request\",\"request\":{\"subtype\":\"can_use_tool\"}}",
+            "{\"type\":\"control_cancel_request\"}",
+            "{\"type\":\"system\",\"subtype\":[]}",
+            "{\"type\":\"stream_event\"}",
+            "{\"type\":\"result\"}",
+            "{\"type\":\"result\",\"total_cost_usd\":-1e300,\"modelUsage\":{\"m\":{\"inputTokens\":-5}}}",
+        ];
+        let mut stream = Stream::new(&Start::default());
+        stream.command(&CoderCommand::Prompt { text: "x".to_owned() }).expect("it can be prompted");
+        for line in lines {
+            for to in 0..=line.len() {
+                stream.heard(Pipe::Out, &line[..to]);
+                stream.heard(Pipe::Err, &line[..to]);
+            }
+        }
+        stream.command(&CoderCommand::Prompt { text: "x".to_owned() }).expect("it can be prompted");
+        let end = said(&mut stream, &result(0.0, 0));
+        assert!(matches!(end.last(), Some(CoderEvent::Finished { .. })) && !stream.is_busy(), "{end:?}");
     }
 }

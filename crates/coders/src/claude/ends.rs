@@ -96,3 +96,18 @@ pub(super) fn totals(said: &Value) -> Option<Totals> {
     });
     Some(Totals { usage, cost })
 }
+
+/// What the second of two totals lacks of the first.
+pub(super) fn without(all: Totals, part: Totals) -> Totals {
+    let (all_usage, part_usage) = (all.usage, part.usage);
+    Totals {
+        usage: Usage {
+            input: all_usage.input.saturating_sub(part_usage.input),
+            cache_read: all_usage.cache_read.saturating_sub(part_usage.cache_read),
+            cache_write: all_usage.cache_write.saturating_sub(part_usage.cache_write),
+            output: all_usage.output.saturating_sub(part_usage.output),
+            reasoning: all_usage.reasoning.saturating_sub(part_usage.reasoning),
+        },
+        cost: all.cost.map(|cost| cost.minus(part.cost.unwrap_or_default())),
+    }
+}

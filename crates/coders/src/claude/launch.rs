@@ -38,6 +38,7 @@ pub(super) fn headless(start: &Start) -> Launch {
         "--permission-mode",
         "manual",
     ]);
+    argv.push("--disable-slash-commands".to_owned());
     argv.extend(words(&["--disallowed-tools", USELESS, "--append-system-prompt", ADVICE]));
     argv.extend(closed());
     argv.extend(conversation(start));

@@ -69,11 +69,12 @@ pub(super) struct Talk {
     start: Start,
     session: Option<String>,
     spent: Option<Totals>,
+    commands: u64,
 }
 
 impl Talk {
     pub fn new(registry: Registry) -> Self {
-        Self { registry, run: None, coder: None, start: Start::default(), session: None, spent: None }
+        Self { registry, run: None, coder: None, start: Start::default(), session: None, spent: None, commands: 0 }
     }
 
     pub fn registry(&self) -> &Registry {
@@ -102,6 +103,10 @@ impl Talk {
 
     pub fn spent(&self) -> Option<Totals> {
         self.spent
+    }
+
+    pub fn commands(&self) -> u64 {
+        self.commands
     }
 
     pub fn permissions(&self) -> impl Iterator<Item = &Permission> {
@@ -170,6 +175,7 @@ impl Talk {
         let mut owed = VecDeque::from(dialect.open());
         if let Some(note) = note {
             if let Some(text) = note.prompt {
+                self.commands += 1;
                 owed.extend(dialect.command(&CoderCommand::Prompt { text }).unwrap_or_default());
             }
             self.session.clone_from(&note.start.resume);
@@ -212,6 +218,7 @@ impl Talk {
     fn caused(&mut self, cause: Cause) -> Taken {
         match cause {
             Cause::Command { id, command } => {
+                self.commands += 1;
                 let outcome = self.commanded(&command);
                 // A word in between does not show that work goes on.
                 let begins = matches!(command, CoderCommand::Prompt { .. } | CoderCommand::Answer { .. });

@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*};
 use sandbox::What;
 
 use super::memory::{Memory, parrots, start};
-use crate::{CoderCommand, Cursor, Driver, DriverError, Said, Verdict, driver::talk::Talk};
+use crate::{CoderCommand, Cursor, Driver, DriverError, Permission, Said, Verdict, driver::talk::Talk};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -98,6 +98,10 @@ impl World {
     async fn crash(&mut self) {
         let after = self.told.last().map_or(Cursor::default(), |said| said.cursor);
         self.driver = self.memory.attach(after).await;
+        // It knows how things stand before it has told anything.
+        let (talk, _) = self.memory.told();
+        assert_eq!(asked(self.driver.permissions()), asked(talk.permissions()));
+        assert_eq!((self.driver.phase(), self.driver.commands()), (talk.phase(), talk.commands()));
     }
 
     async fn go(&mut self, step: &Step) {
@@ -134,6 +138,10 @@ impl World {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn asked<'a>(permissions: impl Iterator<Item = &'a Permission>) -> Vec<&'a str> {
+    permissions.map(|asked| asked.id.as_str()).collect()
 }
 
 /// What one run of a program was to read, and what it read.
@@ -180,10 +188,8 @@ proptest! {
             // Every event once, with the same place and content as one reader of the whole file finds.
             prop_assert_eq!(&world.told, &told);
             // The same state.
-            let asked = |talk: &Talk| talk.permissions().map(|asked| asked.id.clone()).collect::<Vec<_>>();
             let driver = &world.driver;
-            let known: Vec<_> = driver.permissions().map(|asked| asked.id.clone()).collect();
-            prop_assert_eq!(known, asked(&talk));
+            prop_assert_eq!(asked(driver.permissions()), asked(talk.permissions()));
             prop_assert_eq!(driver.is_busy(), talk.is_busy());
             prop_assert_eq!(driver.phase(), talk.phase());
             prop_assert_eq!(driver.conversation(), talk.session());
