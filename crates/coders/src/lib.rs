@@ -2,6 +2,7 @@
 //! file for each dialect, and the driver that keeps one in step with its supervisor. Must not decide (that is `policy`), start
 //! a process (`sandbox`), know sessions, or hold the loop of a job (`daemon`). Start with [`Driver`], then [`Coder`] and [`Dialect`].
 
+mod acp;
 mod claude;
 mod coder;
 mod codex;
@@ -10,17 +11,21 @@ mod dialect;
 mod driver;
 mod event;
 mod meter;
+mod oneshot;
 mod opencode;
 mod pins;
 mod registry;
 mod text;
+mod trouble;
 pub mod view;
 
+pub use acp::Acp;
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};
 pub use command::{CoderCommand, Unsupported, Verdict};
 pub use dialect::{Dialect, Heard, Stream};
 pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
 pub use meter::{Meter, Used};
+pub use oneshot::OneShot;
 pub use pins::{PINS, Pin, pin};
 pub use registry::Registry;

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use crate::Coder;
 
 /// The coding agents that this program can drive by itself. One more is one file and one line here.
-static BUILT_IN: &[&dyn Coder] = &[&crate::claude::Claude, &crate::codex::Codex, &crate::opencode::Opencode];
+static BUILT_IN: &[&dyn Coder] =
+    &[&crate::claude::Claude, &crate::codex::Codex, &crate::opencode::Opencode, &crate::oneshot::Forge];
 
 /// Coding agents by name: the built-in ones, and those that the configuration describes. Cheap to copy.
 #[derive(Clone, Default)]

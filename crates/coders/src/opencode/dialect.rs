@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{CoderCommand, CoderEvent, Dialect, Heard, PlanStep, Start, Stream, Trouble, Unsupported, text};
+use crate::{CoderCommand, CoderEvent, Dialect, Heard, PlanStep, Start, Stream, Trouble, Unsupported, text, trouble};
 
 use super::{
     errors,
@@ -328,7 +328,7 @@ impl Conversation {
                 let error = text::message(status["message"].as_str().unwrap_or_default());
                 let attempt = status["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok());
                 let mut lines = Vec::new();
-                if errors::is_quota(&error) {
+                if trouble::is_quota(&error) {
                     self.turn.give_up(Trouble::Quota, error.clone());
                     lines = self.abort_if(true);
                 }

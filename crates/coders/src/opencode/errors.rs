@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{Trouble, text};
+use crate::{
+    Trouble, text,
+    trouble::{by_words, is_quota},
+};
 
 /// What an error object of the server means: `{"name": …, "data": {"message": …, "statusCode": …}}`.
 pub(super) fn trouble(error: &Value) -> (Trouble, String) {
@@ -32,29 +35,4 @@ fn status(code: Option<u64>, message: &str) -> Trouble {
         Some(_) => Trouble::Other,
         None => by_words(message),
     }
-}
-
-/// For errors that say nothing but a sentence.
-fn by_words(message: &str) -> Trouble {
-    let words = message.to_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    if has(&["cannot connect", "unable to connect", "connection refused", "econnrefused", "network", "socket"]) {
-        Trouble::Network
-    } else if has(&["rate limit", "too many requests"]) {
-        Trouble::RateLimited
-    } else if has(&["api key", "unauthorized", "authentication"]) {
-        Trouble::Auth
-    } else if has(&["json", "overloaded", "server error", "timed out", "timeout"]) {
-        Trouble::Server
-    } else {
-        Trouble::Other
-    }
-}
-
-/// Whether a vendor says that there is no money left. opencode repeats such requests for ever.
-pub(super) fn is_quota(message: &str) -> bool {
-    let words = message.to_lowercase();
-    let signs =
-        ["insufficient_quota", "exceeded your current quota", "credit balance is too low", "insufficient credits"];
-    signs.iter().any(|sign| words.contains(sign))
 }

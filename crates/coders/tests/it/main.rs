@@ -5,6 +5,7 @@
     reason = "tests start the real programs, and say what they expect by failing"
 )]
 
+mod acp;
 mod claude;
 mod codex;
 mod http;
