@@ -26,6 +26,7 @@ pub use dialect::{Dialect, Heard, Stream};
 pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
 pub use meter::{Meter, Used};
-pub use oneshot::OneShot;
+pub use oneshot::{Forge, OneShot};
+pub use opencode::Opencode;
 pub use pins::{PINS, Pin, pin};
 pub use registry::Registry;
