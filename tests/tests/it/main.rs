@@ -8,6 +8,7 @@ mod bad_input;
 mod coder_claude;
 mod coder_codex;
 mod coders;
+mod coder_opencode;
 mod crash;
 mod crash_approval;
 mod disasters;

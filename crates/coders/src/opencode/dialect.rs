@@ -19,8 +19,6 @@ use super::{
 const MAX_PROBES: u32 = 40;
 /// How often the stream of events is asked for again without a word from it in between.
 const MAX_SILENT_STREAMS: u32 = 20;
-/// How often an idle server that has not begun is looked at again: a prompt is taken up a moment before work on it begins.
-const MAX_IDLE_LOOKS: u32 = 10;
 /// The newest messages, which are asked for when the stream of events was lost.
 const MESSAGES: u32 = 40;
 
@@ -45,8 +43,6 @@ pub(super) struct Conversation {
     said: Option<String>,
     /// The newest message when the turn began: what is told of older ones is about earlier turns.
     before: Option<String>,
-    /// How often in a row the server was found idle before it said that it works.
-    idle_looks: u32,
 }
 
 impl Conversation {
@@ -64,7 +60,6 @@ impl Conversation {
             silent_streams: 0,
             said: None,
             before: None,
-            idle_looks: 0,
             start: start.clone(),
         }
     }
@@ -340,34 +335,17 @@ impl Conversation {
     }
 
     fn idle(&mut self) -> Heard {
-        if !self.turn.is_busy() {
-            return Heard::default();
-        }
-        if self.turn.is_over_when_idle() {
-            return self.finish_if(true);
-        }
-        if self.turn.is_waiting() || self.requests.is_open(&About::Status) {
-            return Heard::default();
-        }
-        Heard { events: Vec::new(), lines: vec![self.requests.get(About::Status, "/session/status")] }
+        self.finish_if(self.turn.is_over_when_idle())
     }
 
     /// Which conversations work; those that do not are absent.
     fn status_known(&mut self, body: &Value) -> Heard {
         let is_idle = self.messages.session().is_none_or(|id| matches!(body[id]["type"].as_str(), None | Some("idle")));
         if !is_idle {
-            self.idle_looks = 0;
             self.turn.works();
             return Heard { events: Vec::new(), lines: self.abort_if(self.turn.halted) };
         }
-        if self.turn.is_waiting() || !self.turn.is_busy() {
-            return Heard::default();
-        }
-        self.idle_looks += 1;
-        if self.turn.is_over_when_idle() || self.idle_looks > MAX_IDLE_LOOKS {
-            return self.finish_if(true);
-        }
-        Heard { events: Vec::new(), lines: vec![self.requests.get(About::Status, "/session/status")] }
+        self.finish_if(self.turn.is_over_when_idle())
     }
 
     fn error(&mut self, error: &Value) {
@@ -439,7 +417,6 @@ impl Dialect for Conversation {
             CoderCommand::Prompt { text } | CoderCommand::Steer { text } => {
                 if !self.turn.is_busy() {
                     self.before = self.messages.newest().map(str::to_owned);
-                    self.idle_looks = 0;
                 }
                 match self.turn.say() {
                     Some(prompt) => Ok(self.prompt(prompt, text).into_iter().collect()),

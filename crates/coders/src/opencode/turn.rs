@@ -56,7 +56,9 @@ impl Turn {
     /// A prompt of ours showed up in the conversation.
     pub fn taken_up(&mut self) {
         if self.sent.pop_front().is_some() {
+            // It is taken up a moment before work on it begins, and an end of the turn before may be told in between.
             self.began = false;
+            self.reason = None;
         }
     }
 
@@ -77,7 +79,8 @@ impl Turn {
 
     /// Whether an idle server means that the turn is over.
     pub fn is_over_when_idle(&self) -> bool {
-        self.busy && self.sent.is_empty() && (self.began || self.failure.is_some() || self.aborted)
+        let has_answered = self.reason.is_some();
+        self.busy && self.sent.is_empty() && (self.began || has_answered || self.failure.is_some() || self.aborted)
     }
 
     pub fn failed(&mut self, trouble: Trouble, message: String) {
