@@ -16,6 +16,7 @@ pub mod inside;
 pub mod job;
 pub mod malicious;
 pub mod online;
+pub mod outing;
 pub mod process;
 pub mod repository;
 pub mod workshop;

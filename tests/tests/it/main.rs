@@ -14,6 +14,7 @@ mod crash_approval;
 mod disasters;
 mod full_disk;
 mod job_land;
+mod job_push;
 mod job_tree;
 mod main_job;
 mod malicious_repository;
