@@ -14,7 +14,7 @@ mod tools;
 use crate::{Coder, Dialect, Launch, Start};
 
 /// Claude Code, from version 2.1.
-pub(crate) struct Claude;
+pub struct Claude;
 
 impl Coder for Claude {
     fn name(&self) -> &'static str {

@@ -88,8 +88,6 @@ pub struct Driver<H: Host> {
     /// How often the program was told to die.
     kills: u32,
     causes: u64,
-    /// Commands in the records that were read, prompts that a program was started with included.
-    told: u64,
     outcome: Option<(u64, Result<(), Refused>)>,
     since: Instant,
     over: bool,
@@ -115,7 +113,6 @@ impl<H: Host> Driver<H> {
             kills: 0,
             // Each command leaves a record, so no number comes twice.
             causes: last,
-            told: 0,
             outcome: None,
             since: Instant::now(),
             over: false,
@@ -211,17 +208,6 @@ impl<H: Host> Driver<H> {
             self.step().await?;
         }
         Ok(())
-    }
-
-    /// Reads all records that there are. Whoever decides by [`Driver::commands`] does this first.
-    pub async fn catch_up(&mut self) -> Result<(), DriverError> {
-        self.settle().await
-    }
-
-    /// How many commands the records hold, as far as they were read: those that were refused, and prompts that a program was
-    /// started with, included. One that is ordered after this was asked makes it greater.
-    pub fn commands(&self) -> u64 {
-        self.told
     }
 
     /// Whether a program runs, as far as its records tell.
@@ -381,7 +367,6 @@ impl<H: Host> Driver<H> {
         if progress || phase != self.talk.phase() {
             self.since = Instant::now();
         }
-        self.told += u64::from(is_command(&record.what));
         self.outcome = outcome.or(self.outcome.take());
         if let sandbox::What::In { lines, .. } = &record.what {
             self.sent = self.sent.saturating_sub(lines.len());
@@ -434,15 +419,6 @@ impl<R: RecordSource> Teller<R> {
             }
             self.unsaid.extend(said(&record, events, after));
         }
-    }
-}
-
-/// Whether a record holds something that the coding agent was told.
-fn is_command(what: &sandbox::What) -> bool {
-    match what {
-        sandbox::What::In { cause, .. } => cause.get("kind").is_some_and(|kind| kind == "command"),
-        sandbox::What::Started { note, .. } => note.get("prompt").is_some_and(|prompt| !prompt.is_null()),
-        _ => false,
     }
 }
 

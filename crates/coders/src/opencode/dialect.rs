@@ -41,6 +41,8 @@ pub(super) struct Conversation {
     silent_streams: u32,
     /// The model's newest message in our conversation.
     said: Option<String>,
+    /// Whether the model's newest message has neither been completed nor failed.
+    answering: bool,
     /// The newest message when the turn began: what is told of older ones is about earlier turns.
     before: Option<String>,
 }
@@ -59,6 +61,7 @@ impl Conversation {
             probes: 0,
             silent_streams: 0,
             said: None,
+            answering: false,
             before: None,
             start: start.clone(),
         }
@@ -271,6 +274,9 @@ impl Conversation {
                 self.parts.last_text.clear();
             }
         }
+        if is_ours && kind != Some(Kind::User) && self.said.as_deref() <= info["id"].as_str() {
+            self.answering = info["time"]["completed"].is_null() && info["error"].is_null();
+        }
         let is_of_turn = self.before.as_deref() < info["id"].as_str();
         if is_ours && is_of_turn && self.turn.is_busy() && !info["error"].is_null() {
             self.error(&info["error"]);
@@ -335,7 +341,8 @@ impl Conversation {
     }
 
     fn idle(&mut self) -> Heard {
-        self.finish_if(self.turn.is_over_when_idle())
+        // After a failure it is idle twice. Before the message is closed, the server takes a prompt and forgets it.
+        self.finish_if(self.turn.is_over_when_idle() && !self.answering)
     }
 
     /// Which conversations work; those that do not are absent.

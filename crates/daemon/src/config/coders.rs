@@ -107,6 +107,8 @@ pub struct CoderConfig {
     pub env: BTreeMap<String, String>,
     /// The program and its arguments (`acp` and `oneshot` only). For `oneshot`, `{prompt}` stands for the task.
     pub command: Vec<String>,
+    /// What a line of its output holds when it has succeeded (`oneshot` only), such as `Done`. Its exit code decides when absent.
+    pub success: Option<String>,
     /// What each model costs, in US dollars per million tokens, where the coding agent does not say what it spent.
     pub prices: BTreeMap<String, Prices>,
     /// How long it may go on without progress.

@@ -1,17 +1,22 @@
 //! A coding agent in its job's sandbox, under its supervisor: the real [`Hand`]. Serves the sandbox's way out for as long as it
 //! is held.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use coders::{CoderCommand, CoderEvent, Cursor, Driver, DriverError, Permission, Registry, Start, Totals, Transport};
 use policy::{Act, Grant, decide_own};
 use sandbox::{Attached, Files, Supervised, SupervisorLimits, Workspace};
-use store::Job;
+use serde_json::json;
+use store::{
+    Job, Store,
+    audit::{AuditEntry, AuditKind},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{BoxFuture, Prices, WorkspaceName};
 
 use super::{
     door::{self, Outfit},
+    registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said},
 };
 use crate::{core::Core, network::JobDoor};
@@ -30,6 +35,9 @@ pub(super) struct Driven {
     outfit: Outfit,
     /// What each conversation starts from.
     base: Start,
+    /// The variables that hold placeholders.
+    placeholders: BTreeSet<String>,
+    store: Store,
     home: Workspace,
     workspace: WorkspaceName,
     prices: Option<Prices>,
@@ -50,20 +58,21 @@ impl Driven {
             }
             None => begin(core, job, tree, directory, &outfit).await?,
         };
+        let placeholders = way_out.env.keys().cloned().collect();
         let Attached { supervised, door: socket, .. } = attached;
         let base = outfit.start(&way_out, job.memory.model.as_deref(), job.memory.fresh.clone());
         let ending = CancellationToken::new();
         core.tasks.spawn(door::serve(way_out, socket, ending.clone()));
         let name = WorkspaceName::new(HOME).map_err(JobTrouble::lasting)?;
         let home = Workspace::open(name, &directory.join(HOME)).map_err(JobTrouble::passing)?;
-        let registry = Registry::default();
+        let registry = registry(&core.live().config);
         let after = Cursor { seq: job.cursor.record, index: job.cursor.item };
         let attach = Driver::attach(supervised.clone(), registry.clone(), after, outfit.stall);
-        let mut driver = attach.await.map_err(JobTrouble::passing)?;
-        driver.catch_up().await.map_err(JobTrouble::passing)?;
+        let driver = attach.await.map_err(JobTrouble::passing)?;
         let prices = prices(core, job);
         let _serving = ending.drop_guard();
-        Ok(Self { driver, supervised, registry, outfit, base, home, workspace, prices, _serving })
+        let store = core.store.clone();
+        Ok(Self { driver, supervised, registry, outfit, base, placeholders, store, home, workspace, prices, _serving })
     }
 
     fn grant(&self) -> Grant {
@@ -72,14 +81,14 @@ impl Driven {
 
     /// Gives a prompt to the program that runs, or to a new one.
     async fn prompt(&mut self, job: &Job, text: String) -> Result<(), NotTold> {
-        let kind = self.outfit.kind.name();
-        let is_other = self.driver.coder() != Some(kind) || job.memory.conversation.is_none();
+        let name = self.outfit.name.clone();
+        let is_other = self.driver.coder() != Some(&name) || job.memory.conversation.is_none();
         if self.driver.is_running() && is_other && self.driver.conversation().is_some() {
             self.driver.kill("another conversation is begun").await.map_err(not_told)?;
         }
         if !self.driver.is_running() {
             let registry = self.registry.clone();
-            let coder = registry.get(kind).ok_or_else(|| {
+            let coder = registry.get(&name).ok_or_else(|| {
                 JobTrouble::lasting(format!("this version cannot drive the coding agent `{}`", job.memory.coder))
             })?;
             let start = self.start(job);
@@ -87,10 +96,14 @@ impl Driven {
             let is_silent = launch.transport == Transport::Silent;
             let mut launch = if is_silent { launch } else { coder.launch(&start, None) };
             launch.argv = self.outfit.argv(launch.argv);
+            // The owner's variables win over the launch's, and placeholders over both.
+            launch.env.extend(self.outfit.env.clone());
+            launch.env.retain(|name, _| !self.placeholders.contains(name));
+            record(&self.store, &self.outfit, job, &start).await?;
             self.seed(&launch.seed)?;
             let first = is_silent.then_some(text.as_str());
             let grant = self.grant();
-            self.driver.start(&grant, kind, &start, first, &launch).await.map_err(not_told)?;
+            self.driver.start(&grant, &name, &start, first, &launch).await.map_err(not_told)?;
             if is_silent {
                 return Ok(());
             }
@@ -134,6 +147,20 @@ impl Driven {
             (event, _) => event,
         }
     }
+}
+
+/// Writes down that a program is about to start. Without it nothing may happen.
+async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start) -> Result<(), JobTrouble> {
+    let detail = json!({
+        "job": job.id, "coder": outfit.name, "program": outfit.program.path,
+        "version": outfit.program.installed.as_ref().map(|installed| &installed.version),
+        "model": start.model, "resumes": start.resume.is_some(), "decision": "allow",
+    });
+    let kind = AuditKind::ToolIntent;
+    let entry = AuditEntry { session: Some(job.session), turn: job.turn, call: None, kind, detail };
+    store.audit().append(entry).await.map(drop).map_err(|error| {
+        JobTrouble::passing(format!("nothing was started, because the audit log cannot be written: {error}"))
+    })
 }
 
 /// Takes up the supervisor in a directory. One that we just let go of may not have noticed yet.

@@ -20,6 +20,7 @@ mod own;
 mod prompts;
 pub mod recipes;
 mod record;
+mod registry;
 mod report;
 mod round;
 mod seam;

@@ -164,9 +164,24 @@ impl Worker {
     }
 
     async fn check(&mut self) -> Result<(), StoreError> {
+        if let Err(trouble) = self.rest().await {
+            return self.trouble(trouble).await;
+        }
         match self.shop.check(&self.job).await {
             Err(trouble) => self.trouble(trouble).await,
             Ok(checked) => self.checked(self.masked(checked)).await,
+        }
+    }
+
+    /// Ends the coding agent's program with all that it left running: nothing may change the tree while we look at it. After a
+    /// restart it is taken up for that.
+    async fn rest(&mut self) -> Result<(), JobTrouble> {
+        if self.hand.is_none() {
+            self.hand = Some(self.shop.open(&self.job).await?);
+        }
+        match &mut self.hand {
+            Some(hand) if !hand.is_our_own() => hand.end_program().await,
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -232,6 +247,9 @@ impl Worker {
     }
 
     async fn land(&mut self) -> Result<(), StoreError> {
+        if let Err(trouble) = self.rest().await {
+            return self.trouble(trouble).await;
+        }
         match self.shop.land(&self.job).await {
             Err(trouble) => self.trouble(trouble).await,
             Ok(landed) => {

@@ -171,7 +171,10 @@ impl Hand for Player {
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move {
-            self.play.does(self.job, [CoderEvent::Finished { end: CoderEnd::Interrupted }]);
+            // A program whose turn is over ends without a word.
+            if self.is_busy() {
+                self.play.does(self.job, [CoderEvent::Finished { end: CoderEnd::Interrupted }]);
+            }
             Ok(())
         })
     }
