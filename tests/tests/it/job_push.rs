@@ -65,9 +65,7 @@ impl Scene {
                     serve_tls(&authority, &[api_host], at(API), api.router()).await;
                 }
                 Kind::Gitea => {
-                    let router = axum::Router::new()
-                        .nest_service("/acme", axum::Router::new().fallback_service(server.router()))
-                        .fallback_service(api.router());
+                    let router = axum::Router::new().nest("/api", api.router()).fallback_service(server.router());
                     serve_tls(&authority, &[host], at(GIT), router).await;
                 }
             }

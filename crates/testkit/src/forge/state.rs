@@ -211,9 +211,11 @@ async fn handle(
     }
     let root = match double.kind {
         Kind::Github => format!("/repos/{}", inner.settings.repository),
-        Kind::Gitea => format!("/api/v1/repos/{}", inner.settings.repository),
+        Kind::Gitea => format!("/v1/repos/{}", inner.settings.repository),
     };
-    let Some(path) = uri.path().strip_prefix(&root) else { return refuse(404, "Not Found") };
+    // Beside its repositories it is nested below `/api`, which is cut off there.
+    let path = uri.path().strip_prefix("/api").unwrap_or(uri.path());
+    let Some(path) = path.strip_prefix(&root) else { return refuse(404, "Not Found") };
     if method != Method::GET && !inner.settings.may_write {
         return refuse(403, "Resource not accessible by personal access token");
     }

@@ -42,7 +42,7 @@ const SEND: &str = r#"
 export GIT_DIR=/workspace/landing.git
 helper='!f() { test "$1" = get || exit 0; echo "username=$LOGIN"; eval "echo \"password=\$$TOKEN\""; }; f'
 git -c protocol.https.allow=always -c http.followRedirects=false -c "credential.helper=$helper" \
-  push --porcelain --no-verify --no-signed --recurse-submodules=no "$URL" "$COMMIT:refs/heads/$BRANCH" 2>&1
+  push --porcelain --no-verify --no-signed --recurse-submodules=no "$URL" "$COMMIT:refs/heads/$BRANCH" >&2
 "#;
 
 /// Pushes, after the owner's approval.
