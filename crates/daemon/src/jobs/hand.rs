@@ -18,6 +18,7 @@ use super::{
     door::{self, Outfit},
     registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said},
+    worker,
 };
 use crate::{core::Core, network::JobDoor};
 
@@ -116,7 +117,8 @@ impl Driven {
         let counted = memory.counted;
         Start {
             resume: memory.conversation.clone(),
-            fresh: memory.fresh.clone(),
+            // Each start has its own: a program may refuse what it has seen before.
+            fresh: if memory.conversation.is_some() { worker::fresh() } else { memory.fresh.clone() },
             spent: Totals { usage: counted.usage, cost: Some(counted.cost) },
             ..self.base.clone()
         }

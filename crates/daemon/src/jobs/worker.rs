@@ -428,7 +428,7 @@ pub(super) fn order(command: &CoderCommand) -> JobOrder {
 }
 
 /// A random UUID (version 4), by which a new conversation may be called.
-fn fresh() -> String {
+pub(super) fn fresh() -> String {
     let mut bytes = [0_u8; 16];
     if let Err(error) = getrandom::fill(&mut bytes) {
         // Coding agents that get the same one twice refuse it, and the job tries again.
