@@ -1,3 +1,5 @@
+//! One-shot programs: what their lines and codes mean, and how they are started.
+
 use super::*;
 use crate::{CoderCommand, CoderEnd, CoderEvent, Stream, Trouble};
 
