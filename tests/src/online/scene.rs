@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Block, Command, CommandReply, Event, Failure, ModelEvent, ModelReply, ModelRequest, OwnerRequest, Provider,
-    SecretName, StopReason, Timestamp, Usage,
+    Block, Command, CommandReply, Event, Failure, JobId, JobState, JobView, ModelEvent, ModelReply, ModelRequest,
+    OwnerRequest, Provider, SecretName, Seq, StopReason, Timestamp, Usage,
 };
 
 /// How long one command may take.
@@ -74,6 +74,7 @@ pub struct Online {
     client: Client,
     runtime: Arc<Runtime>,
     model: Arc<Obedient>,
+    network: Network,
 }
 
 /// A runtime for servers and the daemon.
@@ -134,17 +135,47 @@ impl Online {
             let name = SecretName::new(*name).unwrap();
             vault.put(&name, SecretValue::new(*value).unwrap(), settings.clone(), Timestamp(0)).unwrap();
         }
-        let mut options = Options::new(&path);
-        options.config = Some(Config::load(&path.join("config.toml")).unwrap());
         let model = Arc::new(Obedient::default());
-        options.provider = Some(model.clone());
-        options.network = Some(network);
-        options.self_test = SelfTest::Off;
-        let (daemon, client) = runtime.block_on(async {
-            let daemon = Daemon::start(options).await.unwrap();
-            (daemon, Client::connect(&path).await.unwrap())
-        });
-        Self { home, daemon: Some(daemon), client, runtime: runtime.clone(), model }
+        let (daemon, client) = open(runtime, &path, network.clone(), model.clone());
+        Self { home, daemon: Some(daemon), client, runtime: runtime.clone(), model, network }
+    }
+
+    /// Stops the daemon, and starts another one in the same home.
+    pub fn restart(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            self.runtime.block_on(daemon.stop());
+        }
+        let path = self.home.path().join("home");
+        let (daemon, client) = open(&self.runtime, &path, self.network.clone(), self.model.clone());
+        (self.daemon, self.client) = (Some(daemon), client);
+    }
+
+    /// Starts a job.
+    pub fn start_job(&self, spec: serde_json::Value) -> JobId {
+        let spec = Box::new(serde_json::from_value(spec).unwrap());
+        self.command(&Command::StartJob { spec, id: None }).unwrap();
+        self.runtime.block_on(self.client.jobs()).unwrap()[0].id
+    }
+
+    /// Waits until a job is as it should be.
+    pub fn wait_for_job(&self, job: JobId, wanted: impl Fn(&JobView) -> bool) -> JobView {
+        let begun = std::time::Instant::now();
+        loop {
+            let view = self.runtime.block_on(self.client.job(job)).unwrap();
+            if wanted(&view) {
+                return view;
+            }
+            if begun.elapsed() > PATIENCE || matches!(view.state, JobState::Ended { .. }) {
+                let log = self.runtime.block_on(self.client.job_log(job, Seq(0))).unwrap();
+                panic!("{view:#?}\n{:#?}", log.into_iter().map(|one| one.event).collect::<Vec<_>>());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The open questions.
+    pub fn questions(&self) -> Vec<OwnerRequest> {
+        self.runtime.block_on(self.client.approvals()).unwrap()
     }
 
     /// The workspace.
@@ -258,6 +289,18 @@ impl Drop for Online {
             self.runtime.block_on(daemon.stop());
         }
     }
+}
+
+fn open(runtime: &Arc<Runtime>, path: &Path, network: Network, model: Arc<Obedient>) -> (Daemon, Client) {
+    let mut options = Options::new(path);
+    options.config = Some(Config::load(&path.join("config.toml")).unwrap());
+    options.provider = Some(model);
+    options.network = Some(network);
+    options.self_test = SelfTest::Off;
+    runtime.block_on(async {
+        let daemon = Daemon::start(options).await.unwrap();
+        (daemon, Client::connect(path).await.unwrap())
+    })
 }
 
 fn workspace(directory: &Path) -> PathBuf {

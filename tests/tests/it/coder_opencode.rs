@@ -181,15 +181,16 @@ fn it_goes_on_when_the_daemon_is_killed() {
 
 #[test]
 fn it_fails_as_the_vendor_fails() {
-    let brain = |request: &SeenRequest| match request.last_user_text().as_str() {
-        "key" => Reply::status(401),
-        "quota" => Reply::fault(Fault::Status {
+    // A prompt that was never answered stands before the next one in the same message.
+    let brain = |request: &SeenRequest| match request.last_user_text() {
+        text if text.ends_with("key") => Reply::status(401),
+        text if text.ends_with("quota") => Reply::fault(Fault::Status {
             code: 400,
             retry_after: None,
             body: Some(json!({"type": "error", "error": {"type": "invalid_request_error",
                 "message": "Your credit balance is too low to access the API"}})),
         }),
-        "length" => Reply::say("cut by").with_fault(Fault::MaxTokens),
+        text if text.ends_with("length") => Reply::say("cut by").with_fault(Fault::MaxTokens),
         _ => Reply::say("All is well."),
     };
     play("coder_opencode::it_fails_as_the_vendor_fails", brain, |scene| {

@@ -15,6 +15,7 @@ mod disasters;
 mod full_disk;
 mod job_land;
 mod job_push;
+mod job_real;
 mod job_tree;
 mod main_job;
 mod malicious_repository;

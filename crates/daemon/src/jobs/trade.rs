@@ -10,7 +10,7 @@ use policy::{Act, decide_own};
 use sandbox::Workspace;
 use store::Job;
 use tokio_util::sync::CancellationToken;
-use types::{BoxFuture, JobId, Place, WorkspaceName};
+use types::{BoxFuture, JobId, Place, Then, WorkspaceName};
 
 use super::{
     Author, OUR_OWN, Site, SiteError,
@@ -87,6 +87,10 @@ impl Shop for Trade {
             if job.memory.coder == OUR_OWN && job.spec.place != Place::Workspace {
                 let why = "our own loop works in workspaces alone; leave the branch out, or name a coding agent";
                 return Err(JobTrouble::lasting(why));
+            }
+            if job.memory.coder == OUR_OWN && job.spec.then == Then::Nothing && job.spec.done.is_none() {
+                // Nothing of its place will be looked at.
+                return Ok(Prepared::default());
             }
             let site = self.site(job)?;
             let notes = tree::prepare(&site, &self.author()?).await?;

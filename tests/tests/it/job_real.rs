@@ -1,0 +1,193 @@
+//! Jobs of a whole daemon with real coding agents: from the order to a commit in the owner's repository, at vendors that are
+//! played. What the coding agent says of its work counts for nothing.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use egress::{Binding, CredentialSlot, SecretSettings};
+use harness::{
+    all_inside,
+    online::{Authority, Online, scene, tunnel_tls},
+    repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
+};
+use serde_json::{Value, json};
+use testkit::model::{ModelServer, Reply, SeenRequest};
+use types::{Answer, Command, JobEnd, JobId, JobState, JobView};
+
+const ADDRESS: &str = "203.0.113.10";
+const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// A coding agent with its vendor.
+struct Vendor {
+    coder: &'static str,
+    host: &'static str,
+    header: (&'static str, &'static str),
+    model: &'static str,
+}
+
+const CLAUDE: Vendor =
+    Vendor { coder: "claude", host: "api.anthropic.com", header: ("x-api-key", ""), model: "claude-sonnet-4-5" };
+
+/// A daemon with a repository whose tests fail, a coding agent and its vendor.
+struct Stage {
+    it: Online,
+    vendor: Vendor,
+    model: Arc<ModelServer>,
+    repository: Repository,
+}
+
+impl Stage {
+    fn new(vendor: Vendor, brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static) -> Self {
+        let runtime = scene::runtime();
+        let authority = Authority::new();
+        let home = tempfile::Builder::new().prefix("factotum-job-").tempdir().unwrap();
+        authority.write(&home.path().join("ca.pem"));
+        let model = runtime.block_on(async {
+            let model = Arc::new(ModelServer::start(brain).await);
+            let address = SocketAddr::new(ADDRESS.parse().unwrap(), 443);
+            tunnel_tls(&authority, &[vendor.host], address, model.address()).await;
+            model
+        });
+        let config = format!(
+            "[coders.{coder}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n\
+             extra_ca = [\"{ca}\"]\n",
+            coder = vendor.coder,
+            model = vendor.model,
+            program = harness::coders::program(vendor.coder).display(),
+            ca = home.path().join("ca.pem").display(),
+        );
+        let slot = CredentialSlot::Header { name: vendor.header.0.to_owned(), prefix: vendor.header.1.to_owned() };
+        let binding = Binding { slot, ..Binding::to(vendor.host).unwrap() };
+        let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
+        let repository = Repository::with_failing_tests(&home.path().join("workspace"));
+        let network = scene::played(&[(vendor.host, ADDRESS)]);
+        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, settings)]);
+        Self { it, vendor, model, repository }
+    }
+
+    fn start(&self, more: Value) -> JobId {
+        let mut spec = json!({
+            "brief": "fix the failing tests", "coder": self.vendor.coder, "workspace": "online",
+            "place": { "place": "branch", "branch": "fix-tax" },
+            "done": { "command": TEST_COMMAND, "pinned": ["test_*.py"] },
+            "report": { "every": "iterations", "count": 2 },
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.it.start_job(spec)
+    }
+
+    fn ended(&self, job: JobId) -> (JobView, JobEnd) {
+        let view = self.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
+        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
+        (view, end)
+    }
+
+    /// That the key went to the vendor in its header, and nowhere else.
+    fn key_is_safe(&self) {
+        let requests = self.model.requests();
+        assert!(!requests.is_empty());
+        let sent = format!("{}{KEY}", self.vendor.header.1);
+        assert!(requests.iter().all(|request| request.headers[self.vendor.header.0] == sent));
+        assert!(requests.iter().all(|request| !request.contains(KEY)));
+        let jobs = self.it.home.path().join("home/jobs");
+        let found = std::process::Command::new("grep").args(["-rlF", KEY]).arg(jobs).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the key lies in a job's files");
+    }
+}
+
+fn on_stage(
+    test: &'static str,
+    vendor: Vendor,
+    brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
+    act: impl FnOnce(&mut Stage),
+) {
+    all_inside(test, &["203.0.113.10/32"], || {
+        let mut stage = Stage::new(vendor, brain);
+        act(&mut stage);
+        stage.key_is_safe();
+        drop(stage);
+        let left = std::process::Command::new("pgrep").args(["-fl", "factotum-supervisor|factotum-sandbox"]).output();
+        assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "something runs on");
+    });
+}
+
+fn bash(command: &str) -> Reply {
+    Reply::call("Bash", json!({ "command": command, "description": "a step" }))
+}
+
+fn edit(old: &str, new: &str) -> Reply {
+    Reply::call("Edit", json!({ "file_path": "/workspace/billing.py", "old_string": old, "new_string": new }))
+}
+
+/// First it makes the tests agree with the mistake and says that it is done; then it mends the mistake.
+fn cheats_first(request: &SeenRequest) -> Reply {
+    let told = request.contains("did not hold") || request.contains("put back");
+    match (request.tool_result_count(), told) {
+        (0, _) => bash(TEST_COMMAND),
+        (1, false) => bash("sed -i s/1200/3000/ test_billing.py"),
+        (2, false) => Reply::say("All tests pass."),
+        (2, true) => Reply::call("Read", json!({ "file_path": "/workspace/billing.py" })),
+        (3, _) => edit(WRONG, RIGHT),
+        (4, _) => bash(TEST_COMMAND),
+        _ => Reply::say("Now they do."),
+    }
+}
+
+#[test]
+fn claude_mends_a_branch_and_its_word_is_not_believed() {
+    on_stage("job_real::claude_mends_a_branch_and_its_word_is_not_believed", CLAUDE, cheats_first, |stage| {
+        let job = stage.start(json!({}));
+        let (view, end) = stage.ended(job);
+        assert_eq!(end, JobEnd::Done, "{view:#?}");
+        assert_eq!(view.rounds, 2);
+        assert!(view.iterations >= 4 && view.cost.0 > 0 && view.usage.output > 0, "{view:#?}");
+        // The commit came back as a branch; what the owner has checked out is as it was.
+        let commit = view.commit.clone().unwrap();
+        assert_eq!(stage.repository.git(&["rev-parse", "fix-tax"]).trim(), commit);
+        assert!(stage.repository.git(&["show", "fix-tax:billing.py"]).contains(RIGHT));
+        assert!(stage.repository.git(&["show", "fix-tax:test_billing.py"]).contains("1200"), "a pinned file");
+        assert_eq!(stage.repository.git(&["status", "--porcelain"]), "");
+        assert!(std::fs::read_to_string(stage.repository.path.join("billing.py")).unwrap().contains(WRONG));
+        let report = view.report.unwrap();
+        for part in ["is done", "2 rounds", "test_billing.py", "fix-tax"] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+    });
+}
+
+#[test]
+fn a_question_is_answered_after_a_restart() {
+    let brain = |request: &SeenRequest| match request.tool_result_count() {
+        0 => bash("rm -rf __pycache__ old"),
+        1 => Reply::call("Read", json!({ "file_path": "/workspace/billing.py" })),
+        2 => edit(WRONG, RIGHT),
+        _ => Reply::say("Mended."),
+    };
+    on_stage("job_real::a_question_is_answered_after_a_restart", CLAUDE, brain, |stage| {
+        let job = stage.start(json!({}));
+        stage.it.wait_for_job(job, |view| view.state == JobState::Asking);
+        let asked = stage.it.questions();
+        assert_eq!(asked.len(), 1, "{asked:#?}");
+        stage.it.restart();
+        let again = stage.it.questions();
+        assert_eq!(again.iter().map(|one| one.id).collect::<Vec<_>>(), [asked[0].id]);
+        stage.it.command(&Command::answer(asked[0].id, Answer::ONCE)).unwrap();
+        let (view, end) = stage.ended(job);
+        assert_eq!((end, view.rounds), (JobEnd::Done, 1), "{:?}", view.report);
+    });
+}
+
+#[test]
+fn a_stop_ends_everything_in_it() {
+    let brain = |_: &SeenRequest| bash("sleep 600");
+    on_stage("job_real::a_stop_ends_everything_in_it", CLAUDE, brain, |stage| {
+        let job = stage.start(json!({}));
+        stage.it.wait_for_job(job, |view| view.last.as_deref().is_some_and(|last| last.contains("sleep")));
+        let begun = std::time::Instant::now();
+        stage.it.command(&Command::StopJob { job }).unwrap();
+        let (_, end) = stage.ended(job);
+        assert_eq!(end, JobEnd::Stopped);
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+        let left = std::process::Command::new("pgrep").args(["-fx", "sleep 600"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&left.stdout), "", "its tool runs on");
+    });
+}
