@@ -22,10 +22,33 @@ struct Vendor {
     host: &'static str,
     header: (&'static str, &'static str),
     model: &'static str,
+    /// Whose models it uses, where it does not know by itself.
+    vendor: Option<&'static str>,
 }
 
-const CLAUDE: Vendor =
-    Vendor { coder: "claude", host: "api.anthropic.com", header: ("x-api-key", ""), model: "claude-sonnet-4-5" };
+const CLAUDE: Vendor = Vendor {
+    coder: "claude",
+    host: "api.anthropic.com",
+    header: ("x-api-key", ""),
+    model: "claude-sonnet-4-5",
+    vendor: None,
+};
+
+const CODEX: Vendor = Vendor {
+    coder: "codex",
+    host: "api.openai.com",
+    header: ("authorization", "Bearer "),
+    model: "gpt-5.5",
+    vendor: None,
+};
+
+const OPENCODE: Vendor = Vendor {
+    coder: "opencode",
+    host: "api.anthropic.com",
+    header: ("x-api-key", ""),
+    model: "anthropic/claude-sonnet-4-5",
+    vendor: Some("anthropic"),
+};
 
 /// A daemon with a repository whose tests fail, a coding agent and its vendor.
 struct Stage {
@@ -49,7 +72,8 @@ impl Stage {
         });
         let config = format!(
             "[coders.{coder}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n\
-             extra_ca = [\"{ca}\"]\n",
+             extra_ca = [\"{ca}\"]\n{of}",
+            of = vendor.vendor.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
             coder = vendor.coder,
             model = vendor.model,
             program = harness::coders::program(vendor.coder).display(),
@@ -152,6 +176,37 @@ fn claude_mends_a_branch_and_its_word_is_not_believed() {
             assert!(report.contains(part), "{part}: {report}");
         }
     });
+}
+
+/// Mends the mistake by commands that `shell` runs.
+fn mends(shell: impl Fn(&str) -> Reply) -> impl Fn(&SeenRequest) -> Reply {
+    move |request| match request.tool_result_count() {
+        0 => shell(TEST_COMMAND),
+        1 => shell("sed -i 's,tax_percent / 10$,tax_percent / 100,' billing.py"),
+        2 => shell(TEST_COMMAND),
+        _ => Reply::say("Mended."),
+    }
+}
+
+fn mends_a_branch(stage: &mut Stage) {
+    let job = stage.start(json!({}));
+    let (view, end) = stage.ended(job);
+    assert_eq!((end, view.rounds), (JobEnd::Done, 1), "{view:#?}");
+    assert!(view.iterations == 3 && view.usage.output > 0, "{view:#?}");
+    assert_eq!(stage.repository.git(&["rev-parse", "fix-tax"]).trim(), view.commit.unwrap());
+    assert!(stage.repository.git(&["show", "fix-tax:billing.py"]).contains(RIGHT));
+}
+
+#[test]
+fn codex_mends_a_branch() {
+    let brain = mends(|script| Reply::call("exec_command", json!({ "cmd": script, "yield_time_ms": 20_000 })));
+    on_stage("job_real::codex_mends_a_branch", CODEX, brain, mends_a_branch);
+}
+
+#[test]
+fn opencode_mends_a_branch() {
+    let brain = mends(|script| Reply::call("bash", json!({ "command": script, "description": "a step" })));
+    on_stage("job_real::opencode_mends_a_branch", OPENCODE, brain, mends_a_branch);
 }
 
 #[test]
