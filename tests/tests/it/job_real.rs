@@ -1,16 +1,20 @@
 //! Jobs of a whole daemon with real coding agents: from the order to a commit in the owner's repository, at vendors that are
 //! played. What the coding agent says of its work counts for nothing.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
     all_inside,
+    home::OWNER,
     online::{Authority, Online, scene, tunnel_tls},
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
 };
 use serde_json::{Value, json};
-use testkit::model::{ModelServer, Reply, SeenRequest};
+use testkit::{
+    model::{ModelServer, Reply, SeenRequest},
+    telegram::{Message, TelegramServer},
+};
 use types::{Answer, Command, JobEnd, JobId, JobState, JobView};
 
 const ADDRESS: &str = "203.0.113.10";
@@ -56,6 +60,7 @@ struct Stage {
     vendor: Vendor,
     model: Arc<ModelServer>,
     repository: Repository,
+    chat: Arc<TelegramServer>,
 }
 
 impl Stage {
@@ -70,9 +75,14 @@ impl Stage {
             tunnel_tls(&authority, &[vendor.host], address, model.address()).await;
             model
         });
+        let chat = runtime.block_on(async { Arc::new(TelegramServer::start().await) });
+        chat.open_chat(OWNER);
         let config = format!(
             "[coders.{coder}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n\
-             extra_ca = [\"{ca}\"]\n{of}",
+             extra_ca = [\"{ca}\"]\n{of}\
+             [channels.telegram.home]\ntoken = \"telegram\"\nallow = [{OWNER}]\npoll_timeout_s = 2\n\
+             api_base = \"{chat}\"\n",
+            chat = chat.base_url(),
             of = vendor.vendor.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
             coder = vendor.coder,
             model = vendor.model,
@@ -84,8 +94,10 @@ impl Stage {
         let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
         let repository = Repository::with_failing_tests(&home.path().join("workspace"));
         let network = scene::played(&[(vendor.host, ADDRESS)]);
-        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, settings)]);
-        Self { it, vendor, model, repository }
+        let token = chat.token().to_owned();
+        let secrets = [("vendor", KEY, settings), ("telegram", token.as_str(), SecretSettings::default())];
+        let it = Online::start_in(&runtime, home, &config, network, &secrets);
+        Self { it, vendor, model, repository, chat }
     }
 
     fn start(&self, more: Value) -> JobId {
@@ -103,6 +115,20 @@ impl Stage {
         let view = self.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
         let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
         (view, end)
+    }
+
+    /// Waits for a message to the owner's phone that holds `part`.
+    fn message(&self, part: &str) -> Message {
+        for _ in 0..1_200 {
+            if let Some(found) =
+                self.chat.messages(OWNER).into_iter().rev().find(|one| one.from_bot && one.text().contains(part))
+            {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let all: Vec<String> = self.chat.messages(OWNER).iter().map(|one| one.text().to_owned()).collect();
+        panic!("nobody said {part:?}: {all:#?}");
     }
 
     /// That the key went to the vendor in its header, and nowhere else.
@@ -244,5 +270,28 @@ fn a_stop_ends_everything_in_it() {
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
         let left = std::process::Command::new("pgrep").args(["-fx", "sleep 600"]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&left.stdout), "", "its tool runs on");
+    });
+}
+
+#[test]
+fn it_is_started_asked_and_told_of_on_a_phone() {
+    let brain = |request: &SeenRequest| match request.tool_result_count() {
+        0 => bash("rm -rf __pycache__ old"),
+        1 => bash("sed -i 's,tax_percent / 10$,tax_percent / 100,' billing.py"),
+        _ => Reply::say("Mended."),
+    };
+    on_stage("job_real::it_is_started_asked_and_told_of_on_a_phone", CLAUDE, brain, |stage| {
+        let call = json!({ "action": "start", "task": "fix the failing tests", "coder": "claude", "branch": "fix-tax",
+            "done": TEST_COMMAND, "every": 1 });
+        stage.chat.push_text(OWNER, &format!("call job {call}"));
+        let question = stage.message("rm -rf");
+        let yes = question.buttons().iter().find(|button| button.text.contains("Approve")).unwrap().clone();
+        stage.chat.push_callback(OWNER, question.id, &yes.data);
+        let report = stage.message("is done");
+        assert!(report.text().contains("fix-tax") && report.text().contains("$"), "{}", report.text());
+        assert!(stage.repository.git(&["show", "fix-tax:billing.py"]).contains(RIGHT));
+        // It was heard of on the way, and the owner's own conversation goes on.
+        stage.message("1 tool");
+        stage.it.wait_for_job(JobId(1), |view| matches!(view.state, JobState::Ended { .. }));
     });
 }
