@@ -123,6 +123,15 @@ pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
         Err(SiteError::Sandbox(error)) => Outcome::CouldNotRun { why: error.to_string() },
         Err(error) => return Err(error),
     };
+    // What the command changed of them is not what it was to judge, and must not be committed.
+    let changed = put_back(site, done).await?;
+    let outcome = match outcome {
+        Outcome::Passed if !changed.is_empty() => {
+            let tail = format!("the done condition changed files that must stay as they are: {}", changed.join(", "));
+            Outcome::Failed { signature: tail.clone(), tail }
+        }
+        other => other,
+    };
     Ok(Checked { outcome, restored })
 }
 

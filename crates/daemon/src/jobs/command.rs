@@ -179,7 +179,11 @@ pub(crate) async fn resume(
         (memory.fresh, memory.counted) = (String::new(), store::JobUse::default());
     }
     let prompt = match (is_other || job.memory.conversation.is_none(), job.memory.rounds) {
-        (_, 0) => None,
+        (_, 0) => {
+            // It goes with the first prompt, which is still to be given.
+            job.memory.words.extend(text);
+            None
+        }
         (true, _) => Some(prompts::hand_over(&job, &tried, text.as_deref())),
         (false, _) => Some(prompts::again(text.as_deref())),
     };
@@ -198,6 +202,7 @@ pub(crate) async fn resume(
         }
         tx.save_job(&saved)
     };
+    crate::jobs::trade::forget_landing(core, id).map_err(crate::failure::internal)?;
     core.store.transact(resume).await.map_err(stored)?;
     core.jobs.queued().await;
     Ok((job, since))

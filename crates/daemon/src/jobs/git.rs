@@ -55,6 +55,8 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
         ("GIT_OPTIONAL_LOCKS", "0"),
         // Otherwise a repository could show one commit in the place of another.
         ("GIT_NO_REPLACE_OBJECTS", "1"),
+        // A repository can name a helper that is run to fetch an object which is missing.
+        ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_PAGER", "cat"),
         ("GIT_CEILING_DIRECTORIES", "/"),
         ("LC_ALL", "C.UTF-8"),

@@ -29,6 +29,7 @@ use candidate::Candidate;
 pub(crate) use candidate::state_of;
 pub use message::Message;
 use record::LandRecord;
+pub(crate) use record::NAME as RECORD;
 use vet::Vetted;
 
 /// What landing needs beside the job's places.

@@ -81,14 +81,21 @@ impl Worker {
             Ok(()) => self.listen(&mut *hand).await,
             Err(broken) => Err(broken),
         };
-        match done {
-            Ok(()) if matches!(self.job.state, JobState::Ended { .. }) => Ok(()),
-            Ok(()) => {
+        match (done, self.leaving.take()) {
+            (Ok(()), None) => {
                 self.hand = Some(hand);
                 Ok(())
             }
-            Err(Broken::Store(error)) => Err(error),
-            Err(Broken::Trouble(trouble)) => self.trouble(trouble).await,
+            (Ok(()), Some(end)) => {
+                // Whoever ends its supervisor must be the only one who holds it.
+                drop(hand);
+                self.end(end).await
+            }
+            (Err(Broken::Store(error)), _) => Err(error),
+            (Err(Broken::Trouble(trouble)), _) => {
+                drop(hand);
+                self.trouble(trouble).await
+            }
         }
     }
 
@@ -304,7 +311,7 @@ impl Worker {
         if let Some(ending) = self.job.memory.ending.clone() {
             let since = *listening.ending.get_or_insert_with(Instant::now);
             if since.elapsed() >= TO_END || !hand.is_busy() {
-                self.end(ending).await?;
+                self.leaving = Some(ending);
                 return Ok(true);
             }
             return Ok(false);
@@ -368,7 +375,8 @@ impl Worker {
         };
         if let Some(limit) = limit {
             self.store(stored).await?;
-            return self.end(JobEnd::Limit { limit }).await;
+            self.leaving = Some(JobEnd::Limit { limit });
+            return Ok(());
         }
         match next {
             Next::Check => {
@@ -381,7 +389,8 @@ impl Worker {
             }
             Next::End(end) => {
                 self.store(stored).await?;
-                self.end(end).await
+                self.leaving = Some(end);
+                Ok(())
             }
             Next::GoOn | Next::Feedback => self.prompt(prompts::go_on(&self.job), stored.write()).await,
             Next::Later(pause) => {

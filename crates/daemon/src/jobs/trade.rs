@@ -69,6 +69,14 @@ pub(super) fn directory(core: &Core, job: JobId) -> PathBuf {
     core.home.path().join("jobs").join(job.to_string())
 }
 
+/// Forgets what a job has landed: work that follows is landed anew, and finds what is there already.
+pub(super) fn forget_landing(core: &Core, job: JobId) -> std::io::Result<()> {
+    match std::fs::remove_file(directory(core, job).join(land::RECORD)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 impl From<SiteError> for JobTrouble {
     fn from(error: SiteError) -> Self {
         Self { may_pass: error.may_pass(), error: error.to_string() }

@@ -60,6 +60,7 @@ async fn attempt(
         job,
         control: control.clone(),
         hand: None,
+        leaving: None,
         text: String::new(),
     };
     if panicked {
@@ -78,6 +79,8 @@ pub(super) struct Worker {
     pub control: Arc<Control>,
     /// The coding agent, once it was taken up.
     pub hand: Option<Box<dyn Hand>>,
+    /// How the job ends, once the coding agent is let go of.
+    pub leaving: Option<JobEnd>,
     /// What it is saying and was not shown yet, because a secret may have begun in it.
     pub text: String,
 }

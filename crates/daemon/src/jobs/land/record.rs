@@ -29,7 +29,7 @@ pub(super) struct LandRecord {
 }
 
 /// The file in the job's directory.
-const NAME: &str = "land.json";
+pub(crate) const NAME: &str = "land.json";
 
 impl LandRecord {
     pub fn read(directory: &Path) -> Result<Option<Self>, SiteError> {
