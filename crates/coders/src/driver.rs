@@ -158,14 +158,8 @@ impl<H: Host> Driver<H> {
 
     /// What the coding agent says next; none when its supervisor is gone. May be dropped half-way: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<Said>, DriverError> {
-        if let Some(teller) = &mut self.teller {
-            if let Some(said) = teller.next(self.after).await {
-                return Ok(Some(said));
-            }
-            self.teller = None;
-        }
         loop {
-            if let Some(said) = self.unsaid.pop_front() {
+            if let Some(said) = self.unheard().await {
                 return Ok(Some(said));
             }
             if self.over {
@@ -173,6 +167,18 @@ impl<H: Host> Driver<H> {
             }
             self.step().await?;
         }
+    }
+
+    /// What the records that were read hold and that was not told yet. Unlike [`Driver::next`] it reads no new ones. May be
+    /// dropped half-way.
+    pub async fn unheard(&mut self) -> Option<Said> {
+        if let Some(teller) = &mut self.teller {
+            if let Some(said) = teller.next(self.after).await {
+                return Some(said);
+            }
+            self.teller = None;
+        }
+        self.unsaid.pop_front()
     }
 
     /// Tells the coding agent something. Returns when it is recorded and cannot be lost any more; the lines follow while

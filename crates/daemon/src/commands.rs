@@ -78,6 +78,8 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             work::steer(core, job, text, by_client(None)?).await.map(|text| CommandReply::Done { text })
         }
         Command::StopJob { job } => work::stop_one(core, job).await.map(|text| CommandReply::Done { text }),
+        Command::TakeOverJob { job } => work::take_over(core, job).await.map(|text| CommandReply::Done { text }),
+        Command::HandBackJob { job } => work::hand_back(core, job).await.map(|text| CommandReply::Done { text }),
         Command::ResumeJob { job, coder, text } => {
             let (job, since) = work::resume(core, job, coder, text).await?;
             let text = format!("job {} waits for a place to go on", job.id);

@@ -140,6 +140,11 @@ impl Tmux {
         if self.list().await?.iter().any(|known| known.name == window) { self.kill(window).await } else { Ok(()) }
     }
 
+    /// Whether its server was ever started here.
+    pub fn was_started(&self) -> bool {
+        self.home.join(SOCKET).exists()
+    }
+
     /// All windows; none when no server runs.
     pub async fn list(&self) -> Result<Vec<Window>, TmuxError> {
         let format = "#{pane_pid} #{pane_dead} #{window_name}";

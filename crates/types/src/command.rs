@@ -121,6 +121,16 @@ pub enum Command {
         /// Which.
         job: JobId,
     },
+    /// Work in place of a job's coding agent: its program is ended, and its conversation goes on in a terminal.
+    TakeOverJob {
+        /// Which.
+        job: JobId,
+    },
+    /// Let the coding agent go on where the owner has worked.
+    HandBackJob {
+        /// Which.
+        job: JobId,
+    },
     /// Go on with a job that is over, in its tree and with its limits counted anew.
     ResumeJob {
         /// Which.

@@ -47,6 +47,8 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::StartJob { .. }
         | Command::SteerJob { .. }
         | Command::StopJob { .. }
+        | Command::TakeOverJob { .. }
+        | Command::HandBackJob { .. }
         | Command::ResumeJob { .. }
         | Command::RevokeAllowance { .. }
         | Command::RemoveTotp { .. }

@@ -36,6 +36,18 @@ enum What {
         #[arg(value_name = "TEXT", required = true)]
         text: Vec<String>,
     },
+    /// Work in place of the coding agent of one, in its sandbox and its conversation; `factotum attach` shows it
+    Takeover {
+        /// Its number
+        #[arg(value_name = "JOB")]
+        job: i64,
+    },
+    /// Give one back to its coding agent
+    Handback {
+        /// Its number
+        #[arg(value_name = "JOB")]
+        job: i64,
+    },
     /// End one; what it has done stays in its tree
     Stop {
         /// Its number
@@ -81,6 +93,8 @@ impl Job {
             Some(What::Steer { job, text }) => {
                 tell(context, Command::SteerJob { job: JobId(job), text: text.join(" ") })
             }
+            Some(What::Takeover { job }) => tell(context, Command::TakeOverJob { job: JobId(job) }),
+            Some(What::Handback { job }) => tell(context, Command::HandBackJob { job: JobId(job) }),
             Some(What::Stop { job }) => tell(context, Command::StopJob { job: JobId(job) }),
             Some(What::Resume { job, coder, text }) => {
                 let text = Some(text.join(" ")).filter(|text| !text.trim().is_empty());

@@ -29,6 +29,8 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, word: JobWo
         JobWord::Start(draft) => return start(core, said, *draft).await,
         JobWord::Steer(job, text) => jobs::steer(core, job, text, said).await?,
         JobWord::Stop(job) => jobs::stop_one(core, job).await?,
+        JobWord::TakeOver(job) => jobs::take_over(core, job).await?,
+        JobWord::HandBack(job) => jobs::hand_back(core, job).await?,
         JobWord::Resume(job, coder, text) => {
             let (job, _) = jobs::resume(core, job, coder, text).await?;
             format!("job {} waits for a place to go on", job.id)

@@ -14,7 +14,7 @@ use tokio::{
 };
 use types::{JobId, JobState, Place, SessionId};
 
-use super::{control::Control, seam::Shop, worker};
+use super::{control::Control, seam::Shop, takeover::Wish, worker};
 use crate::core::Core;
 
 /// Orders that may wait for the engine, which only hands them on.
@@ -37,6 +37,8 @@ enum Order {
     Queued,
     /// The owner said something in the session of this job.
     Said(JobId),
+    /// The owner wants to sit down at this job, or to stand up.
+    Seat(JobId, Wish),
     /// End these jobs; all when none are named. Answered with how many it concerned, once they are over.
     Stop(Option<JobId>, oneshot::Sender<usize>),
 }
@@ -103,6 +105,11 @@ impl Jobs {
         let (answer, stopped) = oneshot::channel();
         self.order(Order::Stop(job, answer)).await;
         stopped.await.unwrap_or(0)
+    }
+
+    /// The owner wants to sit down at a job, or to stand up. A wish that nobody can fulfil is dropped.
+    pub(super) async fn seat(&self, job: JobId, wish: Wish) {
+        self.order(Order::Seat(job, wish)).await;
     }
 
     async fn order(&self, order: Order) {
@@ -184,6 +191,11 @@ impl Engine {
             Order::Said(job) => {
                 if let Some(slot) = self.slots.get(&job) {
                     slot.control.said.notify_one();
+                }
+            }
+            Order::Seat(job, wish) => {
+                if let Some(slot) = self.slots.get(&job) {
+                    slot.control.want(wish);
                 }
             }
             Order::Stop(job, answer) => self.stop(job, answer),

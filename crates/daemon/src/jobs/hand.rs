@@ -3,9 +3,11 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use coders::{CoderCommand, CoderEvent, Cursor, Driver, DriverError, Permission, Registry, Start, Totals, Transport};
+use coders::{
+    CoderCommand, CoderEvent, Cursor, Driver, DriverError, Launch, Permission, Registry, Start, Totals, Transport,
+};
 use policy::{Act, Grant, decide_own};
-use sandbox::{Attached, Files, Supervised, SupervisorLimits, Workspace};
+use sandbox::{Attached, Files, Supervised, SupervisorLimits, TerminalProgram, Workspace};
 use serde_json::json;
 use store::{
     Job, Store,
@@ -18,6 +20,7 @@ use super::{
     door::{self, Outfit},
     registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said},
+    takeover::{self, Terminal},
     worker,
 };
 use crate::{core::Core, network::JobDoor};
@@ -42,6 +45,8 @@ pub(super) struct Driven {
     home: Workspace,
     workspace: WorkspaceName,
     prices: Option<Prices>,
+    /// Records up to here are an earlier supervisor's, whose programs are gone; 0 where there was none.
+    lost: u64,
     /// Ends the serving of the way out; connections wait then for whoever serves next.
     _serving: DropGuard,
 }
@@ -52,15 +57,19 @@ impl Driven {
         let outfit = Outfit::of(core, &job.memory.coder).map_err(JobTrouble::lasting)?;
         let workspace = job.spec.workspace.clone();
         make_home(&directory.join(HOME)).map_err(|error| JobTrouble::passing(format!("the job's home: {error}")))?;
-        let (attached, way_out) = match attach(directory).await.map_err(JobTrouble::passing)? {
+        let (attached, way_out, is_new) = match attach(directory).await.map_err(JobTrouble::passing)? {
             Some(attached) => {
                 let again = outfit.door_again(core, job.session, &workspace, &attached.custody);
-                (attached, again.map_err(JobTrouble::lasting)?)
+                (attached, again.map_err(JobTrouble::lasting)?, false)
             }
-            None => begin(core, job, tree, directory, &outfit).await?,
+            None => {
+                let (attached, way_out) = begin(core, job, tree, directory, &outfit).await?;
+                (attached, way_out, true)
+            }
         };
         let placeholders = way_out.env.keys().cloned().collect();
         let Attached { supervised, door: socket, .. } = attached;
+        let lost = if is_new { supervised.written() } else { 0 };
         let base = outfit.start(&way_out, job.memory.model.as_deref(), job.memory.fresh.clone());
         let ending = CancellationToken::new();
         core.tasks.spawn(door::serve(way_out, socket, ending.clone()));
@@ -73,7 +82,20 @@ impl Driven {
         let prices = prices(core, job);
         let _serving = ending.drop_guard();
         let store = core.store.clone();
-        Ok(Self { driver, supervised, registry, outfit, base, placeholders, store, home, workspace, prices, _serving })
+        Ok(Self {
+            driver,
+            supervised,
+            registry,
+            outfit,
+            base,
+            placeholders,
+            store,
+            home,
+            workspace,
+            prices,
+            lost,
+            _serving,
+        })
     }
 
     fn grant(&self) -> Grant {
@@ -95,12 +117,9 @@ impl Driven {
             let start = self.start(job);
             let launch = coder.launch(&start, Some(&text));
             let is_silent = launch.transport == Transport::Silent;
-            let mut launch = if is_silent { launch } else { coder.launch(&start, None) };
-            launch.argv = self.outfit.argv(launch.argv);
-            // The owner's variables win over the launch's, and placeholders over both.
-            launch.env.extend(self.outfit.env.clone());
-            launch.env.retain(|name, _| !self.placeholders.contains(name));
-            record(&self.store, &self.outfit, job, &start).await?;
+            let launch = if is_silent { launch } else { coder.launch(&start, None) };
+            let launch = self.dressed(launch);
+            record(&self.store, &self.outfit, job, &start, false).await?;
             self.seed(&launch.seed)?;
             let first = is_silent.then_some(text.as_str());
             let grant = self.grant();
@@ -110,6 +129,44 @@ impl Driven {
             }
         }
         self.driver.command(CoderCommand::Prompt { text }).await.map_err(not_told)
+    }
+
+    /// A launch as it is here.
+    fn dressed(&self, mut launch: Launch) -> Launch {
+        launch.argv = self.outfit.argv(launch.argv);
+        // The owner's variables win over the launch's, and placeholders over both.
+        launch.env.extend(self.outfit.env.clone());
+        launch.env.retain(|name, _| !self.placeholders.contains(name));
+        launch
+    }
+
+    /// Ends the program and opens its conversation at a terminal. False when that was done before and is over.
+    async fn open_terminal(&mut self, job: &Job) -> Result<bool, NotTold> {
+        match takeover::terminal(&self.supervised, self.lost).await {
+            Terminal::Open => return Ok(true),
+            Terminal::Closed => return Ok(false),
+            Terminal::Unopened => {}
+        }
+        let registry = self.registry.clone();
+        let Some(coder) = registry.get(&self.outfit.name) else {
+            return Err(NotTold::Unsupported(format!("this version cannot drive `{}`", self.outfit.name)));
+        };
+        let start = self.start(job);
+        if start.resume.is_none() && coder.launch(&start, None).transport != Transport::Silent {
+            // Two programs cannot begin the same conversation.
+            return Err(NotTold::Unsupported("its conversation has only just begun; try again in a moment".to_owned()));
+        }
+        let launch = self.dressed(coder.interactive(&start));
+        self.driver.kill("the owner takes over").await.map_err(not_told)?;
+        self.seed(&launch.seed)?;
+        record(&self.store, &self.outfit, job, &start, true).await?;
+        let program = TerminalProgram { argv: launch.argv, env: launch.env, directory: None, size: takeover::SIZE };
+        self.supervised.open_terminal(&self.grant(), program).await.map_err(JobTrouble::passing)?;
+        Ok(true)
+    }
+
+    fn said(&self, said: coders::Said) -> Said {
+        Said { record: said.cursor.seq, item: said.cursor.index, event: self.priced(said.event) }
     }
 
     fn start(&self, job: &Job) -> Start {
@@ -151,12 +208,12 @@ impl Driven {
     }
 }
 
-/// Writes down that a program is about to start. Without it nothing may happen.
-async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start) -> Result<(), JobTrouble> {
+/// Writes down that a program is about to start, for itself or at a terminal for the owner. Without it nothing may happen.
+async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start, is_terminal: bool) -> Result<(), JobTrouble> {
     let detail = json!({
         "job": job.id, "coder": outfit.name, "program": outfit.program.path,
         "version": outfit.program.installed.as_ref().map(|installed| &installed.version),
-        "model": start.model, "resumes": start.resume.is_some(), "decision": "allow",
+        "model": start.model, "resumes": start.resume.is_some(), "terminal": is_terminal, "decision": "allow",
     });
     let kind = AuditKind::ToolIntent;
     let entry = AuditEntry { session: Some(job.session), turn: job.turn, call: None, kind, detail };
@@ -227,10 +284,7 @@ impl Hand for Driven {
     fn next(&mut self) -> BoxFuture<'_, Option<Said>> {
         Box::pin(async move {
             match self.driver.next().await {
-                Ok(Some(said)) => {
-                    let event = self.priced(said.event);
-                    Some(Said { record: said.cursor.seq, item: said.cursor.index, event })
-                }
+                Ok(Some(said)) => Some(self.said(said)),
                 Ok(None) => None,
                 Err(error) => {
                     tracing::error!(%error, "a coding agent cannot be followed; its supervisor is ended");
@@ -264,6 +318,22 @@ impl Hand for Driven {
                 },
             }
         })
+    }
+
+    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async move { self.driver.unheard().await.map(|said| self.said(said)) })
+    }
+
+    fn sit_down<'a>(&'a mut self, job: &'a Job) -> BoxFuture<'a, Result<bool, NotTold>> {
+        Box::pin(self.open_terminal(job))
+    }
+
+    fn stood_up(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(takeover::closed(self.supervised.clone(), self.lost))
+    }
+
+    fn stand_up(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move { self.supervised.close_terminal().await.map_err(JobTrouble::passing) })
     }
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {

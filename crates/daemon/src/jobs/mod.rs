@@ -27,6 +27,7 @@ mod seam;
 mod site;
 mod stored;
 mod take;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -38,8 +39,10 @@ mod worker;
 pub(crate) use command::{Asked, diff, find, listed, resume, shown, start, steer, stop_one};
 pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
+pub(crate) use registry::registry;
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
 pub use site::{Site, SiteError};
+pub(crate) use takeover::{hand_back, take_over};
 pub(crate) use tool::{Late, tool};
 pub(crate) use trade::Trade;
 pub(crate) use view::view;

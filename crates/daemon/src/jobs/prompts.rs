@@ -67,6 +67,13 @@ pub(super) fn again(text: Option<&str>) -> String {
     }
 }
 
+/// After the owner has worked in its place.
+pub(super) fn handed_back() -> String {
+    "The owner has worked on the task in the meantime, at your place and in the same files. Look at the state of the files, do not \
+     undo what they did, and go on with the task."
+        .to_owned()
+}
+
 /// For a coding agent, or a conversation, that knows nothing of the job.
 pub(super) fn hand_over(job: &Job, tried: &[JobRound], text: Option<&str>) -> String {
     let mut brief = first(job);

@@ -15,6 +15,7 @@ use super::{
     seam::{Hand, JobTrouble, NotTold, Said},
     stored::Stored,
     take,
+    takeover::Wish,
     worker::{Worker, order},
 };
 
@@ -53,6 +54,8 @@ enum Woken {
     Said(Option<Said>),
     Judged(String, Verdict),
     OwnersWords,
+    /// The owner wants the coding agent's place.
+    Wished(Wish),
     Asked,
     Time,
 }
@@ -171,6 +174,10 @@ impl Worker {
                 said = hand.next() => Woken::Said(said),
                 Some((id, verdict)) = listening.judging.next(), if !listening.judging.is_empty() => Woken::Judged(id, verdict),
                 () = control.said.notified() => Woken::OwnersWords,
+                () = control.sat.notified() => match control.wish() {
+                    Some(wish) => Woken::Wished(wish),
+                    None => continue,
+                },
                 event = events.recv() => if self.concerns(&event) { Woken::Asked } else { continue },
                 _ = looks.tick() => Woken::Time,
             };
@@ -188,6 +195,7 @@ impl Worker {
                     self.steer(hand).await?;
                     false
                 }
+                Woken::Wished(wish) => self.give_way(wish).await?,
                 Woken::Asked => {
                     self.show_state().await?;
                     false

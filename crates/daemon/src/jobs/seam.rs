@@ -139,6 +139,28 @@ pub trait Hand: Send {
     /// Kills its program with everything that it started; that it ended is an event.
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>>;
 
+    /// What it did that was not told yet, without waiting for more.
+    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async { None })
+    }
+
+    /// Ends its program and opens its conversation at a terminal, for the owner, unless that was done before. False when the
+    /// owner has left the terminal already.
+    fn sit_down<'a>(&'a mut self, job: &'a Job) -> BoxFuture<'a, Result<bool, NotTold>> {
+        _ = job;
+        Box::pin(async { Err(NotTold::Unsupported("it has no terminal".to_owned())) })
+    }
+
+    /// Waits until the owner has left the terminal. False when its supervisor is gone. May be dropped while it waits.
+    fn stood_up(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Closes the terminal with everything that was started there.
+    fn stand_up(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Whether it works by ordinary turns in the job's session, as our own loop does: then what it spends is booked, and the
     /// owner's words reach it, without the engine.
     fn is_our_own(&self) -> bool {

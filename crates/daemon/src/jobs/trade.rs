@@ -25,7 +25,7 @@ use super::{
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
     tree,
 };
-use crate::core::Core;
+use crate::{core::Core, terminals};
 
 /// What a daemon's jobs have done for them.
 pub(crate) struct Trade {
@@ -194,11 +194,15 @@ impl Shop for Trade {
             if !directory.exists() {
                 return;
             }
-            match hand::attach(&directory).await {
-                Ok(Some(attached)) => attached.supervised.end().await,
-                Ok(None) => {}
-                Err(error) => tracing::error!(%job, %error, "the supervisor of a job that is over cannot be ended"),
-            }
+            let window = terminals::close(core.home.path(), terminals::Place::Job(job));
+            let end = async {
+                match hand::attach(&directory).await {
+                    Ok(Some(attached)) => attached.supervised.end().await,
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%job, %error, "the supervisor of a job that is over cannot be ended"),
+                }
+            };
+            tokio::join!(end, window);
         })
     }
 

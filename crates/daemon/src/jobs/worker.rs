@@ -14,6 +14,7 @@ use super::{
     next::{self, Next},
     prompts, report,
     seam::{Checked, Hand, JobTrouble, Shop},
+    takeover::Wish,
 };
 use crate::{core::Core, deliver, unattended};
 
@@ -62,6 +63,7 @@ async fn attempt(
         hand: None,
         leaving: None,
         text: String::new(),
+        wish: None,
     };
     if panicked {
         let error = "a fault in factotum itself; please report it".to_owned();
@@ -83,6 +85,8 @@ pub(super) struct Worker {
     pub leaving: Option<JobEnd>,
     /// What it is saying and was not shown yet, because a secret may have begun in it.
     pub text: String,
+    /// The owner, who waits for the coding agent's place.
+    pub wish: Option<Wish>,
 }
 
 impl Worker {
@@ -115,7 +119,8 @@ impl Worker {
         match self.job.state {
             JobState::Queued => self.begin().await,
             JobState::Preparing => self.prepare().await,
-            JobState::Working | JobState::Asking | JobState::TakenOver => self.round().await,
+            JobState::Working | JobState::Asking => self.round().await,
+            JobState::TakenOver => self.taken_over().await,
             JobState::Checking => self.check().await,
             JobState::Landing => self.land().await,
             JobState::Ended { .. } => Ok(()),
@@ -329,7 +334,7 @@ impl Worker {
         Ok(limit.or_else(|| another_round.then(|| limits::before_round(&self.job)).flatten()))
     }
 
-    fn note(&mut self, notes: Vec<String>) {
+    pub fn note(&mut self, notes: Vec<String>) {
         let redactor = self.core.vault.redactor();
         for note in notes {
             let note = redactor.redact(&note).into_owned();

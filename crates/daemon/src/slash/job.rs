@@ -16,6 +16,10 @@ pub(crate) enum JobWord {
     Steer(JobId, String),
     /// Ends one.
     Stop(JobId),
+    /// Lets the owner work in place of the coding agent of one.
+    TakeOver(JobId),
+    /// Gives one back to its coding agent.
+    HandBack(JobId),
     /// Lets one go on that is over, perhaps with another coding agent and with more to do.
     Resume(JobId, Option<String>, Option<String>),
     /// Shows what one has changed.
@@ -77,6 +81,8 @@ pub(super) fn parse(argument: &str) -> Result<JobWord, Failure> {
         "show" => job(word, rest).map(JobWord::Show),
         "diff" => job(word, rest).map(JobWord::Diff),
         "stop" => job(word, rest).map(JobWord::Stop),
+        "takeover" => job(word, rest).map(JobWord::TakeOver),
+        "handback" => job(word, rest).map(JobWord::HandBack),
         "steer" => {
             let (id, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
             let id = job(word, id)?;
@@ -87,7 +93,9 @@ pub(super) fn parse(argument: &str) -> Result<JobWord, Failure> {
         }
         "resume" => resume(rest),
         _ if word.trim_start_matches('#').parse::<i64>().is_ok() => job("show", word).map(JobWord::Show),
-        _ => Err(user("/job is followed by start, show, steer, stop, resume, diff or a number", HOW)),
+        _ => {
+            Err(user("/job is followed by start, show, steer, takeover, handback, stop, resume, diff or a number", HOW))
+        }
     }
 }
 
@@ -222,6 +230,8 @@ mod tests {
 
         assert_eq!(parse("7").unwrap(), JobWord::Show(JobId(7)));
         assert_eq!(parse("stop #7").unwrap(), JobWord::Stop(JobId(7)));
+        assert_eq!(parse("takeover 7").unwrap(), JobWord::TakeOver(JobId(7)));
+        assert_eq!(parse("handback #7").unwrap(), JobWord::HandBack(JobId(7)));
         assert_eq!(parse("steer 7 not so\nfast").unwrap(), JobWord::Steer(JobId(7), "not so\nfast".to_owned()));
         assert_eq!(parse("resume 7").unwrap(), JobWord::Resume(JobId(7), None, None));
         let other = JobWord::Resume(JobId(7), Some("codex".to_owned()), Some("and now".to_owned()));
@@ -243,6 +253,7 @@ mod tests {
             "start in=No do",
             "steer 7",
             "stop x",
+            "takeover",
             "resume 7 model=x",
             "go",
         ] {

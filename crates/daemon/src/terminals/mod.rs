@@ -9,4 +9,5 @@ mod verbs;
 pub use pane::pane;
 pub use place::Place;
 pub use tty::TtyError;
+pub(crate) use verbs::close;
 pub use verbs::{TerminalView, attach, list, screen};

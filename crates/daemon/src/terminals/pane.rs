@@ -23,7 +23,12 @@ use super::{
     Place,
     tty::{Tty, TtyError},
 };
-use crate::failure::{internal, user};
+use crate::{
+    Config,
+    failure::{internal, user},
+    home::Home,
+    jobs::registry,
+};
 
 /// Records before the present that are shown when a pane begins.
 const SHOWN_BEFORE: u64 = 3_000;
@@ -50,7 +55,7 @@ enum PaneError {
 /// window is closed.
 pub async fn pane(home: &Path, place: Place) -> Result<(), Failure> {
     let shown = async {
-        let mut pane = Pane::open(home, place, Registry::default())?;
+        let mut pane = Pane::open(home, place, coders(home))?;
         pane.run().await
     };
     match shown.await {
@@ -60,6 +65,12 @@ pub async fn pane(home: &Path, place: Place) -> Result<(), Failure> {
         Err(PaneError::Io(_)) => Ok(()),
         Err(PaneError::Sandbox(error)) => Err(internal(error)),
     }
+}
+
+/// The coding agents that the owner configured; the usual ones where the file cannot be read, which the daemon tells.
+fn coders(home: &Path) -> Registry {
+    let config = Home::existing(home).ok().and_then(|home| Config::load(&home.config()).ok());
+    config.map_or_else(Registry::default, |config| registry(&config))
 }
 
 struct Pane {

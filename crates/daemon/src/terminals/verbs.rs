@@ -47,6 +47,18 @@ pub(crate) async fn open(tmux: &Tmux, home: &Path, place: Place) -> Result<(), T
     tmux.open(&name, &["--home", &home, "pane", &name]).await
 }
 
+/// Closes the window of a job or a shell that is over, if it has one.
+pub(crate) async fn close(home: &Path, place: Place) {
+    // Without a server there is nothing to ask.
+    let Ok(tmux) = tmux(home) else { return };
+    if !tmux.was_started() {
+        return;
+    }
+    if let Err(error) = tmux.close(&place.to_string()).await {
+        tracing::debug!(%place, %error, "a window is left");
+    }
+}
+
 /// The terminals of a home.
 fn tmux(home: &Path) -> Result<Tmux, Failure> {
     Tmux::new(home).map_err(|error| failure(&TmuxError::Io(error)))

@@ -256,6 +256,94 @@ async fn stop_ends_it_within_two_seconds_and_no_restart_undoes_it() {
 }
 
 #[tokio::test]
+async fn the_owner_works_in_its_place_across_a_restart_and_hands_back() {
+    let play = Play::new(
+        |number, _| match number {
+            // It is in the middle of its work, and has used something, when it is taken over.
+            1 => tool(1).into_iter().chain([spent(40)]).collect(),
+            // The second time it is left to itself by the end of the program at the terminal.
+            2 => tool(2).to_vec(),
+            _ => vec![spent(60), done("finished")],
+        },
+        |_| passed(),
+    );
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.iterations == 1).await;
+    let client = bench.client().await;
+    let early = client.command(&Command::HandBackJob { job }).await.unwrap_err();
+    assert!(early.to_string().contains("is not in your hands"), "{early}");
+    client.command(&Command::TakeOverJob { job }).await.unwrap();
+    let view = client.job(job).await.unwrap();
+    assert_eq!((view.state, view.cost), (JobState::TakenOver, MicroUsd(40)), "what it had used counts");
+
+    let bench = bench.restart().await;
+    let client = bench.client().await;
+    client.command(&Command::SteerJob { job, text: "mind the tests".to_owned() }).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(client.job(job).await.unwrap().state, JobState::TakenOver);
+    assert_eq!(bench.play.prompts(job).len(), 1, "nothing is said to it meanwhile");
+    let again = client.command(&Command::TakeOverJob { job }).await.unwrap();
+    assert!(matches!(again, CommandReply::Done { ref text } if text.contains("already")), "{again:?}");
+    client.command(&Command::HandBackJob { job }).await.unwrap();
+    bench.until(job, "it does not go on", |view| view.iterations == 2).await;
+    let prompts = bench.play.prompts(job);
+    assert!(prompts[1].contains("The owner has worked on the task in the meantime"), "{prompts:?}");
+
+    client.command(&Command::TakeOverJob { job }).await.unwrap();
+    bench.play.stands_up(job);
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.rounds, view.cost), (JobEnd::Done, 1, MicroUsd(60)), "only a turn that ended is a round");
+    assert_eq!(view.last_error, None, "that it was taken over is no failure");
+    let records = bench.play.records.lock().unwrap();
+    assert_eq!(records[&job].seats, 2, "a restart opened no terminal");
+    let steers = records[&job].commands.iter().filter(|one| matches!(one, CoderCommand::Steer { .. })).count();
+    assert_eq!(steers, 1);
+}
+
+#[tokio::test]
+async fn the_end_at_the_terminal_counts_while_no_daemon_runs() {
+    let play = Play::new(|number, _| if number == 1 { tool(1).to_vec() } else { vec![done("finished")] }, |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.iterations == 1).await;
+    bench.client().await.command(&Command::TakeOverJob { job }).await.unwrap();
+    let Bench { home, play, channel, model, daemon } = bench;
+    daemon.stop().await;
+    play.stands_up(job);
+    let bench = Bench::again(home, play, channel, model).await;
+    let (_, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Done);
+    let records = bench.play.records.lock().unwrap();
+    assert_eq!(records[&job].seats, 1, "nobody sits down by themselves");
+}
+
+#[tokio::test]
+async fn taking_over_withdraws_its_questions_and_stop_works_meanwhile() {
+    let action = Action::Command { script: "make".to_owned() };
+    let permission = Permission { id: "p1".to_owned(), tool: "Bash".to_owned(), action, reason: None };
+    let play =
+        Play::new(move |_, _| vec![CoderEvent::PermissionAsked(permission.clone()), done("built")], |_| passed());
+    *play.verdict.lock().unwrap() = None;
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.state == JobState::Working).await;
+    bench.channel.say("1", "/job takeover 1").await;
+    bench.channel.wait_for("job 1 is yours; `factotum attach 1` shows it").await;
+    assert_eq!(*bench.play.withdrawn.lock().unwrap(), ["p1"]);
+    *bench.play.verdict.lock().unwrap() = Some(Verdict::Allow);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let told = bench.play.records.lock().unwrap()[&job].commands.clone();
+    assert!(!told.iter().any(|command| matches!(command, CoderCommand::Answer { .. })), "{told:?}");
+    let begun = std::time::Instant::now();
+    bench.client().await.command(&Command::StopJob { job }).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let (_, end) = bench.ended(job).await;
+    assert_eq!(end, JobEnd::Stopped);
+    assert!(bench.play.records.lock().unwrap()[&job].closed >= 1);
+}
+
+#[tokio::test]
 async fn a_job_from_a_chat_reports_there_and_goes_on_when_asked() {
     let play = Play::new(
         |number, _| {

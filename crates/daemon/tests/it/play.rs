@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Verdict};
+use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Trouble, Verdict};
 use daemon::jobs::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
 use store::Job;
 use tokio::sync::Notify;
@@ -28,6 +28,9 @@ pub struct Records {
     /// What follows once the pending permission is answered.
     held: Vec<CoderEvent>,
     pub closed: usize,
+    /// Whether the owner sits at the terminal; none before they did.
+    pub sits: Option<bool>,
+    pub seats: usize,
 }
 
 /// The play.
@@ -38,6 +41,7 @@ pub struct Play {
     pub changed: Arc<Notify>,
     pub checks: Mutex<usize>,
     pub landings: Mutex<usize>,
+    pub withdrawn: Mutex<Vec<String>>,
     pub cleared: Mutex<Vec<JobId>>,
     pub verdict: Mutex<Option<Verdict>>,
 }
@@ -54,6 +58,7 @@ impl Play {
             changed: Arc::default(),
             checks: Mutex::default(),
             landings: Mutex::default(),
+            withdrawn: Mutex::default(),
             cleared: Mutex::default(),
             verdict: Mutex::new(Some(Verdict::Allow)),
         })
@@ -82,6 +87,12 @@ impl Play {
         self.changed.notify_waiters();
     }
 
+    /// The owner ends the program at the terminal.
+    pub fn stands_up(&self, job: JobId) {
+        self.records.lock().unwrap().entry(job).or_default().sits = Some(false);
+        self.changed.notify_waiters();
+    }
+
     fn told(&self, job: JobId, command: CoderCommand) -> Result<(), NotTold> {
         let mut all = self.records.lock().unwrap();
         let records = all.entry(job).or_default();
@@ -89,7 +100,7 @@ impl Play {
         let number = records.commands.iter().filter(|one| matches!(one, CoderCommand::Prompt { .. })).count();
         let events = match command {
             CoderCommand::Prompt { text } => {
-                records.busy = true;
+                (records.busy, records.sits) = (true, None);
                 (self.brain)(number, &text)
             }
             CoderCommand::Interrupt if records.busy => vec![CoderEvent::Finished { end: CoderEnd::Interrupted }],
@@ -169,6 +180,55 @@ impl Hand for Player {
         Box::pin(async move { self.play.told(job.id, command) })
     }
 
+    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async move {
+            let records = self.play.records.lock().unwrap();
+            let event = records.get(&self.job)?.events.get(self.read).cloned()?;
+            self.read += 1;
+            Some(Said { record: self.read as u64, item: 0, event })
+        })
+    }
+
+    fn sit_down<'a>(&'a mut self, _job: &'a Job) -> BoxFuture<'a, Result<bool, NotTold>> {
+        Box::pin(async move {
+            let mut records = self.play.records.lock().unwrap();
+            let records = records.entry(self.job).or_default();
+            if let Some(sits) = records.sits {
+                return Ok(sits);
+            }
+            if records.busy {
+                records.pending.clear();
+                let (trouble, message) = (Trouble::Crashed, "the owner takes over".to_owned());
+                records.does(CoderEvent::Finished { end: CoderEnd::Failed { trouble, message } });
+            }
+            records.sits = Some(true);
+            records.seats += 1;
+            Ok(true)
+        })
+    }
+
+    fn stood_up(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            loop {
+                let changed = self.play.changed.clone();
+                let changed = changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.play.records.lock().unwrap()[&self.job].sits == Some(false) {
+                    return true;
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn stand_up(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move {
+            self.play.stands_up(self.job);
+            Ok(())
+        })
+    }
+
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move {
             // A program whose turn is over ends without a word.
@@ -211,8 +271,8 @@ impl Shop for Stage {
         })
     }
 
-    fn withdraw<'a>(&'a self, _job: &'a Job, _permission: &'a str, _record: u64) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
+    fn withdraw<'a>(&'a self, _job: &'a Job, permission: &'a str, _record: u64) -> BoxFuture<'a, ()> {
+        Box::pin(async { self.0.withdrawn.lock().unwrap().push(permission.to_owned()) })
     }
 
     fn check<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
