@@ -272,7 +272,7 @@ async fn the_owner_works_in_its_place_across_a_restart_and_hands_back() {
     bench.until(job, "it does not work", |view| view.iterations == 1).await;
     let client = bench.client().await;
     let early = client.command(&Command::HandBackJob { job }).await.unwrap_err();
-    assert!(early.to_string().contains("is not in your hands"), "{early}");
+    assert!(early.error.contains("is not in your hands"), "{early:?}");
     client.command(&Command::TakeOverJob { job }).await.unwrap();
     let view = client.job(job).await.unwrap();
     assert_eq!((view.state, view.cost), (JobState::TakenOver, MicroUsd(40)), "what it had used counts");
