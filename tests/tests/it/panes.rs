@@ -231,10 +231,12 @@ fn take_claude_over(mut it: Online, runtime: &tokio::runtime::Runtime, model: &M
     let records = std::fs::read_to_string(home.join("jobs/1/records.jsonl")).unwrap();
     assert!(!records.contains(KEY));
     // The window goes with the job, and the server with its last window.
-    let mut tries = 0;
-    while processes("\0pane\0") > 0 || processes("sandbox-init") > 0 {
-        tries += 1;
-        assert!(tries < 200, "something is left");
-        std::thread::sleep(Duration::from_millis(50));
+    for word in ["tmux", "\0pane\0", "supervisor"] {
+        let mut tries = 0;
+        while processes(word) > 0 {
+            tries += 1;
+            assert!(tries < 200, "{word} is left");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }

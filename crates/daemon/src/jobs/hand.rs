@@ -28,6 +28,8 @@ use crate::{core::Core, network::JobDoor};
 /// How long a supervisor may take to notice that nobody holds it any more, and how often it is asked.
 const NOTICING: Duration = Duration::from_millis(50);
 const ATTACHMENTS: u32 = 20;
+/// How long a program at a terminal may take to write its conversation down after it has shown it.
+const WRITING: Duration = Duration::from_secs(1);
 /// The coding agent's home in the job's directory.
 const HOME: &str = "home";
 
@@ -333,7 +335,10 @@ impl Hand for Driven {
     }
 
     fn stand_up(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
-        Box::pin(async move { self.supervised.close_terminal().await.map_err(JobTrouble::passing) })
+        Box::pin(async move {
+            tokio::time::sleep(WRITING).await;
+            self.supervised.close_terminal().await.map_err(JobTrouble::passing)
+        })
     }
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
