@@ -226,6 +226,7 @@ impl Worker {
     /// The coding agent goes on, and is told that somebody has worked in between.
     async fn go_on(&mut self, hand: Option<Box<dyn Hand>>) -> Result<(), StoreError> {
         if let Some(limit) = self.limit(true)? {
+            drop(hand);
             return self.end(JobEnd::Limit { limit }).await;
         }
         self.hand = hand;
