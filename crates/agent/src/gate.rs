@@ -47,6 +47,8 @@ pub(crate) struct Judged {
     pub in_workspace: bool,
     /// The state of the workspace that the call was shown with, where it depends on one.
     pub workspace_state: Option<String>,
+    /// Why the owner cannot be asked, if they cannot.
+    unasked: Option<String>,
 }
 
 pub use permit::{Permission, permit, withdraw};
@@ -134,6 +136,9 @@ async fn settle(run: &Run<'_>, call: &ToolCall, judged: &mut Judged) -> Result<S
         Verdict::Propose(question) => Settled::Proposable(question),
         Verdict::Allow(grant) => Settled::Permitted(Permit::Granted(grant)),
         Verdict::Allowed(allowance) => Settled::Permitted(Permit::Allowed(allowance)),
+        Verdict::Ask(_) if judged.unasked.is_some() => {
+            Settled::Refused(Outcome::denied(judged.unasked.as_deref().unwrap_or_default()))
+        }
         Verdict::Ask(question) => match approvals::ask(run, call, question).await? {
             Asked::Approved(request) => {
                 let detail = json!({ "tool": judged.call.name, "decision": "approved", "request": request.id });
@@ -206,6 +211,7 @@ fn assess(run: &Run<'_>, call: &ToolCall) -> Result<Result<Assessed, Outcome>, S
         touched,
         in_workspace,
         workspace_state,
+        unasked: None,
     };
     Ok(Ok((judged, tool)))
 }

@@ -9,7 +9,7 @@ use policy::{
     destination,
 };
 use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
-use types::{Block, Event, Label, Level, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
+use types::{Block, ChannelId, Event, Label, Level, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
 
 use crate::{Deps, constraints, estimate::block_bytes, limits, progress::Progress};
 
@@ -166,17 +166,19 @@ impl Intake {
     /// Puts one message into the conversation and keeps what it forbids or requires; gives its size.
     pub(crate) fn append(&self, tx: &mut Tx<'_>, turn: TurnId, row: &InboxRow) -> Result<u64, StoreError> {
         let text = self.redactor.redact(&row.text).into_owned();
+        let is_ours = row.channel == ChannelId::jobs();
+        let has_foreign = || destination::has_quotes(&text) || destination::has_fences(&text);
         let (author, label) = match row.origin {
+            // A job's prompt is written by us. What others said stands in it between fences.
+            Origin::Owner if is_ours => (Author::System, if has_foreign() { Label::UNKNOWN } else { Label::OWNER }),
             // What the owner quotes or pastes is somebody else's.
-            Origin::Owner if destination::has_quotes(&text) || destination::has_fences(&text) => {
-                (Author::Owner, Label::UNKNOWN)
-            }
+            Origin::Owner if has_foreign() => (Author::Owner, Label::UNKNOWN),
             Origin::Owner => (Author::Owner, Label::OWNER),
             // The owner wrote the schedule's text when they made it.
             Origin::Schedule => (Author::System, Label::OWNER),
             Origin::SubAgent | Origin::Program => (Author::System, Label::UNKNOWN),
         };
-        if row.origin == Origin::Owner {
+        if author == Author::Owner {
             self.keep_constraints(tx, turn, row.session, &destination::own_words(&text))?;
         }
         let block = Block::Text { text };

@@ -242,6 +242,11 @@ impl<H: Host> Driver<H> {
         self.talk.commands()
     }
 
+    /// Whether the last of them had no effect, as far as the records were read.
+    pub fn is_refused(&self) -> bool {
+        self.talk.is_refused()
+    }
+
     /// Which coding agent ran last.
     pub fn coder(&self) -> Option<&str> {
         self.talk.coder()
@@ -433,6 +438,7 @@ impl Refused {
         match self {
             Self::NotRunning => DriverError::NotRunning,
             Self::NotAsked(id) => DriverError::NotAsked(id),
+            Self::Idle => DriverError::Idle,
             Self::Unsupported(unsupported) => unsupported.into(),
         }
     }

@@ -78,6 +78,8 @@ pub struct JobMemory {
     pub fresh: String,
     /// What the conversation has used, as far as it is counted.
     pub counted: JobUse,
+    /// The same of a conversation that was left, while the records may hold more of it: until the next prompt is told.
+    pub left: Option<JobUse>,
     /// Everything so far, all conversations together.
     pub used: JobUse,
     /// How many amounts were booked.
@@ -88,10 +90,16 @@ pub struct JobMemory {
     pub iterations: u32,
     /// What the coding agent is to be told, until that is in its records.
     pub order: Option<JobOrder>,
+    /// How many orders there were, so that each has a number of its own.
+    pub orders: u32,
+    /// How far the journal was taken in, which is the record of our own loop: the number of an event.
+    pub heard: u64,
     /// The permissions that its coding agent waits for, each with the record in which it asked.
     pub asked: BTreeMap<String, u64>,
     /// What the owner said that could not be told at once; it goes with the next prompt.
     pub words: Vec<String>,
+    /// Questions that were put to the owner in this round.
+    pub questions: u32,
     /// How the job ends once its turn is over, where that is decided already.
     pub ending: Option<JobEnd>,
     /// What limits are counted from: the last time that it was asked for.
@@ -100,6 +108,12 @@ pub struct JobMemory {
     pub troubles: u32,
     /// When it is tried again.
     pub retry_at: Option<Timestamp>,
+    /// Since when it waits for that.
+    pub paused_at: Option<Timestamp>,
+    /// Since when it is in its state.
+    pub moved_at: Timestamp,
+    /// Milliseconds since it was last asked for in which it waited for the owner, present state left out.
+    pub waited_ms: u64,
     /// What stays the same while the done condition fails in the same way.
     pub signature: Option<String>,
     /// How often in a row it came.
@@ -139,8 +153,14 @@ pub struct JobUse {
 /// Something that a coding agent is to be told. It is stored before it is told, so that it is told once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOrder {
+    /// Its number in the job.
+    #[serde(default)]
+    pub number: u32,
     /// How many commands the records held before it; none until its coding agent was taken up.
     pub before: Option<u64>,
+    /// The owner's words that are in it. They are kept when the job ends before it was told.
+    #[serde(default)]
+    pub words: Vec<String>,
     /// The command, in the words of `coders`.
     pub command: serde_json::Value,
 }

@@ -132,12 +132,17 @@ impl ChannelId {
         Self("api".to_owned())
     }
 
+    /// What a job tells our own loop: words of ours, with foreign ones quoted in them.
+    pub fn jobs() -> Self {
+        Self("jobs".to_owned())
+    }
+
     /// Reads back what `as_str` gave; used by the store.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// `kind/name`, or `api`.
+    /// `kind/name`, `api` or `jobs`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -86,7 +86,7 @@ pub struct JobLimits {
     pub cost: Option<MicroUsd>,
     /// Input and output tokens together.
     pub tokens: Option<u64>,
-    /// Minutes from the start, waiting for the owner included.
+    /// Minutes from the start, without those in which it waits for the owner's answer or is in the owner's hands.
     pub minutes: u64,
     /// Checks in a row with the same failures.
     pub same_failures: u32,
@@ -197,6 +197,15 @@ pub struct JobView {
     pub coder: String,
     /// How it is doing.
     pub state: JobState,
+    /// Since when it is doing that.
+    #[serde(default)]
+    pub since: Timestamp,
+    /// Why it does not go on at the moment, if it does not.
+    #[serde(default)]
+    pub pause: Option<JobPause>,
+    /// What it has taken since it was last asked for, by `resume` or at first; the sums below are those of all times.
+    #[serde(default)]
+    pub run: JobRun,
     /// Prompts that the coding agent has answered.
     pub rounds: u32,
     /// Tools that it has used.
@@ -225,6 +234,32 @@ pub struct JobView {
     pub started_at: Option<Timestamp>,
     /// When it was over.
     pub ended_at: Option<Timestamp>,
+}
+
+/// Why a job does not go on by itself at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobPause {
+    /// Why, in words; may hold foreign text.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it goes on by itself, where that is known.
+    pub until: Option<Timestamp>,
+    /// Its place among the jobs that wait, from 1.
+    pub position: Option<u32>,
+}
+
+/// What a job has taken since it was last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRun {
+    /// Prompts that were answered.
+    pub rounds: u32,
+    /// Tools that were used.
+    pub iterations: u32,
+    /// Input and output tokens.
+    pub tokens: u64,
+    /// Money.
+    pub cost: MicroUsd,
 }
 
 /// One prompt to the coding agent of a job and what came of it.

@@ -24,7 +24,9 @@ pub use ids::{
     AllowanceId, ChannelId, InboxId, InvalidName, JobId, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
     SessionId, SnapshotId, TurnId, WorkspaceName,
 };
-pub use job::{Cadence, DoneWhen, JobEnd, JobLimits, JobRound, JobSpec, JobState, JobView, Place, RoundEnd, Then};
+pub use job::{
+    Cadence, DoneWhen, JobEnd, JobLimits, JobPause, JobRound, JobRun, JobSpec, JobState, JobView, Place, RoundEnd, Then,
+};
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
 pub use money::{MicroUsd, Prices, Usage};

@@ -25,6 +25,8 @@ pub struct Permission {
     /// Whether it works in the workspace itself, so that an approval depends on the state of the files there. A tree of its
     /// own holds nothing of the owner's.
     pub in_workspace: bool,
+    /// Why the owner cannot be asked about it, if they cannot: then what would be asked about is refused with this.
+    pub unasked: Option<String>,
 }
 
 /// Judges what a coding agent asks for as a call of our own would be judged: the same table, rules, questions and records.
@@ -50,6 +52,7 @@ pub async fn permit(
         effect: asked.effect,
         in_workspace: asked.in_workspace,
         workspace_state: None,
+        unasked: asked.unasked,
     };
     let outcome = match settle(run, &call, &mut judged).await? {
         Settled::Refused(outcome) => Err(outcome),

@@ -1,6 +1,6 @@
 //! How jobs are shown.
 
-use types::{JobState, JobView};
+use types::{JobPause, JobState, JobView};
 
 use super::time;
 
@@ -11,7 +11,7 @@ pub fn job_line(job: &JobView) -> String {
     let line = format!(
         "{:>4}  {}  {} in {}  {} rounds, {} tools, {}  {brief}",
         job.id,
-        state(&job.state),
+        job.pause.as_ref().map_or_else(|| state(&job.state).to_owned(), |pause| short(&job.state, pause)),
         job.coder,
         job.spec.workspace,
         job.rounds,
@@ -24,6 +24,14 @@ pub fn job_line(job: &JobView) -> String {
 /// One job with what is known of it.
 pub fn job(job: &JobView) -> String {
     let mut lines = vec![job_line(job), format!("session {}, asked for {}", job.session, time(job.created_at))];
+    lines.extend(job.pause.as_ref().map(pause));
+    if job.run.rounds != job.rounds || job.run.cost != job.cost {
+        let run = &job.run;
+        lines.push(format!(
+            "since it was last asked for: {} rounds, {} tools, {}",
+            run.rounds, run.iterations, run.cost
+        ));
+    }
     match (&job.report, &job.last) {
         (Some(report), _) => lines.push(report.clone()),
         (None, Some(last)) => lines.push(format!("last: {last}")),
@@ -33,6 +41,22 @@ pub fn job(job: &JobView) -> String {
         lines.push(format!("the end of the last check:\n{}", check.trim_end()));
     }
     daemon::terminal::neutral(&lines.join("\n"))
+}
+
+/// Why it does not go on, since when, and until when.
+fn pause(pause: &JobPause) -> String {
+    let place = pause.position.map(|place| format!(", number {place} of those that wait")).unwrap_or_default();
+    let until = pause.until.map(|until| format!(", until {}", time(until))).unwrap_or_default();
+    format!("paused since {}{until}{place}: {}", time(pause.since), pause.why)
+}
+
+/// The same in a word or two.
+fn short(of: &JobState, pause: &JobPause) -> String {
+    match (pause.position, pause.until) {
+        (Some(place), _) => format!("{} ({place})", state(of)),
+        (None, Some(_)) => "paused".to_owned(),
+        (None, None) => state(of).to_owned(),
+    }
 }
 
 fn state(state: &JobState) -> &'static str {

@@ -19,6 +19,9 @@ pub enum DriverError {
     /// Nobody waits for an answer to this.
     #[error("permission {0} is not asked for any more")]
     NotAsked(String),
+    /// No turn runs that words could reach.
+    #[error("the coding agent's turn is over; words go with the next prompt")]
+    Idle,
     /// The coding agent cannot be told this.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),

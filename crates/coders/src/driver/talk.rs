@@ -36,6 +36,8 @@ pub(super) struct Taken {
 pub(super) enum Refused {
     NotRunning,
     NotAsked(String),
+    /// It does nothing that words could reach.
+    Idle,
     Unsupported(Unsupported),
 }
 
@@ -70,11 +72,22 @@ pub(super) struct Talk {
     session: Option<String>,
     spent: Option<Totals>,
     commands: u64,
+    /// Whether the last command had no effect.
+    refused: bool,
 }
 
 impl Talk {
     pub fn new(registry: Registry) -> Self {
-        Self { registry, run: None, coder: None, start: Start::default(), session: None, spent: None, commands: 0 }
+        Self {
+            registry,
+            run: None,
+            coder: None,
+            start: Start::default(),
+            session: None,
+            spent: None,
+            commands: 0,
+            refused: false,
+        }
     }
 
     pub fn registry(&self) -> &Registry {
@@ -107,6 +120,11 @@ impl Talk {
 
     pub fn commands(&self) -> u64 {
         self.commands
+    }
+
+    /// Whether the last of them had no effect.
+    pub fn is_refused(&self) -> bool {
+        self.refused
     }
 
     pub fn permissions(&self) -> impl Iterator<Item = &Permission> {
@@ -176,6 +194,7 @@ impl Talk {
         if let Some(note) = note {
             if let Some(text) = note.prompt {
                 self.commands += 1;
+                self.refused = false;
                 owed.extend(dialect.command(&CoderCommand::Prompt { text }).unwrap_or_default());
             }
             self.session.clone_from(&note.start.resume);
@@ -220,6 +239,7 @@ impl Talk {
             Cause::Command { id, command } => {
                 self.commands += 1;
                 let outcome = self.commanded(&command);
+                self.refused = outcome.is_err();
                 // A word in between does not show that work goes on.
                 let begins = matches!(command, CoderCommand::Prompt { .. } | CoderCommand::Answer { .. });
                 Taken { progress: begins && outcome.is_ok(), outcome: Some((id, outcome)), events: Vec::new() }
@@ -253,6 +273,10 @@ impl Talk {
             return Err(Refused::NotAsked(permission.clone()));
         }
         let busy = run.dialect.is_busy();
+        if !busy && matches!(command, CoderCommand::Steer { .. }) {
+            // Most would begin a turn with it that nobody asked for.
+            return Err(Refused::Idle);
+        }
         let lines = run.dialect.command(command).map_err(Refused::Unsupported)?;
         run.owe(lines);
         match command {

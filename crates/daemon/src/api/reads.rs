@@ -105,13 +105,14 @@ fn turn_view(turn: Turn, changes: Option<String>) -> TurnView {
 /// All jobs, latest first.
 pub(super) async fn jobs(State(core): State<Arc<Core>>) -> Answer<Vec<JobView>> {
     let jobs = core.store.jobs(MAX_ROWS).map_err(stored)?;
-    let views: Result<Vec<JobView>, _> = jobs.into_iter().map(|job| jobs::view(&core.store, job)).collect();
+    let views: Result<Vec<JobView>, _> =
+        jobs.into_iter().map(|job| jobs::view(&core.store, job, core.clock.now())).collect();
     Ok(Json(views.map_err(stored)?))
 }
 
 pub(super) async fn job(State(core): State<Arc<Core>>, Path(id): Path<i64>) -> Answer<JobView> {
     let job = jobs::find(&core, JobId(id))?;
-    Ok(Json(jobs::view(&core.store, job).map_err(stored)?))
+    Ok(Json(jobs::view(&core.store, job, core.clock.now()).map_err(stored)?))
 }
 
 /// What happened in a job after a place in the journal, oldest first, at most 1,000.

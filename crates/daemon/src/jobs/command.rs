@@ -8,7 +8,9 @@ use types::{ChannelId, Failure, JobId, JobSpec, JobState, Label, Origin, Place, 
 use super::{
     engine::is_over,
     prompts, report,
-    worker::{MAX_ROUNDS, order},
+    telling::{forget_conversation, prompt_with},
+    view::position,
+    worker::MAX_ROUNDS,
 };
 use crate::{
     commands::send,
@@ -128,7 +130,7 @@ pub(crate) async fn steer(core: &Arc<Core>, id: JobId, text: String, said: Asked
     };
     core.store.transact(move |tx| tx.receive(row)).await.map_err(stored)?;
     crate::sessions::wake(core, job.session, WhenBusy::Steer).await;
-    Ok(format!("job {id} is told"))
+    Ok(format!("job {id} is told as soon as it can hear"))
 }
 
 /// Ends a job.
@@ -171,28 +173,7 @@ pub(crate) async fn resume(
     }
     let since = core.store.last_seq().map_err(stored)?;
     let tried = core.store.job_rounds(id, MAX_ROUNDS).map_err(stored)?;
-    let now = core.clock.now();
-    let is_other = coder.as_ref().is_some_and(|coder| *coder != job.memory.coder);
-    if let Some(coder) = coder.filter(|_| is_other) {
-        let memory = &mut job.memory;
-        (memory.coder, memory.model, memory.conversation) = (coder, None, None);
-        (memory.fresh, memory.counted) = (String::new(), store::JobUse::default());
-    }
-    let prompt = match (is_other || job.memory.conversation.is_none(), job.memory.rounds) {
-        (_, 0) => {
-            // It goes with the first prompt, which is still to be given.
-            job.memory.words.extend(text);
-            None
-        }
-        (true, _) => Some(prompts::hand_over(&job, &tried, text.as_deref())),
-        (false, _) => Some(prompts::again(text.as_deref())),
-    };
-    let memory = &mut job.memory;
-    memory.order = prompt.map(|text| order(&coders::CoderCommand::Prompt { text }));
-    (memory.troubles, memory.retry_at, memory.ending, memory.report) = (0, None, None, None);
-    (memory.same, memory.signature) = (0, None);
-    memory.since = JobSince { at: now, ..memory.since };
-    (job.state, job.turn, job.started_at, job.ended_at, job.queued_at) = (JobState::Queued, None, None, None, now);
+    go_on(&mut job, coder, text, &tried, core.clock.now());
     let saved = job.clone();
     let resume = move |tx: &mut store::Tx<'_>| {
         // Somebody else may have resumed it in the same moment.
@@ -206,6 +187,40 @@ pub(crate) async fn resume(
     core.store.transact(resume).await.map_err(stored)?;
     core.jobs.queued().await;
     Ok((job, since))
+}
+
+/// A job that is over as it waits to go on. What is told of the time before stays in its report of that time and in its rounds.
+fn go_on(job: &mut Job, coder: Option<String>, text: Option<String>, tried: &[types::JobRound], now: types::Timestamp) {
+    let is_other = coder.as_ref().is_some_and(|coder| *coder != job.memory.coder);
+    if let Some(coder) = coder.filter(|_| is_other) {
+        forget_conversation(job);
+        (job.memory.coder, job.memory.model) = (coder, None);
+    }
+    let knows = job.memory.conversation.is_some();
+    let order = match (knows, job.memory.rounds) {
+        (_, 0) => {
+            // It goes with the first prompt, which is still to be given.
+            job.memory.words.extend(text);
+            None
+        }
+        (is_known, _) => {
+            let prompt = match is_known {
+                false => prompts::hand_over(job, tried, text.as_deref()),
+                true => prompts::again(text.as_deref()),
+            };
+            let words = std::mem::take(&mut job.memory.words);
+            Some(prompt_with(job, prompt, words))
+        }
+    };
+    let memory = &mut job.memory;
+    memory.order = order;
+    (memory.troubles, memory.retry_at, memory.paused_at, memory.ending) = (0, None, None, None);
+    (memory.report, memory.last_error, memory.changes) = (None, None, None);
+    (memory.said, memory.notes) = (String::new(), Vec::new());
+    (memory.same, memory.signature, memory.questions) = (0, None, 0);
+    memory.since = JobSince { at: now, ..memory.since };
+    memory.moved_at = now;
+    (job.state, job.turn, job.started_at, job.ended_at, job.queued_at) = (JobState::Queued, None, None, None, now);
 }
 
 /// What a job has changed since it began.
@@ -225,7 +240,14 @@ pub(crate) fn listed(core: &Core) -> Result<String, Failure> {
     if jobs.is_empty() {
         return Ok("there are no jobs; /job start TASK begins one".to_owned());
     }
-    Ok(jobs.iter().map(report::line).collect::<Vec<_>>().join("\n"))
+    let lines: Result<Vec<_>, _> = jobs.iter().map(|job| line(core, job)).collect();
+    Ok(lines?.join("\n"))
+}
+
+fn line(core: &Core, job: &Job) -> Result<String, Failure> {
+    let now = core.clock.now();
+    let pause = report::pause(job, position(&core.store, job).map_err(stored)?, now);
+    Ok(report::line(job, pause.as_ref(), now))
 }
 
 /// One job in words.
@@ -235,7 +257,7 @@ pub(crate) fn shown(core: &Core, id: JobId) -> Result<String, Failure> {
         return Ok(report.clone());
     }
     let tried = core.store.job_rounds(id, MAX_ROUNDS).map_err(stored)?;
-    let last = job.memory.last.as_deref().map(|last| format!("\nLast: {last}")).unwrap_or_default();
-    let tried = if tried.is_empty() { String::new() } else { format!("\n{}", prompts::list(&tried)) };
-    Ok(format!("{}{last}{tried}", report::line(&job)))
+    let last = job.memory.last.as_deref().map(|last| format!("\nLast: {}", report::theirs(last))).unwrap_or_default();
+    let tried: String = tried.iter().map(|round| format!("\n{}", report::round(round))).collect();
+    Ok(format!("{}{last}{tried}", line(core, &job)?))
 }

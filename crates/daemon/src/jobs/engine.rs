@@ -1,7 +1,7 @@
 //! The queue, and the workers of the jobs that have a place. Owns and joins each worker; must not look into a job.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -27,8 +27,11 @@ const CLEARING: Duration = Duration::from_secs(3_600);
 const MAX_CLEARED: usize = 20;
 /// How long to wait before the queue is looked at again after it could not be read.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Faults of ours that one job may have before it is given up.
+/// Faults of ours that one job may have before it is given up, and before it is left alone until the next start.
 const MAX_PANICS: u32 = 1;
+const MOST_PANICS: u32 = 4;
+/// Jobs that are looked at when the daemon starts for what a crash left of them.
+const MAX_LEFT: usize = 1_000;
 
 /// What the engine is told.
 #[derive(Debug)]
@@ -161,13 +164,27 @@ struct Engine {
     shop: Arc<dyn Shop>,
     workers: JoinSet<JobId>,
     slots: HashMap<JobId, Slot>,
+    /// Removes files. A job whose files are being removed has no worker meanwhile.
+    sweepers: JoinSet<JobId>,
+    swept: HashMap<Id, JobId>,
+    /// Jobs that our own faults keep from ending. They are left alone until the next start.
+    broken: HashSet<JobId>,
 }
 
 /// Runs until the daemon stops. What runs under a supervisor goes on without us.
 pub(crate) async fn run(core: Arc<Core>, shop: Arc<dyn Shop>, orders: Orders) {
     let Orders(mut orders) = orders;
     let stopping = core.phases.stopping.clone();
-    let mut engine = Engine { core, shop, workers: JoinSet::new(), slots: HashMap::new() };
+    let mut engine = Engine {
+        core,
+        shop,
+        workers: JoinSet::new(),
+        slots: HashMap::new(),
+        sweepers: JoinSet::new(),
+        swept: HashMap::new(),
+        broken: HashSet::new(),
+    };
+    engine.close_what_is_left();
     let mut clearing = tokio::time::interval(CLEARING);
     let mut is_filled = engine.fill();
     loop {
@@ -175,13 +192,15 @@ pub(crate) async fn run(core: Arc<Core>, shop: Arc<dyn Shop>, orders: Orders) {
             () = stopping.cancelled() => break,
             Some(order) = orders.recv() => engine.take(order),
             Some(ended) = engine.workers.join_next_with_id() => engine.joined(ended),
-            _ = clearing.tick() => engine.clear().await,
+            Some(swept) = engine.sweepers.join_next_with_id() => engine.swept(swept),
+            _ = clearing.tick() => engine.clear(),
             () = tokio::time::sleep(PAUSE), if !is_filled => {}
         }
         is_filled = engine.fill();
     }
     // Dropping a worker is a checkpoint: what it did is stored, and the next start goes on from there.
     engine.workers.shutdown().await;
+    engine.sweepers.shutdown().await;
 }
 
 impl Engine {
@@ -217,7 +236,7 @@ impl Engine {
         let mut taken: Vec<(PathBuf, Place)> = Vec::new();
         for job in &placed {
             taken.push(self.place(job));
-            if !self.slots.contains_key(&job.id) {
+            if self.is_free(job.id) {
                 self.start(job.id, 0);
             }
         }
@@ -229,7 +248,8 @@ impl Engine {
                 taken.push(place);
                 continue;
             }
-            if taken.len() >= most && !waits || self.slots.len() >= most || taken.contains(&place) {
+            let is_full = taken.len() >= most && !waits || self.slots.len() >= most;
+            if is_full || taken.contains(&place) || !self.is_free(job.id) {
                 continue;
             }
             taken.push(place);
@@ -247,6 +267,11 @@ impl Engine {
         (self.core.directory(&job.spec.workspace), place)
     }
 
+    /// Whether a worker may begin with a job.
+    fn is_free(&self, job: JobId) -> bool {
+        !self.slots.contains_key(&job) && !self.swept.values().any(|swept| *swept == job) && !self.broken.contains(&job)
+    }
+
     fn start(&mut self, job: JobId, panics: u32) {
         let control = Arc::new(Control::default());
         let work = worker::work(self.core.clone(), self.shop.clone(), job, control.clone(), panics > MAX_PANICS);
@@ -260,11 +285,30 @@ impl Engine {
             Err(error) => error.id(),
         };
         let Some(job) = self.slots.iter().find(|(_, slot)| slot.id == id).map(|(job, _)| *job) else { return };
-        let panics = self.slots.remove(&job).map_or(0, |slot| slot.panics);
-        if ended.is_err_and(|error| error.is_panic()) {
+        let Some(slot) = self.slots.remove(&job) else { return };
+        let panicked = ended.is_err_and(|error| error.is_panic());
+        // A STOP that fell between the end of a job and its being resumed, or whose worker broke off, still holds.
+        let is_stopped = slot.control.stop.is_cancelled() && self.is_open(job);
+        if panicked {
             tracing::error!(%job, "the code of a job panicked");
-            self.start(job, panics + 1);
+            if slot.panics >= MOST_PANICS {
+                tracing::error!(%job, "the job is left alone until the next start");
+                self.broken.insert(job);
+                return;
+            }
         }
+        if panicked || is_stopped {
+            self.start(job, slot.panics + u32::from(panicked));
+        }
+        if is_stopped && let Some(again) = self.slots.get_mut(&job) {
+            again.control.stop.cancel();
+            again.waiting = slot.waiting;
+        }
+    }
+
+    /// Whether a job is not over. What cannot be read counts as open.
+    fn is_open(&self, job: JobId) -> bool {
+        self.core.store.job(job).map_or(true, |job| job.is_some_and(|job| !is_over(&job)))
     }
 
     /// Ends one job, or all that are not over. A job that waits gets a worker, which ends it.
@@ -298,23 +342,62 @@ impl Engine {
         });
     }
 
+    /// Ends what runs for jobs that are over: a crash may have come between their end and that.
+    fn close_what_is_left(&mut self) {
+        let all = types::Timestamp(i64::MAX);
+        let over = self.core.store.jobs_to_clear(all, MAX_LEFT).unwrap_or_else(|error| {
+            tracing::error!(%error, "the jobs that are over cannot be read; what runs for them is ended with their files");
+            Vec::new()
+        });
+        for job in over {
+            self.sweep(job, false);
+        }
+    }
+
     /// Removes the files of jobs that have been over for long enough.
-    async fn clear(&mut self) {
+    fn clear(&mut self) {
         let days = self.core.live().config.jobs.keep_days;
         let kept = Duration::from_secs(days.saturating_mul(24 * 3_600));
         let now = self.core.clock.now();
         let before = types::Timestamp(now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)));
-        let old = self.core.store.jobs_to_clear(before, MAX_CLEARED).unwrap_or_default();
-        for job in old.into_iter().filter(|job| !self.slots.contains_key(job)) {
-            let (core, shop) = (self.core.clone(), self.shop.clone());
-            self.core.tasks.spawn(async move {
-                shop.close(job).await;
-                if let Err(error) = shop.clear(job).await {
-                    tracing::error!(%job, %error, "the files of a job could not be removed; trying again");
-                } else if let Err(error) = core.store.transact(move |tx| tx.clear_job(job)).await {
-                    tracing::error!(%job, %error, "that the files of a job are gone could not be stored");
-                }
-            });
+        for job in self.core.store.jobs_to_clear(before, MAX_CLEARED).unwrap_or_default() {
+            self.sweep(job, true);
+        }
+    }
+
+    /// Ends what runs for a job that is over, and removes its files if they are to go. Until that is done it gets no worker.
+    fn sweep(&mut self, job: JobId, files: bool) {
+        if !self.is_free(job) {
+            return;
+        }
+        let (core, shop) = (self.core.clone(), self.shop.clone());
+        let sweeper = self.sweepers.spawn(async move {
+            // It may have been resumed after it was chosen. From here on no worker begins with it.
+            if !core.store.job(job).is_ok_and(|job| job.is_some_and(|job| is_over(&job))) {
+                return job;
+            }
+            shop.close(job).await;
+            if !files {
+                return job;
+            }
+            if let Err(error) = shop.clear(job).await {
+                tracing::error!(%job, %error, "the files of a job could not be removed; trying again");
+            } else if let Err(error) = core.store.transact(move |tx| tx.clear_job(job)).await {
+                tracing::error!(%job, %error, "that the files of a job are gone could not be stored");
+            }
+            job
+        });
+        self.swept.insert(sweeper.id(), job);
+    }
+
+    /// The files of a job are gone, or could not be removed this time.
+    fn swept(&mut self, ended: Result<(Id, JobId), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        if let (Some(job), true) = (self.swept.remove(&id), ended.is_err()) {
+            tracing::error!(%job, "removing the files of a job broke off");
         }
     }
 }

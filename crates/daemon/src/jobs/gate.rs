@@ -41,8 +41,15 @@ impl Asking {
 }
 
 /// Judges a permission; asks the owner where that is needed, and waits for the answer. Dropping it leaves the question
-/// open, to be waited for again. What cannot be stored is refused.
-pub(crate) async fn judge(core: &Core, asking: &Asking, permission: &Permission, halt: CancellationToken) -> Verdict {
+/// open, to be waited for again. What cannot be stored is refused. `unasked` says why the owner is not to be asked now; a question
+/// that was put to them before stays.
+pub(crate) async fn judge(
+    core: &Core,
+    asking: &Asking,
+    permission: &Permission,
+    unasked: Option<String>,
+    halt: CancellationToken,
+) -> Verdict {
     let may_reach = |target: &WebTarget| core.ways.may_reach(&asking.workspace, &asking.coder, target);
     let call = match meaning(&asking.coder, permission, may_reach) {
         Ok(call) => call,
@@ -52,8 +59,11 @@ pub(crate) async fn judge(core: &Core, asking: &Asking, permission: &Permission,
         Ok(Some(turn)) => turn,
         Ok(None) | Err(_) => return deny("the job cannot be found in the journal"),
     };
+    let key = asking.key(&permission.id);
+    let unasked = unasked.filter(|_| !matches!(core.store.request_for_call(asking.turn, &key), Ok(Some(_))));
     let asked = Asked {
-        key: asking.key(&permission.id),
+        key,
+        unasked,
         by: asking.coder.clone(),
         tool: call.tool,
         input: call.input,

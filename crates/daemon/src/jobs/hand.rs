@@ -21,7 +21,7 @@ use super::{
     registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said},
     takeover::{self, Terminal},
-    worker,
+    telling,
 };
 use crate::{core::Core, network::JobDoor};
 
@@ -177,7 +177,7 @@ impl Driven {
         Start {
             resume: memory.conversation.clone(),
             // Each start has its own: a program may refuse what it has seen before.
-            fresh: if memory.conversation.is_some() { worker::fresh() } else { memory.fresh.clone() },
+            fresh: if memory.conversation.is_some() { telling::fresh() } else { memory.fresh.clone() },
             spent: Totals { usage: counted.usage, cost: Some(counted.cost) },
             ..self.base.clone()
         }
@@ -273,6 +273,7 @@ fn not_told(error: DriverError) -> NotTold {
     match error {
         DriverError::Unsupported(unsupported) => NotTold::Unsupported(unsupported.to_string()),
         DriverError::NotRunning => NotTold::Unsupported("its program does not run".to_owned()),
+        DriverError::Idle => NotTold::Unsupported(error.to_string()),
         DriverError::Unknown(_) => NotTold::Trouble(JobTrouble::lasting(error)),
         DriverError::Running
         | DriverError::NotAsked(_)
@@ -299,6 +300,10 @@ impl Hand for Driven {
 
     fn commands(&self) -> u64 {
         self.driver.commands()
+    }
+
+    fn is_refused(&self) -> bool {
+        self.driver.is_refused()
     }
 
     fn is_busy(&self) -> bool {

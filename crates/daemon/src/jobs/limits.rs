@@ -1,8 +1,10 @@
 //! When a job is given up. Pure: what was used and the time are the caller's to know.
 
+use std::time::Duration;
+
 use policy::budget::{self, Exceeded, Purse};
 use store::Job;
-use types::{MicroUsd, Timestamp};
+use types::{JobState, MicroUsd, Timestamp};
 
 /// What was spent besides, for the limits that hold over all tasks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +29,7 @@ pub(super) fn reached(job: &Job, budget: &budget::Limits, spending: Spending, no
     {
         return Some(format!("it has used {tokens} tokens of its {limit}"));
     }
-    let minutes = now.since(since.at).as_secs() / 60;
+    let minutes = worked(job, now).as_secs() / 60;
     if minutes >= limits.minutes {
         return Some(format!("it has run for its {} minutes", limits.minutes));
     }
@@ -49,8 +51,58 @@ pub(super) fn before_round(job: &Job) -> Option<String> {
     (rounds >= job.spec.limits.rounds).then(|| format!("it has had {rounds} rounds of its {}", job.spec.limits.rounds))
 }
 
+/// Whether a job in this state waits for the owner, or is in their hands. That time is not the job's.
+pub(super) fn is_with_owner(state: &JobState) -> bool {
+    match state {
+        JobState::Asking | JobState::TakenOver => true,
+        JobState::Queued
+        | JobState::Preparing
+        | JobState::Working
+        | JobState::Checking
+        | JobState::Landing
+        | JobState::Ended { .. } => false,
+    }
+}
+
+/// How long a job has run since it was last asked for, without the time in which the owner had it.
+fn worked(job: &Job, now: Timestamp) -> Duration {
+    let memory = &job.memory;
+    let mut waited = Duration::from_millis(memory.waited_ms);
+    if is_with_owner(&job.state) {
+        waited = waited.saturating_add(now.since(memory.moved_at));
+    }
+    now.since(memory.since.at).saturating_sub(waited)
+}
+
 /// All tokens of a job, input and output together.
 pub(super) fn tokens(job: &Job) -> u64 {
     let usage = job.memory.used.usage;
     usage.context().saturating_add(usage.output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::tests::job;
+
+    #[test]
+    fn minutes_with_the_owner_are_not_the_jobs() {
+        let minute = |number: i64| Timestamp(number * 60_000);
+        let mut job = job();
+        job.memory.since.at = minute(10);
+        job.memory.waited_ms = 5 * 60_000;
+        assert_eq!(worked(&job, minute(20)), Duration::from_secs(5 * 60));
+        job.memory.moved_at = minute(18);
+        for state in [JobState::Asking, JobState::TakenOver] {
+            job.state = state;
+            assert_eq!(worked(&job, minute(20)), Duration::from_secs(3 * 60));
+            assert_eq!(worked(&job, minute(500)), Duration::from_secs(3 * 60));
+        }
+        job.spec.limits.minutes = 3;
+        let limits = budget::Limits { task: None, day: None, month: None, steps: 1, tokens: None, wall: None };
+        let reached = |job: &Job| reached(job, &limits, Spending::default(), minute(500));
+        assert_eq!(reached(&job).as_deref(), Some("it has run for its 3 minutes"));
+        job.spec.limits.minutes = 4;
+        assert_eq!(reached(&job), None, "however long the owner takes");
+    }
 }

@@ -32,14 +32,17 @@ pub(super) enum Next {
     Anew,
     /// It is told what the check found.
     Feedback,
+    /// It is told what the owner said in the meantime: before that its work does not count as done.
+    Tell,
 }
 
-/// After a turn of the coding agent.
-pub(super) fn after_turn(job: &Job, end: &CoderEnd) -> Next {
+/// After a turn of the coding agent. `has_words` says whether the owner has said something that it was not told.
+pub(super) fn after_turn(job: &Job, end: &CoderEnd, has_words: bool) -> Next {
     if let Some(ending) = &job.memory.ending {
         return Next::End(ending.clone());
     }
     match end {
+        CoderEnd::Done { .. } if has_words => Next::Tell,
         CoderEnd::Done { .. } if job.spec.done.is_some() => Next::Check,
         CoderEnd::Done { .. } => after_success(job),
         CoderEnd::Interrupted => Next::GoOn,
@@ -52,9 +55,9 @@ pub(super) fn after_turn(job: &Job, end: &CoderEnd) -> Next {
 }
 
 /// After the done condition was run. The memory has taken the check in already.
-pub(super) fn after_check(job: &Job, checked: &Checked) -> Next {
+pub(super) fn after_check(job: &Job, checked: &Checked, has_words: bool) -> Next {
     if checked.passed {
-        return after_success(job);
+        return if has_words { Next::Tell } else { after_success(job) };
     }
     if job.memory.same >= job.spec.limits.same_failures.max(1) {
         return Next::End(JobEnd::NoProgress { failure: checked.signature.clone() });
@@ -131,24 +134,25 @@ mod tests {
     fn what_follows_a_turn() {
         let mut job = job();
         let done = CoderEnd::Done { text: "all green".to_owned() };
-        assert_eq!(after_turn(&job, &done), Next::Check, "its word is not believed");
-        assert_eq!(after_turn(&job, &CoderEnd::Interrupted), Next::GoOn);
-        assert_eq!(after_turn(&job, &failed(Trouble::Lost)), Next::Anew);
-        assert_eq!(after_turn(&job, &failed(Trouble::Overflow)), Next::Anew);
+        assert_eq!(after_turn(&job, &done, false), Next::Check, "its word is not believed");
+        assert_eq!(after_turn(&job, &done, true), Next::Tell, "the owner is heard first");
+        assert_eq!(after_turn(&job, &CoderEnd::Interrupted, false), Next::GoOn);
+        assert_eq!(after_turn(&job, &failed(Trouble::Lost), false), Next::Anew);
+        assert_eq!(after_turn(&job, &failed(Trouble::Overflow), false), Next::Anew);
         job.memory.troubles = 1;
-        assert_eq!(after_turn(&job, &failed(Trouble::Server)), Next::Later(FIRST_PAUSE));
+        assert_eq!(after_turn(&job, &failed(Trouble::Server), false), Next::Later(FIRST_PAUSE));
         job.memory.troubles = MAX_TROUBLES;
-        let Next::End(JobEnd::Failed { error }) = after_turn(&job, &failed(Trouble::Server)) else { panic!() };
+        let Next::End(JobEnd::Failed { error }) = after_turn(&job, &failed(Trouble::Server), false) else { panic!() };
         assert!(error.contains("6 times in a row: why"), "{error}");
-        let Next::End(JobEnd::Failed { error }) = after_turn(&job, &failed(Trouble::Auth)) else { panic!() };
+        let Next::End(JobEnd::Failed { error }) = after_turn(&job, &failed(Trouble::Auth), false) else { panic!() };
         assert!(error.starts_with("its key is missing or wrong: why; look at"), "{error}");
         job.memory.ending = Some(JobEnd::Limit { limit: "tools".to_owned() });
-        assert_eq!(after_turn(&job, &done), Next::End(job.memory.ending.clone().unwrap()));
+        assert_eq!(after_turn(&job, &done, false), Next::End(job.memory.ending.clone().unwrap()));
         job.memory.ending = None;
         job.spec.done = None;
-        assert_eq!(after_turn(&job, &done), Next::Land);
+        assert_eq!(after_turn(&job, &done, false), Next::Land);
         job.spec.then = Then::Nothing;
-        assert_eq!(after_turn(&job, &done), Next::End(JobEnd::Done));
+        assert_eq!(after_turn(&job, &done, false), Next::End(JobEnd::Done));
     }
 
     #[test]
@@ -156,11 +160,12 @@ mod tests {
         let mut job = job();
         let mut checked = Checked { signature: "test_a".to_owned(), ..Checked::default() };
         job.memory.same = 2;
-        assert_eq!(after_check(&job, &checked), Next::Feedback);
+        assert_eq!(after_check(&job, &checked, false), Next::Feedback);
         job.memory.same = 3;
-        assert_eq!(after_check(&job, &checked), Next::End(JobEnd::NoProgress { failure: "test_a".to_owned() }));
+        assert_eq!(after_check(&job, &checked, false), Next::End(JobEnd::NoProgress { failure: "test_a".to_owned() }));
         checked.passed = true;
-        assert_eq!(after_check(&job, &checked), Next::Land);
+        assert_eq!(after_check(&job, &checked, false), Next::Land);
+        assert_eq!(after_check(&job, &checked, true), Next::Tell);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Our own loop as a coding agent: the job's session is worked on by ordinary turns. A prompt is a message in it, the end of a
 //! turn is the end of a round. What it spends is booked with its turns.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Trouble};
 use store::{Job, NewInbox, StoreError};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
 use types::{
     BoxFuture, ChannelId, Envelope, Event, JobId, MicroUsd, Seq, SessionId, ToolEnd, TurnEnd, TurnId, Usage, WhenBusy,
 };
@@ -13,6 +16,10 @@ use types::{
 use super::seam::{Hand, JobTrouble, NotTold, Said};
 use crate::{core::Core, sessions};
 
+/// How long an interrupted turn may take to end.
+const TO_END: Duration = Duration::from_secs(10);
+/// How often a turn that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// Events that are read from the journal in one go.
 const BATCH: usize = 200;
 
@@ -30,36 +37,43 @@ pub(super) struct OwnLoop {
     /// What its turns have used since the job began, as the journal tells.
     spent: Totals,
     origin: types::Origin,
+    /// The number of the last prompt that it was given.
+    told: u64,
 }
 
 impl OwnLoop {
     /// Takes up the session of a job. Its records are the journal.
     pub fn open(core: Arc<Core>, job: &Job) -> Result<Self, JobTrouble> {
         let news = core.store.subscribe();
-        let read = match job.cursor.record {
-            0 => core.store.last_seq().map_err(JobTrouble::passing)?,
-            record => Seq(i64::try_from(record).unwrap_or(i64::MAX)),
-        };
-        let spent = Totals { usage: job.memory.counted.usage, cost: Some(job.memory.counted.cost) };
         let (session, stands_for_job) = (job.session, job.turn);
-        let unread = VecDeque::new();
-        Ok(Self { core, job: job.id, session, stands_for_job, read, unread, news, spent, origin: job.origin })
+        let spent = Totals { usage: job.memory.counted.usage, cost: Some(job.memory.counted.cost) };
+        let told = match &job.memory.order {
+            Some(order) => {
+                let name = name(job.id, order.number);
+                let is_told = core.store.is_received(&ChannelId::jobs(), &name).map_err(JobTrouble::passing)?;
+                order.number.saturating_sub(u32::from(!is_told))
+            }
+            None => job.memory.orders,
+        };
+        Ok(Self {
+            core,
+            job: job.id,
+            session,
+            stands_for_job,
+            read: Seq(i64::try_from(job.memory.heard).unwrap_or(i64::MAX)),
+            unread: VecDeque::new(),
+            news,
+            spent,
+            origin: job.origin,
+            told: told.into(),
+        })
     }
 
     /// The next event of the loop's turns, from the journal.
     async fn envelope(&mut self) -> Option<Envelope> {
         loop {
-            if let Some(next) = self.unread.pop_front() {
+            if let Some(next) = self.written() {
                 return Some(next);
-            }
-            match self.core.store.events_after(self.read, Some(self.session), BATCH) {
-                Ok(batch) if !batch.is_empty() => {
-                    self.read = batch.iter().filter_map(|one| one.seq).max().unwrap_or(self.read);
-                    self.unread.extend(batch);
-                    continue;
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(job = %self.job, %error, "the journal cannot be read; waiting for news"),
             }
             loop {
                 match self.news.recv().await {
@@ -70,6 +84,25 @@ impl OwnLoop {
                 }
             }
         }
+    }
+
+    /// The same, as far as there is one by now.
+    fn written(&mut self) -> Option<Envelope> {
+        if self.unread.is_empty() {
+            match self.core.store.events_after(self.read, Some(self.session), BATCH) {
+                Ok(batch) => {
+                    self.read = batch.iter().filter_map(|one| one.seq).max().unwrap_or(self.read);
+                    self.unread.extend(batch);
+                }
+                Err(error) => tracing::error!(job = %self.job, %error, "the journal cannot be read; waiting for news"),
+            }
+        }
+        self.unread.pop_front()
+    }
+
+    fn said(&mut self, envelope: &Envelope) -> Option<Said> {
+        let record = envelope.seq.and_then(|seq| u64::try_from(seq.0).ok()).unwrap_or(0);
+        self.meaning(envelope).map(|event| Said { record, item: 0, event })
     }
 
     /// What an event of the loop means for the job, if anything.
@@ -96,21 +129,33 @@ impl OwnLoop {
         }
     }
 
-    async fn say(&self, text: String, number: u64) -> Result<(), StoreError> {
+    /// Gives it a prompt. The same one again, after a crash, is the same message.
+    async fn say(&mut self, number: u32, text: String) -> Result<(), StoreError> {
         let row = NewInbox {
-            channel: ChannelId::api(),
-            // The same prompt again, after a crash, is the same message.
-            remote_id: format!("job:{}:told:{number}", self.job),
+            channel: ChannelId::jobs(),
+            remote_id: name(self.job, number),
             session: self.session,
             text,
             reply_to: None,
-            when_busy: WhenBusy::Steer,
+            when_busy: WhenBusy::Queue,
             origin: self.origin,
         };
         self.core.store.transact(move |tx| tx.receive(row)).await?;
-        sessions::wake(&self.core, self.session, WhenBusy::Steer).await;
+        self.told = number.into();
+        sessions::wake(&self.core, self.session, WhenBusy::Queue).await;
         Ok(())
     }
+
+    /// Whether a prompt waits for its turn.
+    fn is_waited_for(&self) -> bool {
+        let waiting = self.core.store.waiting_inbox(self.session).unwrap_or_default();
+        waiting.iter().any(|row| row.channel == ChannelId::jobs())
+    }
+}
+
+/// What a prompt is called in the inbox. No other run of the job and no other prompt has the same.
+fn name(job: JobId, number: u32) -> String {
+    format!("job:{job}:order:{number}")
 }
 
 /// How a turn of ours ended, as a coding agent's.
@@ -131,22 +176,30 @@ impl Hand for OwnLoop {
         Box::pin(async move {
             loop {
                 let envelope = self.envelope().await?;
-                let record = envelope.seq.and_then(|seq| u64::try_from(seq.0).ok()).unwrap_or(0);
-                if let Some(event) = self.meaning(&envelope) {
-                    return Some(Said { record, item: 0, event });
+                if let Some(said) = self.said(&envelope) {
+                    return Some(said);
                 }
             }
         })
     }
 
-    /// A message that was stored is not stored again, so that telling it again does no harm: none counts as told.
+    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
+        Box::pin(async move {
+            loop {
+                let envelope = self.written()?;
+                if let Some(said) = self.said(&envelope) {
+                    return Some(said);
+                }
+            }
+        })
+    }
+
     fn commands(&self) -> u64 {
-        0
+        self.told
     }
 
     fn is_busy(&self) -> bool {
-        let waits = self.core.store.waiting_inbox(self.session).is_ok_and(|waiting| !waiting.is_empty());
-        waits || self.core.sessions.running_turn(self.session).is_some()
+        self.is_waited_for() || self.core.sessions.running_turn(self.session).is_some()
     }
 
     fn pending(&self) -> Vec<Permission> {
@@ -158,8 +211,8 @@ impl Hand for OwnLoop {
         Box::pin(async move {
             match command {
                 CoderCommand::Prompt { text } => {
-                    let number = u64::from(job.memory.rounds);
-                    self.say(text, number).await.map_err(|error| JobTrouble::passing(error).into())
+                    let number = job.memory.order.as_ref().map_or(job.memory.orders, |order| order.number);
+                    self.say(number, text).await.map_err(|error| JobTrouble::passing(error).into())
                 }
                 CoderCommand::Interrupt | CoderCommand::Close => {
                     sessions::interrupt(&self.core, self.session).await;
@@ -177,8 +230,14 @@ impl Hand for OwnLoop {
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move {
-            sessions::interrupt(&self.core, self.session).await;
-            Ok(())
+            let ended = async {
+                while self.is_busy() {
+                    sessions::interrupt(&self.core, self.session).await;
+                    // Any news may be its end; one that was missed is found by looking again.
+                    let _ = timeout(LOOK, self.news.recv()).await;
+                }
+            };
+            timeout(TO_END, ended).await.map_err(|_| JobTrouble::passing("the turn that works on it does not end"))
         })
     }
 

@@ -3,20 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Trouble, Verdict};
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble, Verdict};
+use futures_util::StreamExt;
 use store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
-use types::{BoxFuture, CoderWord, Envelope, Event, JobEnd, JobState, RoundEnd};
+use types::{Envelope, Event, JobEnd, JobState, RoundEnd};
 
 use super::{
     next::{self, Next},
-    prompts, report,
-    seam::{Hand, JobTrouble, NotTold, Said},
+    prompts,
+    questions::Questions,
+    seam::{Hand, JobTrouble, Said},
     stored::Stored,
     take,
     takeover::Wish,
-    worker::{Worker, order},
+    worker::Worker,
 };
 
 /// How long an interrupted coding agent may take to end its turn before it is killed.
@@ -25,14 +26,9 @@ const TO_END: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often in a row it may be found idle, with nothing said of the end of its turn.
 const MAX_IDLE: u32 = 2;
-/// The most words of the owner that wait for the next prompt.
-const MAX_WORDS: usize = 20;
-
-/// Verdicts that are being found: the permission and its answer.
-type Judging = FuturesUnordered<BoxFuture<'static, (String, Verdict)>>;
 
 /// Why the loop cannot go on.
-enum Broken {
+pub(super) enum Broken {
     Store(StoreError),
     Trouble(JobTrouble),
 }
@@ -56,14 +52,25 @@ enum Woken {
     OwnersWords,
     /// The owner wants the coding agent's place.
     Wished(Wish),
-    Asked,
+    /// A question was put to the owner, or answered; true when it is a new one.
+    Asked(bool),
     Time,
+}
+
+/// How the loop goes on.
+enum Flow {
+    /// It listens on.
+    On,
+    /// The job is in another state, or has another prompt to give.
+    Next,
+    /// The job ends, which is stored as its `ending`.
+    End(JobEnd),
 }
 
 /// What the loop keeps in mind while it listens.
 #[derive(Default)]
 struct Listening {
-    judging: Judging,
+    questions: Questions,
     /// Since when the turn is to end.
     ending: Option<Instant>,
     /// How often in a row it was found idle.
@@ -73,95 +80,28 @@ struct Listening {
 impl Worker {
     /// Works until the turn of the coding agent is over, or until its supervisor is gone.
     pub(super) async fn round(&mut self) -> Result<(), StoreError> {
-        let mut hand = match self.hand.take() {
-            Some(hand) => hand,
-            None => match self.shop.open(&self.job).await {
-                Ok(hand) => hand,
-                Err(trouble) => return self.trouble(trouble).await,
-            },
-        };
-        let done = match self.give_order(&mut *hand).await {
+        let Some(mut hand) = self.take_up().await? else { return Ok(()) };
+        let flow = match self.give_order(&mut *hand).await {
             Ok(()) => self.listen(&mut *hand).await,
             Err(broken) => Err(broken),
         };
-        match (done, self.leaving.take()) {
-            (Ok(()), None) => {
+        match flow {
+            Ok(Flow::On | Flow::Next) => {
                 self.hand = Some(hand);
                 Ok(())
             }
-            (Ok(()), Some(end)) => {
-                // Whoever ends its supervisor must be the only one who holds it.
-                drop(hand);
-                self.end(end).await
-            }
-            (Err(Broken::Store(error)), _) => Err(error),
-            (Err(Broken::Trouble(trouble)), _) => {
+            Ok(Flow::End(end)) => self.leave(hand, end).await,
+            Err(Broken::Store(error)) => Err(error),
+            Err(Broken::Trouble(trouble)) => {
                 drop(hand);
                 self.trouble(trouble).await
             }
         }
     }
 
-    /// Tells the coding agent what it is to be told, unless its records show that it was.
-    async fn give_order(&mut self, hand: &mut dyn Hand) -> Result<(), Broken> {
-        let Some(mut order) = self.job.memory.order.clone() else { return Ok(()) };
-        let before = match order.before {
-            Some(before) => before,
-            None => {
-                let before = hand.commands();
-                order.before = Some(before);
-                self.job.memory.order = Some(order.clone());
-                self.save().await?;
-                before
-            }
-        };
-        if hand.commands() <= before {
-            let command: CoderCommand = serde_json::from_value(order.command)
-                .map_err(|error| JobTrouble::lasting(format!("what it is to be told cannot be read: {error}")))?;
-            let words = match &command {
-                CoderCommand::Prompt { text } | CoderCommand::Steer { text } => Some(text.clone()),
-                CoderCommand::Interrupt | CoderCommand::Answer { .. } | CoderCommand::Close => None,
-            };
-            match hand.command(&self.job, command).await {
-                Ok(()) => {}
-                Err(NotTold::Trouble(trouble)) => return Err(trouble.into()),
-                Err(NotTold::Unsupported(why)) => self.keep_words(words.clone(), &why),
-            }
-            self.record_told(words).await?;
-        }
-        // That it was told stands in its records; here it is forgotten with whatever is stored next.
-        self.job.memory.order = None;
-        Ok(())
-    }
-
-    /// Shows in the job's log what the coding agent was told.
-    async fn record_told(&mut self, words: Option<String>) -> Result<(), StoreError> {
-        let Some(words) = words else { return Ok(()) };
-        let words = self.core.vault.redactor().redact(&words).into_owned();
-        let text = report::bounded(CoderWord::Told, &words);
-        let event = Event::CoderSaid { job: self.job.id, kind: CoderWord::Told, text };
-        self.job.memory.order = None;
-        self.store(Stored { events: vec![event], ..Stored::default() }).await
-    }
-
-    /// Words that cannot be told now go with the next prompt.
-    fn keep_words(&mut self, words: Option<String>, why: &str) {
-        tracing::debug!(job = %self.job.id, why, "the owner's words wait for the next prompt");
-        let kept = &mut self.job.memory.words;
-        if kept.len() < MAX_WORDS {
-            kept.extend(words);
-        }
-    }
-
     /// Takes in what happens until the turn is over.
-    async fn listen(&mut self, hand: &mut dyn Hand) -> Result<(), Broken> {
-        let mut listening = Listening::default();
-        for permission in hand.pending() {
-            // One that is not remembered yet comes as an event.
-            if let Some(record) = self.job.memory.asked.get(&permission.id).copied() {
-                listening.judging.push(self.judge(permission, record));
-            }
-        }
+    async fn listen(&mut self, hand: &mut dyn Hand) -> Result<Flow, Broken> {
+        let mut listening = Listening { questions: self.questions_again(hand), ..Listening::default() };
         let control = self.control.clone();
         let mut events = self.core.store.subscribe();
         let mut looks = tokio::time::interval(LOOK);
@@ -170,18 +110,23 @@ impl Worker {
         control.said.notify_one();
         self.show_state().await?;
         loop {
+            self.judge_next(&mut listening.questions)?;
+            let judging = &mut listening.questions.judging;
             let woken = tokio::select! {
                 said = hand.next() => Woken::Said(said),
-                Some((id, verdict)) = listening.judging.next(), if !listening.judging.is_empty() => Woken::Judged(id, verdict),
+                Some((id, verdict)) = judging.next(), if !judging.is_empty() => Woken::Judged(id, verdict),
                 () = control.said.notified() => Woken::OwnersWords,
                 () = control.sat.notified() => match control.wish() {
                     Some(wish) => Woken::Wished(wish),
                     None => continue,
                 },
-                event = events.recv() => if self.concerns(&event) { Woken::Asked } else { continue },
+                event = events.recv() => match self.concerns(&event) {
+                    Some(is_new) => Woken::Asked(is_new),
+                    None => continue,
+                },
                 _ = looks.tick() => Woken::Time,
             };
-            let over = match woken {
+            let flow = match woken {
                 Woken::Said(None) => {
                     return Err(JobTrouble::passing("the supervisor of the job ended by itself").into());
                 }
@@ -189,73 +134,59 @@ impl Worker {
                 Woken::Judged(permission, verdict) => {
                     self.answer(hand, permission, verdict).await?;
                     self.show_state().await?;
-                    false
+                    Flow::On
                 }
                 Woken::OwnersWords => {
                     self.steer(hand).await?;
-                    false
+                    Flow::On
                 }
-                Woken::Wished(wish) => self.give_way(wish).await?,
-                Woken::Asked => {
+                Woken::Wished(wish) => match self.give_way(wish).await? {
+                    true => Flow::Next,
+                    false => Flow::On,
+                },
+                Woken::Asked(is_new) => {
+                    let memory = &mut self.job.memory;
+                    memory.questions = memory.questions.saturating_add(u32::from(is_new));
                     self.show_state().await?;
-                    false
+                    Flow::On
                 }
                 Woken::Time => self.on_time(hand, &mut listening).await?,
             };
-            if over {
-                return Ok(());
+            match flow {
+                Flow::On => {}
+                Flow::Next | Flow::End(_) => return Ok(flow),
             }
         }
     }
 
-    fn judge(&self, permission: Permission, record: u64) -> BoxFuture<'static, (String, Verdict)> {
-        let (shop, job) = (self.shop.clone(), self.job.clone());
-        Box::pin(async move {
-            let verdict = shop.judge(&job, &permission, record).await;
-            (permission.id, verdict)
-        })
-    }
-
-    async fn answer(&mut self, hand: &mut dyn Hand, permission: String, verdict: Verdict) -> Result<(), Broken> {
-        self.job.memory.asked.remove(&permission);
-        // One that was withdrawn in the meantime needs no answer.
-        if !hand.pending().iter().any(|asked| asked.id == permission) {
-            return Ok(());
-        }
-        match hand.command(&self.job, CoderCommand::Answer { permission, verdict }).await {
-            Ok(()) => Ok(()),
-            Err(NotTold::Trouble(trouble)) => Err(trouble.into()),
-            Err(NotTold::Unsupported(why)) => Err(JobTrouble::lasting(why).into()),
-        }
-    }
-
-    fn concerns(&self, event: &Result<Envelope, RecvError>) -> bool {
+    /// Whether an event is about a question of this job; true when the question is a new one.
+    fn concerns(&self, event: &Result<Envelope, RecvError>) -> Option<bool> {
         match event {
-            Ok(envelope) => {
-                envelope.session == Some(self.job.session)
-                    && matches!(envelope.event, Event::OwnerAsked { .. } | Event::OwnerAnswered { .. })
-            }
+            Ok(envelope) if envelope.session != Some(self.job.session) => None,
+            Ok(envelope) => match envelope.event {
+                Event::OwnerAsked { .. } => Some(true),
+                Event::OwnerAnswered { .. } => Some(false),
+                _ => None,
+            },
             // Anything may have been missed.
-            Err(RecvError::Lagged(_)) => true,
-            Err(RecvError::Closed) => false,
+            Err(RecvError::Lagged(_)) => Some(false),
+            Err(RecvError::Closed) => None,
         }
     }
 
     /// Whether it works or waits for the owner, as clients see it.
     async fn show_state(&mut self) -> Result<(), StoreError> {
-        let open = self.core.store.open_requests()?;
-        let asks = open.iter().any(|request| Some(request.turn) == self.job.turn);
-        let state = if asks { JobState::Asking } else { JobState::Working };
+        let state = if self.open_questions()? > 0 { JobState::Asking } else { JobState::Working };
         if self.job.state == state {
             return Ok(());
         }
-        self.job.state = state;
+        self.move_to(state);
         self.save().await
     }
 
-    /// Takes in one event; true when the turn is over.
-    async fn said(&mut self, hand: &mut dyn Hand, said: Said, listening: &mut Listening) -> Result<bool, Broken> {
-        self.job.cursor = store::JobCursor { record: said.record, item: said.item };
+    /// Takes in one event.
+    async fn said(&mut self, hand: &mut dyn Hand, said: Said, listening: &mut Listening) -> Result<Flow, Broken> {
+        self.heard(hand, &said);
         listening.idle = 0;
         let redactor = self.core.vault.redactor();
         if let CoderEvent::TextDelta { text } = &said.event {
@@ -264,34 +195,30 @@ impl Worker {
             let text = redactor.redact(&shown).into_owned();
             let event = Event::CoderDelta { job: self.job.id, text };
             self.core.store.publish(Some(self.job.session), self.job.turn, event);
-            return Ok(false);
+            return Ok(Flow::On);
         }
         self.text.clear();
         let taken = take::take(&mut self.job, &said.event, &redactor);
-        if let Some(id) = &taken.withdrawn
-            && let Some(record) = self.job.memory.asked.remove(id)
-        {
-            self.shop.withdraw(&self.job, id, record).await;
+        if let Some(id) = &taken.withdrawn {
+            self.withdraw(id, &mut listening.questions).await;
         }
         if let Some(permission) = taken.asked
             && hand.pending().contains(&permission)
         {
             self.job.memory.asked.insert(permission.id.clone(), said.record);
-            listening.judging.push(self.judge(permission, said.record));
+            listening.questions.held.push_back((permission, said.record));
         }
         let used = taken.used.filter(|_| !hand.is_our_own());
         let stored = Stored { events: taken.events, used, ..Stored::default() };
         if let Some(end) = taken.finished {
-            self.finished(end, stored).await?;
-            return Ok(true);
+            return Ok(self.finished(end, stored).await?);
         }
         let stored = self.with_report(stored);
         self.store(stored).await?;
-        let counts = matches!(said.event, CoderEvent::Spent(_) | CoderEvent::ToolFinished { .. });
-        if counts {
+        if matches!(said.event, CoderEvent::Spent(_) | CoderEvent::ToolFinished { .. }) {
             self.give_up_at_limit(hand, listening).await?;
         }
-        Ok(false)
+        Ok(Flow::On)
     }
 
     /// Interrupts the coding agent when a limit is reached; the job ends with its turn.
@@ -303,26 +230,29 @@ impl Worker {
         self.job.memory.ending = Some(JobEnd::Limit { limit });
         self.save().await?;
         listening.ending = Some(Instant::now());
-        match hand.command(&self.job, CoderCommand::Interrupt).await {
-            Ok(()) => Ok(()),
+        if let Err(error) = hand.command(&self.job, CoderCommand::Interrupt).await {
             // It is killed when its time is over.
-            Err(error) => {
-                tracing::debug!(job = %self.job.id, %error, "the coding agent cannot be interrupted");
-                Ok(())
-            }
+            tracing::debug!(job = %self.job.id, %error, "the coding agent cannot be interrupted");
         }
+        Ok(())
     }
 
-    /// What time alone brings; true when the job is over.
-    async fn on_time(&mut self, hand: &mut dyn Hand, listening: &mut Listening) -> Result<bool, Broken> {
+    /// What time alone brings.
+    async fn on_time(&mut self, hand: &mut dyn Hand, listening: &mut Listening) -> Result<Flow, Broken> {
         self.give_up_at_limit(hand, listening).await?;
         if let Some(ending) = self.job.memory.ending.clone() {
             let since = *listening.ending.get_or_insert_with(Instant::now);
-            if since.elapsed() >= TO_END || !hand.is_busy() {
-                self.leaving = Some(ending);
-                return Ok(true);
+            if hand.is_busy() && since.elapsed() < TO_END {
+                return Ok(Flow::On);
             }
-            return Ok(false);
+            // The end of its turn may have been read and not heard yet.
+            while let Some(said) = hand.unheard().await {
+                match self.said(hand, said, listening).await? {
+                    Flow::On => {}
+                    flow => return Ok(flow),
+                }
+            }
+            return Ok(Flow::End(ending));
         }
         let stored = self.with_report(Stored::default());
         if !stored.is_empty() {
@@ -330,34 +260,16 @@ impl Worker {
         }
         listening.idle = if hand.is_busy() { 0 } else { listening.idle + 1 };
         if listening.idle <= MAX_IDLE {
-            return Ok(false);
+            return Ok(Flow::On);
         }
         // The turn was lost together with the supervisor that had it.
         let message = "its turn was cut off".to_owned();
         self.job.memory.last_error = Some(message.clone());
-        self.finished(CoderEnd::Failed { trouble: Trouble::Crashed, message }, Stored::default()).await?;
-        Ok(true)
-    }
-
-    /// Gives the coding agent what the owner said.
-    async fn steer(&mut self, hand: &mut dyn Hand) -> Result<(), Broken> {
-        if hand.is_our_own() {
-            return Ok(());
-        }
-        for row in self.core.store.waiting_inbox(self.job.session)? {
-            let Some(turn) = self.job.turn else { return Ok(()) };
-            let mut told = order(&CoderCommand::Steer { text: row.text });
-            told.before = Some(hand.commands());
-            self.job.memory.order = Some(told);
-            let inbox = row.id;
-            self.commit(move |tx, _| tx.take_inbox(turn, inbox)).await?;
-            self.give_order(hand).await?;
-        }
-        Ok(())
+        Ok(self.finished(CoderEnd::Failed { trouble: Trouble::Crashed, message }, Stored::default()).await?)
     }
 
     /// The turn of the coding agent is over: what follows is stored together with it.
-    async fn finished(&mut self, end: CoderEnd, mut stored: Stored) -> Result<(), StoreError> {
+    async fn finished(&mut self, end: CoderEnd, mut stored: Stored) -> Result<Flow, StoreError> {
         for (permission, record) in std::mem::take(&mut self.job.memory.asked) {
             self.shop.withdraw(&self.job, &permission, record).await;
         }
@@ -376,44 +288,56 @@ impl Worker {
             memory.troubles = 0;
         }
         stored.round = Some((round, said, round_end));
-        let next = next::after_turn(&self.job, &end);
+        let next = next::after_turn(&self.job, &end, self.has_words()?);
         let limit = match &next {
-            Next::GoOn | Next::Later(_) | Next::Anew => self.limit(true)?,
+            Next::GoOn | Next::Later(_) | Next::Anew | Next::Tell => self.limit(true)?,
             Next::Check | Next::Land | Next::End(_) | Next::Feedback => None,
         };
-        if let Some(limit) = limit {
-            self.store(stored).await?;
-            self.leaving = Some(JobEnd::Limit { limit });
-            return Ok(());
-        }
+        self.follow(limit.map_or(next, |limit| Next::End(JobEnd::Limit { limit })), stored).await
+    }
+
+    /// Stores the end of a turn with what follows from it.
+    async fn follow(&mut self, next: Next, stored: Stored) -> Result<Flow, StoreError> {
         match next {
             Next::Check => {
-                self.job.state = JobState::Checking;
-                self.store(stored).await
+                self.move_to(JobState::Checking);
+                self.store(stored).await?;
             }
             Next::Land => {
-                self.job.state = JobState::Landing;
-                self.store(stored).await
+                self.move_to(JobState::Landing);
+                self.store(stored).await?;
             }
             Next::End(end) => {
+                self.job.memory.ending = Some(end.clone());
                 self.store(stored).await?;
-                self.leaving = Some(end);
-                Ok(())
+                return Ok(Flow::End(end));
             }
-            Next::GoOn | Next::Feedback => self.prompt(prompts::go_on(&self.job), stored.write()).await,
+            Next::Tell => self.prompt(prompts::more(), stored.write()).await?,
+            Next::GoOn | Next::Feedback => self.go_on_with(stored).await?,
             Next::Later(pause) => {
-                self.job.memory.retry_at = Some(self.core.clock.now().plus(pause));
-                self.prompt(prompts::go_on(&self.job), stored.write()).await
+                self.pause(pause);
+                self.go_on_with(stored).await?;
             }
             Next::Anew => {
                 self.begin_anew();
-                let tried = self.tried(stored.round.as_ref())?;
-                self.prompt(prompts::hand_over(&self.job, &tried, None), stored.write()).await
+                self.go_on_with(stored).await?;
             }
         }
+        Ok(Flow::Next)
     }
 
-    async fn store(&mut self, stored: Stored) -> Result<(), StoreError> {
+    /// Another prompt after a turn that broke off: a short one, unless the conversation is gone or was never begun.
+    async fn go_on_with(&mut self, stored: Stored) -> Result<(), StoreError> {
+        let knows = self.job.memory.conversation.is_some() || self.job.memory.coder == super::OUR_OWN;
+        let prompt = if knows {
+            prompts::go_on(&self.job)
+        } else {
+            prompts::hand_over(&self.job, &self.tried(stored.round.as_ref())?, None)
+        };
+        self.prompt(prompt, stored.write()).await
+    }
+
+    pub(super) async fn store(&mut self, stored: Stored) -> Result<(), StoreError> {
         self.commit(stored.write()).await
     }
 }

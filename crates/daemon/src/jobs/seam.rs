@@ -83,8 +83,15 @@ pub trait Shop: Send + Sync + 'static {
 
     /// Judges something that the coding agent asks for, asks the owner where that is needed, and writes it to the audit log.
     /// Asked again for the same permission after a restart, it goes on waiting for the same answer.
-    /// `record` is the one in which it asked: the numbers of permissions may begin anew with each program.
-    fn judge<'a>(&'a self, job: &'a Job, permission: &'a Permission, record: u64) -> BoxFuture<'a, Verdict>;
+    /// `record` is the one in which it asked: the numbers of permissions may begin anew with each program. `unasked` says why
+    /// the owner is not to be asked about it now, if they were not asked before: then what needs their answer is refused.
+    fn judge<'a>(
+        &'a self,
+        job: &'a Job,
+        permission: &'a Permission,
+        record: u64,
+        unasked: Option<String>,
+    ) -> BoxFuture<'a, Verdict>;
 
     /// Nobody waits for this permission any more.
     fn withdraw<'a>(&'a self, job: &'a Job, permission: &'a str, record: u64) -> BoxFuture<'a, ()>;
@@ -127,6 +134,11 @@ pub trait Hand: Send {
     /// How many commands its records hold, prompts that a program was started with included.
     fn commands(&self) -> u64;
 
+    /// Whether the last of them had no effect.
+    fn is_refused(&self) -> bool {
+        false
+    }
+
     /// Whether a turn runs.
     fn is_busy(&self) -> bool;
 
@@ -136,13 +148,12 @@ pub trait Hand: Send {
     /// Tells it something; recorded before it is written. A prompt starts its program where none runs.
     fn command<'a>(&'a mut self, job: &'a Job, command: CoderCommand) -> BoxFuture<'a, Result<(), NotTold>>;
 
-    /// Kills its program with everything that it started; that it ended is an event.
+    /// Kills its program with everything that it started, and waits until that is done; that it ended is an event. Does nothing
+    /// where none runs.
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>>;
 
     /// What it did that was not told yet, without waiting for more.
-    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
-        Box::pin(async { None })
-    }
+    fn unheard(&mut self) -> BoxFuture<'_, Option<Said>>;
 
     /// Ends its program and opens its conversation at a terminal, for the owner, unless that was done before. False when the
     /// owner has left the terminal already.

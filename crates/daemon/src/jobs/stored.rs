@@ -72,13 +72,13 @@ impl Worker {
             cost: memory.used.cost,
             last: memory.last.clone().unwrap_or_default(),
         });
-        stored.deliveries.extend(self.delivery(number, &report::progress(&self.job)));
+        stored.deliveries.extend(self.delivery(&format!("report:{number}"), &report::progress(&self.job)));
         (self.job.memory.told, self.job.memory.reports) = (told, number);
         stored
     }
 
-    /// A word to the chat in which the job was asked for.
-    fn delivery(&self, number: u32, text: &str) -> Option<NewDelivery> {
+    /// A word to the chat in which the job was asked for; the same name again is the same word.
+    pub(super) fn delivery(&self, name: &str, text: &str) -> Option<NewDelivery> {
         let target = self.job.reply_to.clone()?;
         let channel = self.job.reply_channel.clone();
         if channel == types::ChannelId::api() {
@@ -91,7 +91,7 @@ impl Worker {
             channel,
             target,
             body: DeliveryBody::Notice { text },
-            key: format!("job:{}:report:{number}", self.job.id),
+            key: format!("job:{}:{name}", self.job.id),
         })
     }
 }

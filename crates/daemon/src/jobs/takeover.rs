@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use coders::CoderEvent;
 use sandbox::{Record, Supervised, TerminalSize, What};
 use store::StoreError;
 use tokio::{sync::oneshot, time::timeout};
@@ -16,8 +15,6 @@ use super::{
     engine::is_over,
     prompts,
     seam::{Hand, NotTold},
-    stored::Stored,
-    take,
     worker::Worker,
 };
 use crate::{core::Core, failure::user};
@@ -187,8 +184,7 @@ impl Worker {
             wish.answer(Err(format!("job {} is about to end", self.job.id)));
             return Ok(false);
         }
-        self.job.state = JobState::TakenOver;
-        self.job.memory.order = None;
+        self.move_to(JobState::TakenOver);
         self.save().await?;
         self.wish = Some(wish);
         Ok(true)
@@ -197,20 +193,11 @@ impl Worker {
     /// While the owner works. Also where a restart of the daemon finds them at work.
     pub(super) async fn taken_over(&mut self) -> Result<(), StoreError> {
         let wish = self.wish.take();
-        let mut hand = match self.hand.take() {
-            Some(hand) => hand,
-            None => match self.shop.open(&self.job).await {
-                Ok(hand) => hand,
-                Err(trouble) => return self.trouble(trouble).await,
-            },
-        };
+        let Some(mut hand) = self.take_up().await? else { return Ok(()) };
         let sits = match hand.sit_down(&self.job).await {
             Ok(sits) => sits,
             Err(why) => return self.not_taken_over(hand, wish, &why).await,
         };
-        for (permission, record) in std::mem::take(&mut self.job.memory.asked) {
-            self.shop.withdraw(&self.job, &permission, record).await;
-        }
         self.absorb(&mut *hand).await?;
         if let Some(wish) = wish {
             wish.answer(Ok(()));
@@ -231,7 +218,7 @@ impl Worker {
         }
         self.hand = hand;
         self.job.memory.troubles = 0;
-        self.job.state = JobState::Working;
+        self.move_to(JobState::Working);
         self.prompt(prompts::handed_back(), |_, _| Ok(())).await
     }
 
@@ -249,22 +236,7 @@ impl Worker {
             wish.answer(Err(why));
         }
         self.hand = Some(hand);
-        self.job.state = JobState::Working;
-        self.save().await
-    }
-
-    /// Takes in what the coding agent said until its program was ended. What it used counts; that its turn broke off does not.
-    async fn absorb(&mut self, hand: &mut dyn Hand) -> Result<(), StoreError> {
-        self.text.clear();
-        while let Some(said) = hand.unheard().await {
-            self.job.cursor = store::JobCursor { record: said.record, item: said.item };
-            if matches!(said.event, CoderEvent::TextDelta { .. } | CoderEvent::Finished { .. }) {
-                continue;
-            }
-            let taken = take::take(&mut self.job, &said.event, &self.core.vault.redactor());
-            let stored = Stored { events: taken.events, used: taken.used, ..Stored::default() };
-            self.commit(stored.write()).await?;
-        }
+        self.move_to(JobState::Working);
         self.save().await
     }
 }

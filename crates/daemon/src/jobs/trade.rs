@@ -123,13 +123,19 @@ impl Shop for Trade {
         })
     }
 
-    fn judge<'a>(&'a self, job: &'a Job, permission: &'a Permission, record: u64) -> BoxFuture<'a, Verdict> {
+    fn judge<'a>(
+        &'a self,
+        job: &'a Job,
+        permission: &'a Permission,
+        record: u64,
+        unasked: Option<String>,
+    ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
             let (Ok(core), Some(asking)) = (self.core(), asking(job, record)) else {
                 return Verdict::Deny { why: "the job does not run".to_owned() };
             };
             // Whoever stops waiting drops this; the question stays open until it is withdrawn.
-            gate::judge(&core, &asking, permission, CancellationToken::new()).await
+            gate::judge(&core, &asking, permission, unasked, CancellationToken::new()).await
         })
     }
 

@@ -1,12 +1,24 @@
 //! A job as clients see it.
 
 use store::{Job, Store, StoreError};
-use types::JobView;
+use types::{JobState, JobView, Timestamp};
 
-use super::worker::MAX_ROUNDS;
+use super::{report, worker::MAX_ROUNDS};
+
+/// A job's place among those that wait, from 1; none where it does not.
+pub(super) fn position(store: &Store, job: &Job) -> Result<Option<u32>, StoreError> {
+    if job.state != JobState::Queued {
+        return Ok(None);
+    }
+    let open = store.open_jobs()?;
+    let place = open.iter().filter(|open| open.state == JobState::Queued).position(|open| open.id == job.id);
+    Ok(place.and_then(|place| u32::try_from(place + 1).ok()))
+}
 
 /// A job with what was tried in it.
-pub(crate) fn view(store: &Store, job: Job) -> Result<JobView, StoreError> {
+pub(crate) fn view(store: &Store, job: Job, now: Timestamp) -> Result<JobView, StoreError> {
+    let pause = report::pause(&job, position(store, &job)?, now);
+    let run = report::run(&job);
     let tried = store.job_rounds(job.id, MAX_ROUNDS)?;
     let memory = job.memory;
     Ok(JobView {
@@ -16,6 +28,9 @@ pub(crate) fn view(store: &Store, job: Job) -> Result<JobView, StoreError> {
         spec: job.spec,
         coder: memory.coder,
         state: job.state,
+        since: memory.moved_at,
+        pause,
+        run,
         rounds: memory.rounds,
         iterations: memory.iterations,
         usage: memory.used.usage,

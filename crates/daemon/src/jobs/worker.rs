@@ -1,28 +1,35 @@
-//! One job, from the queue to its end. Each step is stored before the next begins, so the worker can be dropped anywhere and
-//! another one goes on from the row. Long work is asked of the [`Shop`]; what follows from it is decided in `next`.
+//! One job as a state machine. Each step is stored before the next begins, so the worker can be dropped anywhere and another
+//! one goes on from the row; why that is enough is in decision 0007. Long work is asked of the [`Shop`]; what follows from it is
+//! decided in `next`.
+//!
+//! | state | what is done in it | what may follow |
+//! |---|---|---|
+//! | `Queued` | its turn begins (`ending`) | `Preparing` |
+//! | `Preparing` | the tree is made, the first prompt decided on | `Working` |
+//! | `Working`, `Asking` | what is to be told is told (`telling`), then the coding agent is listened to (`round`) | itself with another prompt, `TakenOver`, `Checking`, `Landing` |
+//! | `TakenOver` | the owner works (`takeover`) | `Working` |
+//! | `Checking` | the done condition is run (`proof`) | `Working`, `Landing` |
+//! | `Landing` | the work is committed, pushed, proposed (`proof`) | `Ended` |
+//! | `Ended` | nothing | `Queued`, by `resume` |
+//!
+//! From each one STOP leads to `Ended`, and so does `memory.ending`, once it is stored. A failure that may pass leaves the state
+//! as it is and sets `retry_at`.
 
 use std::{sync::Arc, time::Duration};
 
-use coders::CoderCommand;
-use sha2::{Digest, Sha256};
-use store::{Job, JobOrder, JobSince, JobUse, NewTurn, StoreError, Tx};
-use types::{Event, JobEnd, JobId, JobState, Label, RoundEnd, TurnEnd};
+use store::{Job, StoreError, Tx};
+use types::{JobEnd, JobId, JobState, RoundEnd};
 
 use super::{
     control::Control,
-    limits,
-    next::{self, Next},
-    prompts, report,
-    seam::{Checked, Hand, JobTrouble, Shop},
+    limits, next, prompts,
+    seam::{Hand, JobTrouble, Shop},
     takeover::Wish,
 };
-use crate::{core::Core, deliver, unattended};
+use crate::{core::Core, deliver};
 
-/// A full disk or a failing one: how long to wait before another attempt, and how often. An hour in all.
+/// A full disk or a failing one: how long to wait before another attempt.
 const RETRY: Duration = Duration::from_secs(5);
-const MAX_RETRIES: u32 = 720;
-/// How long the end of a job may take to count what it changed.
-const COUNTING: Duration = Duration::from_secs(20);
 /// How many rounds are looked at for a brief or a report.
 pub(super) const MAX_ROUNDS: usize = 50;
 /// The most notes of a job.
@@ -36,15 +43,22 @@ pub(super) async fn work(
     control: Arc<Control>,
     panicked: bool,
 ) -> JobId {
-    for _ in 0..MAX_RETRIES {
+    loop {
         match attempt(&core, &shop, id, &control, panicked).await {
             Ok(()) => return id,
             Err(error) => tracing::error!(job = %id, %error, "the job stands still; trying again"),
         }
-        tokio::time::sleep(RETRY).await;
+        if control.stop.is_cancelled() {
+            // Its end could not be stored, but nothing may run on.
+            shop.close(id).await;
+            tokio::time::sleep(RETRY).await;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = control.stop.cancelled() => {}
+            }
+        }
     }
-    tracing::error!(job = %id, "the job is given up until the next start");
-    id
 }
 
 async fn attempt(
@@ -61,7 +75,6 @@ async fn attempt(
         job,
         control: control.clone(),
         hand: None,
-        leaving: None,
         text: String::new(),
         wish: None,
     };
@@ -81,8 +94,6 @@ pub(super) struct Worker {
     pub control: Arc<Control>,
     /// The coding agent, once it was taken up.
     pub hand: Option<Box<dyn Hand>>,
-    /// How the job ends, once the coding agent is let go of.
-    pub leaving: Option<JobEnd>,
     /// What it is saying and was not shown yet, because a secret may have begun in it.
     pub text: String,
     /// The owner, who waits for the coding agent's place.
@@ -114,44 +125,19 @@ impl Worker {
     async fn step(&mut self) -> Result<(), StoreError> {
         if let Some(at) = self.job.memory.retry_at {
             tokio::time::sleep(at.since(self.core.clock.now())).await;
-            self.job.memory.retry_at = None;
+            (self.job.memory.retry_at, self.job.memory.paused_at) = (None, None);
         }
-        match self.job.state {
-            JobState::Queued => self.begin().await,
-            JobState::Preparing => self.prepare().await,
-            JobState::Working | JobState::Asking => self.round().await,
-            JobState::TakenOver => self.taken_over().await,
-            JobState::Checking => self.check().await,
-            JobState::Landing => self.land().await,
-            JobState::Ended { .. } => Ok(()),
+        match (self.job.state.clone(), self.job.memory.ending.clone()) {
+            (JobState::Working | JobState::Asking, _) => self.round().await,
+            // It was decided on, and then the daemon died.
+            (_, Some(end)) => self.end(end).await,
+            (JobState::Queued, None) => self.begin().await,
+            (JobState::Preparing, None) => self.prepare().await,
+            (JobState::TakenOver, None) => self.taken_over().await,
+            (JobState::Checking, None) => self.check().await,
+            (JobState::Landing, None) => self.land().await,
+            (JobState::Ended { .. }, None) => Ok(()),
         }
-    }
-
-    /// The job gets its place: its turn begins.
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        if let Some(refusal) = unattended::refusal(&self.core, self.job.origin).await {
-            return self.end(JobEnd::Failed { error: refusal }).await;
-        }
-        let now = self.core.clock.now();
-        self.job.state = JobState::Preparing;
-        self.job.started_at = Some(now);
-        self.job.ended_at = None;
-        let memory = &mut self.job.memory;
-        let tokens = memory.used.usage.context().saturating_add(memory.used.usage.output);
-        let (rounds, iterations, cost) = (memory.rounds, memory.iterations, memory.used.cost);
-        memory.since = JobSince { rounds, iterations, tokens, cost, at: now };
-        memory.told = memory.since;
-        let mut job = self.job.clone();
-        let begun = self.core.store.transact(move |tx| {
-            job.turn = Some(begin_turn(tx, &job)?);
-            let label = Label::UNKNOWN;
-            tx.raise_label(job.session, label, "a coding agent works here, whose words and files are foreign text")?;
-            tx.raise_workspace_label(&job.spec.workspace, label)?;
-            tx.save_job(&job)?;
-            Ok(job)
-        });
-        self.job = begun.await?;
-        Ok(())
     }
 
     async fn prepare(&mut self) -> Result<(), StoreError> {
@@ -160,7 +146,7 @@ impl Worker {
             Ok(prepared) => {
                 self.note(prepared.notes);
                 self.job.memory.troubles = 0;
-                self.job.state = JobState::Working;
+                self.move_to(JobState::Working);
                 if self.job.memory.order.is_some() {
                     // A job that was resumed has its prompt already.
                     return self.save().await;
@@ -171,102 +157,29 @@ impl Worker {
         }
     }
 
-    async fn check(&mut self) -> Result<(), StoreError> {
-        if let Err(trouble) = self.rest().await {
-            return self.trouble(trouble).await;
+    /// The job is in another state from now on, once that is stored.
+    pub fn move_to(&mut self, state: JobState) {
+        if self.job.state == state {
+            return;
         }
-        match self.shop.check(&self.job).await {
-            Err(trouble) => self.trouble(trouble).await,
-            Ok(checked) => self.checked(self.masked(checked)).await,
-        }
-    }
-
-    /// Ends the coding agent's program with all that it left running: nothing may change the tree while we look at it. After a
-    /// restart it is taken up for that.
-    async fn rest(&mut self) -> Result<(), JobTrouble> {
-        if self.hand.is_none() {
-            self.hand = Some(self.shop.open(&self.job).await?);
-        }
-        match &mut self.hand {
-            Some(hand) if !hand.is_our_own() => hand.end_program().await,
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn masked(&self, checked: Checked) -> Checked {
-        let redactor = self.core.vault.redactor();
-        let mask = |text: &str| redactor.redact(text).into_owned();
-        Checked { tail: mask(&checked.tail), signature: mask(&checked.signature), ..checked }
-    }
-
-    /// Takes in what the done condition said.
-    async fn checked(&mut self, checked: Checked) -> Result<(), StoreError> {
+        let now = self.core.clock.now();
         let memory = &mut self.job.memory;
-        memory.troubles = 0;
-        memory.last_check = Some(checked.tail.clone());
-        let is_same = memory.signature.as_deref() == Some(&checked.signature);
-        memory.same = if checked.passed {
-            0
-        } else if is_same {
-            memory.same.saturating_add(1)
-        } else {
-            1
-        };
-        memory.signature = (!checked.passed).then(|| checked.signature.clone());
-        if !checked.restored.is_empty() {
-            self.note(vec![format!(
-                "pinned files had been changed and were put back: {}",
-                checked.restored.join(", ")
-            )]);
+        if limits::is_with_owner(&self.job.state) {
+            let waited = u64::try_from(now.since(memory.moved_at).as_millis()).unwrap_or(u64::MAX);
+            memory.waited_ms = memory.waited_ms.saturating_add(waited);
         }
-        let round = self.job.memory.rounds;
-        let end = match checked.passed {
-            true => RoundEnd::Passed,
-            false => RoundEnd::NotYet { signature: checked.signature.clone(), tail: checked.tail.clone() },
-        };
-        let event = Event::JobChecked { job: self.job.id, round, passed: checked.passed, tail: checked.tail.clone() };
-        let said = self.job.memory.said.clone();
-        let (kept_said, kept_end) = (said.clone(), end.clone());
-        let record = move |tx: &mut Tx<'_>, job: &Job| {
-            tx.end_round(job.id, round, &kept_said, &kept_end)?;
-            tx.record(Some(job.session), job.turn, event).map(|_| ())
-        };
-        match next::after_check(&self.job, &checked) {
-            Next::Feedback => {
-                if let Some(limit) = self.limit(true)? {
-                    self.commit(record).await?;
-                    return self.end(JobEnd::Limit { limit }).await;
-                }
-                let tried = self.tried(Some(&(round, said, end)))?;
-                let prompt = prompts::not_yet(&self.job, &checked, &tried);
-                self.job.state = JobState::Working;
-                self.prompt(prompt, record).await
-            }
-            Next::Land => {
-                self.job.state = JobState::Landing;
-                self.commit(record).await
-            }
-            Next::End(end) => {
-                self.commit(record).await?;
-                self.end(end).await
-            }
-            Next::Check | Next::GoOn | Next::Later(_) | Next::Anew => self.commit(record).await,
-        }
+        memory.moved_at = now;
+        self.job.state = state;
     }
 
-    async fn land(&mut self) -> Result<(), StoreError> {
-        if let Err(trouble) = self.rest().await {
-            return self.trouble(trouble).await;
+    /// Takes up the coding agent, if that was not done yet. None where that failed; what follows is stored.
+    pub async fn take_up(&mut self) -> Result<Option<Box<dyn Hand>>, StoreError> {
+        if let Some(hand) = self.hand.take() {
+            return Ok(Some(hand));
         }
-        match self.shop.land(&self.job).await {
-            Err(trouble) => self.trouble(trouble).await,
-            Ok(landed) => {
-                self.note(landed.notes);
-                self.job.memory.commit = landed.commit.or(self.job.memory.commit.take());
-                self.job.memory.changes = landed.changes.or(self.job.memory.changes.take());
-                self.save().await?;
-                self.end(JobEnd::Done).await
-            }
+        match self.shop.open(&self.job).await {
+            Ok(hand) => Ok(Some(hand)),
+            Err(trouble) => self.trouble(trouble).await.map(|()| None),
         }
     }
 
@@ -276,33 +189,19 @@ impl Worker {
         let memory = &mut self.job.memory;
         memory.last_error = Some(error.clone());
         memory.troubles = memory.troubles.saturating_add(1);
+        self.hand = None;
         if !trouble.may_pass || memory.troubles > next::MAX_TROUBLES {
             return self.end(JobEnd::Failed { error }).await;
         }
-        self.hand = None;
-        let pause = next::pause(self.job.memory.troubles);
-        self.job.memory.retry_at = Some(self.core.clock.now().plus(pause));
+        let pause = next::pause(memory.troubles);
+        self.pause(pause);
         self.save().await
     }
 
-    /// Decides on another prompt, in one transaction with what led to it. It is given when the coding agent is taken up.
-    pub async fn prompt(
-        &mut self,
-        text: String,
-        before: impl FnOnce(&mut Tx<'_>, &Job) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let text = prompts::with_words(text, std::mem::take(&mut self.job.memory.words));
-        if self.job.memory.fresh.is_empty() {
-            self.job.memory.fresh = fresh();
-        }
-        let digest = hex::encode(Sha256::digest(text.as_bytes()));
-        let round = self.job.memory.rounds.saturating_add(1);
-        self.job.memory.order = Some(order(&CoderCommand::Prompt { text }));
-        self.commit(move |tx, job| {
-            before(tx, job)?;
-            tx.begin_round(job.id, round, &job.memory.coder, &digest)
-        })
-        .await
+    /// Nothing is done for a while, once that is stored.
+    pub fn pause(&mut self, pause: Duration) {
+        let now = self.core.clock.now();
+        (self.job.memory.retry_at, self.job.memory.paused_at) = (Some(now.plus(pause)), Some(now));
     }
 
     /// What was tried, with what came of the present round, which is not stored yet.
@@ -314,14 +213,6 @@ impl Worker {
             (row.said, row.end) = (said.clone(), Some(end.clone()));
         }
         Ok(tried)
-    }
-
-    /// Forgets the conversation: the next prompt begins a new one.
-    pub fn begin_anew(&mut self) {
-        let memory = &mut self.job.memory;
-        memory.conversation = None;
-        memory.fresh = String::new();
-        memory.counted = JobUse::default();
     }
 
     /// The limit that stands in the way of going on, or of another prompt.
@@ -363,97 +254,5 @@ impl Worker {
                 tx.save_job(&job)
             })
             .await
-    }
-
-    /// Ends the job: kills what runs, and stores the end with its report. What a step that was dropped had stored counts.
-    pub async fn end(&mut self, end: JobEnd) -> Result<(), StoreError> {
-        self.hand = None;
-        if end != JobEnd::Stopped && self.job.memory.changes.is_none() && self.job.started_at.is_some() {
-            let counted = tokio::time::timeout(COUNTING, self.shop.changes(&self.job)).await;
-            self.job.memory.changes = counted.ok().flatten();
-        }
-        let (id, here) = (self.job.id, self.job.memory.clone());
-        let now = self.core.clock.now();
-        let store = self.core.store.transact(move |tx| ended(tx, id, here, end, now));
-        let (stored, ()) = tokio::join!(store, self.shop.close(id));
-        if let Some(job) = stored? {
-            self.job = job;
-        }
-        Ok(())
-    }
-}
-
-/// Stores the end of a job, whatever its row holds by now.
-fn ended(
-    tx: &mut Tx<'_>,
-    id: JobId,
-    here: store::JobMemory,
-    end: JobEnd,
-    now: types::Timestamp,
-) -> Result<Option<Job>, StoreError> {
-    let Some(mut job) = tx.job(id)? else { return Ok(None) };
-    if matches!(job.state, JobState::Ended { .. }) {
-        return Ok(Some(job));
-    }
-    job.memory.changes = here.changes.or(job.memory.changes);
-    job.memory.last_error = here.last_error.or(job.memory.last_error);
-    job.memory.notes = here.notes;
-    (job.memory.order, job.memory.ending, job.memory.retry_at) = (None, None, None);
-    let turn = match job.turn {
-        Some(turn) if job.started_at.is_some() => turn,
-        // It never got a place; its owner hears of the end all the same.
-        Some(_) | None => begin_turn(tx, &job)?,
-    };
-    job.turn = Some(turn);
-    job.ended_at = Some(now);
-    let tried = tx.job_rounds(id, MAX_ROUNDS)?;
-    let took = job.started_at.map_or(Duration::ZERO, |begun| now.since(begun));
-    let text = report::end(&job, &end, &tried, took);
-    job.memory.report = Some(text.clone());
-    job.state = JobState::Ended { end: end.clone() };
-    tx.withdraw_requests(turn)?;
-    tx.save_job(&job)?;
-    tx.set_turn_step(turn, job.memory.bookings)?;
-    tx.finish_turn(turn, turn_end(end), text)?;
-    Ok(Some(job))
-}
-
-fn begin_turn(tx: &mut Tx<'_>, job: &Job) -> Result<types::TurnId, StoreError> {
-    tx.begin_turn(NewTurn {
-        session: job.session,
-        origin: job.origin,
-        model: format!("coder/{}", job.memory.coder),
-        inbox: Vec::new(),
-        reply_channel: job.reply_channel.clone(),
-        reply_to: job.reply_to.clone(),
-    })
-}
-
-/// A command that is to be told once, at whatever place in the records it comes.
-pub(super) fn order(command: &CoderCommand) -> JobOrder {
-    let command = serde_json::to_value(command).expect("a command has nothing but texts");
-    JobOrder { before: None, command }
-}
-
-/// A random UUID (version 4), by which a new conversation may be called.
-pub(super) fn fresh() -> String {
-    let mut bytes = [0_u8; 16];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        // Coding agents that get the same one twice refuse it, and the job tries again.
-        tracing::error!(%error, "the system gives no random numbers");
-    }
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-fn turn_end(end: JobEnd) -> TurnEnd {
-    match end {
-        JobEnd::Done => TurnEnd::Done,
-        JobEnd::Stopped => TurnEnd::Stopped,
-        JobEnd::Limit { limit } => TurnEnd::Limit { limit },
-        JobEnd::NoProgress { failure } => TurnEnd::Looping { repeated: failure },
-        JobEnd::Failed { error } => TurnEnd::Failed { error },
     }
 }

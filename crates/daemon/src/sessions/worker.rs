@@ -9,7 +9,7 @@ use types::{Envelope, SessionId, TurnEnd, TurnId, WhenBusy};
 use super::control::Control;
 use crate::{
     core::{Core, Live},
-    deliver, present, unattended,
+    deliver, jobs, present, unattended,
 };
 
 /// The most messages that one turn begins with.
@@ -71,7 +71,7 @@ impl Worker {
                 self.put_aside(&aside).await?;
                 continue;
             }
-            let batch = next_batch(waiting);
+            let batch = next_batch(jobs::may_begin(&self.core.store, self.session, waiting)?);
             let Some(first) = batch.first() else { return Ok(()) };
             let events = self.core.store.subscribe();
             let live = self.core.live();

@@ -7,6 +7,7 @@ mod admission;
 mod api;
 mod approvals;
 mod delivery;
+mod job_crashes;
 mod jobs;
 mod labels;
 mod leaks;

@@ -28,6 +28,9 @@ pub struct Records {
     /// What follows once the pending permission is answered.
     held: Vec<CoderEvent>,
     pub closed: usize,
+    /// Whether the last command had no effect, and whether words in between never have one.
+    refused: bool,
+    pub is_deaf: bool,
     /// Whether the owner sits at the terminal; none before they did.
     pub sits: Option<bool>,
     pub seats: usize,
@@ -44,9 +47,53 @@ pub struct Play {
     pub withdrawn: Mutex<Vec<String>>,
     pub cleared: Mutex<Vec<JobId>>,
     pub verdict: Mutex<Option<Verdict>>,
+    /// What checks and landings wait for; they go on when it is false.
+    pub holds: Mutex<bool>,
+    /// The most permissions that were judged at the same time, and the reasons for which nobody was to be asked.
+    pub judged: Mutex<(usize, usize, Vec<String>)>,
+    moments: Mutex<Moments>,
+}
+
+/// The moments before and after each effect of a job, for tests that let the daemon die at one of them.
+#[derive(Default)]
+struct Moments {
+    passed: usize,
+    /// Everything stands still from this one on.
+    dies_at: Option<usize>,
+    is_dead: bool,
 }
 
 impl Play {
+    /// Lets jobs stand still from this moment on, counted from 1; none undoes it.
+    pub fn die_at(&self, moment: Option<usize>) {
+        *self.moments.lock().unwrap() = Moments { dies_at: moment, ..Moments::default() };
+    }
+
+    /// How many moments have passed, and whether jobs stand still.
+    pub fn moments(&self) -> (usize, bool) {
+        let moments = self.moments.lock().unwrap();
+        (moments.passed, moments.is_dead)
+    }
+
+    async fn moment(&self) {
+        let is_dead = {
+            let mut moments = self.moments.lock().unwrap();
+            moments.passed += 1;
+            moments.is_dead |= moments.dies_at.is_some_and(|at| moments.passed >= at);
+            moments.is_dead
+        };
+        if is_dead {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits as long as checks and landings are held.
+    async fn held(&self) {
+        while *self.holds.lock().unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub fn new(
         brain: impl Fn(usize, &str) -> Vec<CoderEvent> + Send + Sync + 'static,
         checker: impl Fn(usize) -> Checked + Send + Sync + 'static,
@@ -61,6 +108,9 @@ impl Play {
             withdrawn: Mutex::default(),
             cleared: Mutex::default(),
             verdict: Mutex::new(Some(Verdict::Allow)),
+            holds: Mutex::default(),
+            judged: Mutex::default(),
+            moments: Mutex::default(),
         })
     }
 
@@ -77,12 +127,33 @@ impl Play {
             .collect()
     }
 
+    /// What a job's coding agent waits for.
+    pub fn pending(&self, job: JobId) -> Vec<Permission> {
+        self.records.lock().unwrap().get(&job).map(|records| records.pending.clone()).unwrap_or_default()
+    }
+
     /// The coding agent does something by itself.
     pub fn does(&self, job: JobId, events: impl IntoIterator<Item = CoderEvent>) {
         {
             let mut records = self.records.lock().unwrap();
             let records = records.entry(job).or_default();
             events.into_iter().for_each(|event| records.does(event));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The program is ended. One whose turn is over ends without a word.
+    fn ends_program(&self, job: JobId) {
+        {
+            let mut all = self.records.lock().unwrap();
+            let Some(records) = all.get_mut(&job).filter(|records| records.busy) else { return };
+            records.pending.clear();
+            records.held.clear();
+            let (trouble, message) = (Trouble::Crashed, "its program was ended".to_owned());
+            // What the last request has cost comes with its end.
+            let last =
+                [spent(records.spent() + 7), CoderEvent::Finished { end: CoderEnd::Failed { trouble, message } }];
+            last.into_iter().for_each(|event| records.does(event));
         }
         self.changed.notify_waiters();
     }
@@ -97,13 +168,20 @@ impl Play {
         let mut all = self.records.lock().unwrap();
         let records = all.entry(job).or_default();
         records.commands.push(command.clone());
+        records.refused = matches!(command, CoderCommand::Steer { .. }) && (records.is_deaf || !records.busy);
+        if records.refused {
+            return Err(NotTold::Unsupported("it cannot be told anything while it works".to_owned()));
+        }
         let number = records.commands.iter().filter(|one| matches!(one, CoderCommand::Prompt { .. })).count();
         let events = match command {
             CoderCommand::Prompt { text } => {
                 (records.busy, records.sits) = (true, None);
                 (self.brain)(number, &text)
             }
-            CoderCommand::Interrupt if records.busy => vec![CoderEvent::Finished { end: CoderEnd::Interrupted }],
+            // What the interrupted request has cost is told last.
+            CoderCommand::Interrupt if records.busy => {
+                vec![CoderEvent::Finished { end: CoderEnd::Interrupted }, spent(records.spent() + 5)]
+            }
             CoderCommand::Answer { permission, .. } => {
                 records.pending.retain(|asked| asked.id != permission);
                 std::mem::take(&mut records.held)
@@ -126,6 +204,15 @@ impl Play {
 }
 
 impl Records {
+    /// What the conversation has cost by now.
+    fn spent(&self) -> u64 {
+        let mut costs = self.events.iter().filter_map(|event| match event {
+            CoderEvent::Spent(totals) => totals.cost,
+            _ => None,
+        });
+        costs.next_back().map_or(0, |cost| cost.0)
+    }
+
     fn does(&mut self, event: CoderEvent) {
         match &event {
             CoderEvent::Finished { .. } => self.busy = false,
@@ -168,16 +255,25 @@ impl Hand for Player {
         self.play.records.lock().unwrap().get(&self.job).map_or(0, |records| records.commands.len() as u64)
     }
 
+    fn is_refused(&self) -> bool {
+        self.play.records.lock().unwrap().get(&self.job).is_some_and(|records| records.refused)
+    }
+
     fn is_busy(&self) -> bool {
         self.play.records.lock().unwrap().get(&self.job).is_some_and(|records| records.busy)
     }
 
     fn pending(&self) -> Vec<Permission> {
-        self.play.records.lock().unwrap().get(&self.job).map(|records| records.pending.clone()).unwrap_or_default()
+        self.play.pending(self.job)
     }
 
     fn command<'a>(&'a mut self, job: &'a Job, command: CoderCommand) -> BoxFuture<'a, Result<(), NotTold>> {
-        Box::pin(async move { self.play.told(job.id, command) })
+        Box::pin(async move {
+            self.play.moment().await;
+            let told = self.play.told(job.id, command);
+            self.play.moment().await;
+            told
+        })
     }
 
     fn unheard(&mut self) -> BoxFuture<'_, Option<Said>> {
@@ -231,10 +327,9 @@ impl Hand for Player {
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move {
-            // A program whose turn is over ends without a word.
-            if self.is_busy() {
-                self.play.does(self.job, [CoderEvent::Finished { end: CoderEnd::Interrupted }]);
-            }
+            self.play.moment().await;
+            self.play.ends_program(self.job);
+            self.play.moment().await;
             Ok(())
         })
     }
@@ -257,8 +352,19 @@ impl Shop for Stage {
         Box::pin(async move { Ok(Box::new(Player { play: self.0.clone(), job: job.id, read }) as Box<dyn Hand>) })
     }
 
-    fn judge<'a>(&'a self, _job: &'a Job, _permission: &'a Permission, _record: u64) -> BoxFuture<'a, Verdict> {
-        Box::pin(async {
+    fn judge<'a>(
+        &'a self,
+        _job: &'a Job,
+        _permission: &'a Permission,
+        _record: u64,
+        unasked: Option<String>,
+    ) -> BoxFuture<'a, Verdict> {
+        Box::pin(async move {
+            if let Some(why) = unasked {
+                self.0.judged.lock().unwrap().2.push(why.clone());
+                return Verdict::Deny { why };
+            }
+            let _judging = Judging::of(&self.0);
             loop {
                 let changed = self.0.changed.clone();
                 let changed = changed.notified();
@@ -277,6 +383,8 @@ impl Shop for Stage {
 
     fn check<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
         Box::pin(async {
+            self.0.moment().await;
+            self.0.held().await;
             let mut checks = self.0.checks.lock().unwrap();
             *checks += 1;
             Ok((self.0.checker)(*checks))
@@ -285,7 +393,10 @@ impl Shop for Stage {
 
     fn land<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
         Box::pin(async {
+            self.0.moment().await;
+            self.0.held().await;
             *self.0.landings.lock().unwrap() += 1;
+            self.0.moment().await;
             Ok(Landed { commit: Some("c0ffee".repeat(6)), changes: None, notes: Vec::new() })
         })
     }
@@ -299,7 +410,12 @@ impl Shop for Stage {
     }
 
     fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.0.records.lock().unwrap().entry(job).or_default().closed += 1 })
+        Box::pin(async move {
+            self.0.moment().await;
+            self.0.ends_program(job);
+            self.0.records.lock().unwrap().entry(job).or_default().closed += 1;
+            self.0.moment().await;
+        })
     }
 
     fn clear(&self, job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>> {
@@ -307,6 +423,25 @@ impl Shop for Stage {
             self.0.cleared.lock().unwrap().push(job);
             Ok(())
         })
+    }
+}
+
+/// Counts what is judged at the same time.
+struct Judging(Arc<Play>);
+
+impl Judging {
+    fn of(play: &Arc<Play>) -> Self {
+        let mut judged = play.judged.lock().unwrap();
+        judged.0 += 1;
+        judged.1 = judged.1.max(judged.0);
+        drop(judged);
+        Self(play.clone())
+    }
+}
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        self.0.judged.lock().unwrap().0 -= 1;
     }
 }
 

@@ -42,6 +42,7 @@ impl Tx<'_> {
             coder: new.spec.coder.clone(),
             model: new.spec.model.clone(),
             since: JobSince { at: self.now, ..JobSince::default() },
+            moved_at: self.now,
             ..JobMemory::default()
         };
         let row = (
@@ -159,7 +160,9 @@ impl Tx<'_> {
 
     /// Notes that the files of a job that is over are gone.
     pub fn clear_job(&mut self, job: JobId) -> Result<(), StoreError> {
-        self.run("UPDATE jobs SET phase = ?2 WHERE id = ?1 AND phase = ?3", (job.0, CLEARED, OVER)).map(|_| ())
+        // With the records goes the place in them: those of a job that is resumed after this begin anew.
+        let sql = "UPDATE jobs SET phase = ?2, record = 0, item = 0 WHERE id = ?1 AND phase = ?3";
+        self.run(sql, (job.0, CLEARED, OVER)).map(|_| ())
     }
 }
 

@@ -1,0 +1,161 @@
+//! The beginning and the end of a job's turn: what is stored with them, and what of the owner's words outlives the end.
+
+use std::time::Duration;
+
+use store::{Job, JobSince, NewTurn, StoreError, Tx};
+use types::{ChannelId, JobEnd, JobId, JobState, Label, TurnEnd};
+
+use super::{
+    OUR_OWN, limits, report,
+    seam::Hand,
+    telling,
+    worker::{MAX_ROUNDS, Worker},
+};
+use crate::{sessions, unattended};
+
+/// How long the end of a job may take to count what it changed.
+const COUNTING: Duration = Duration::from_secs(20);
+/// How long a coding agent's program may take to be ended and to have said its last.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+impl Worker {
+    /// The job gets its place: its turn begins.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        if let Some(refusal) = unattended::refusal(&self.core, self.job.origin).await {
+            return self.end(JobEnd::Failed { error: refusal }).await;
+        }
+        let now = self.core.clock.now();
+        self.move_to(JobState::Preparing);
+        self.job.started_at = Some(now);
+        self.job.ended_at = None;
+        let tokens = limits::tokens(&self.job);
+        let memory = &mut self.job.memory;
+        let (rounds, iterations, cost) = (memory.rounds, memory.iterations, memory.used.cost);
+        memory.since = JobSince { rounds, iterations, tokens, cost, at: now };
+        memory.told = memory.since;
+        memory.waited_ms = 0;
+        let mut job = self.job.clone();
+        let begun = self.core.store.transact(move |tx| {
+            job.turn = Some(begin_turn(tx, &job)?);
+            let label = Label::UNKNOWN;
+            tx.raise_label(job.session, label, "a coding agent works here, whose words and files are foreign text")?;
+            tx.raise_workspace_label(&job.spec.workspace, label)?;
+            tx.save_job(&job)?;
+            Ok(job)
+        });
+        self.job = begun.await?;
+        Ok(())
+    }
+
+    /// Ends the job by what was decided while the coding agent was listened to. What its program says as it is ended, such as
+    /// what the last request has cost, is taken in before.
+    pub(super) async fn leave(&mut self, mut hand: Box<dyn Hand>, end: JobEnd) -> Result<(), StoreError> {
+        match tokio::time::timeout(LAST_WORDS, hand.end_program()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(job = %self.job.id, %error, "the program of a job that ends is killed"),
+            Err(_) => tracing::debug!(job = %self.job.id, "the program of a job that ends took too long and is killed"),
+        }
+        self.absorb(&mut *hand).await?;
+        // Whoever ends its supervisor must be the only one who holds it.
+        drop(hand);
+        self.end(end).await
+    }
+
+    /// Ends the job: kills what runs, and stores the end with its report. What a step that was dropped had stored counts.
+    pub(super) async fn end(&mut self, end: JobEnd) -> Result<(), StoreError> {
+        self.hand = None;
+        if self.job.memory.coder == OUR_OWN && self.core.sessions.running_turn(self.job.session).is_some() {
+            sessions::interrupt(&self.core, self.job.session).await;
+        }
+        if end != JobEnd::Stopped && self.job.memory.changes.is_none() && self.job.started_at.is_some() {
+            let counted = tokio::time::timeout(COUNTING, self.shop.changes(&self.job)).await;
+            self.job.memory.changes = counted.ok().flatten();
+        }
+        let (id, here) = (self.job.id, self.job.memory.clone());
+        let now = self.core.clock.now();
+        let store = self.core.store.transact(move |tx| ended(tx, id, here, end, now));
+        let (stored, ()) = tokio::join!(store, self.shop.close(id));
+        if let Some(job) = stored? {
+            self.job = job;
+        }
+        Ok(())
+    }
+}
+
+/// Stores the end of a job, whatever its row holds by now.
+fn ended(
+    tx: &mut Tx<'_>,
+    id: JobId,
+    here: store::JobMemory,
+    end: JobEnd,
+    now: types::Timestamp,
+) -> Result<Option<Job>, StoreError> {
+    let Some(mut job) = tx.job(id)? else { return Ok(None) };
+    if matches!(job.state, JobState::Ended { .. }) {
+        return Ok(Some(job));
+    }
+    job.memory.changes = here.changes.or(job.memory.changes);
+    job.memory.last_error = here.last_error.or(job.memory.last_error);
+    job.memory.notes = here.notes;
+    let turn = match job.turn {
+        Some(turn) if job.started_at.is_some() => turn,
+        // It never got a place; its owner hears of the end all the same.
+        Some(_) | None => begin_turn(tx, &job)?,
+    };
+    job.turn = Some(turn);
+    keep_words(tx, &mut job, turn)?;
+    let memory = &mut job.memory;
+    (memory.ending, memory.retry_at, memory.paused_at) = (None, None, None);
+    memory.asked.clear();
+    (memory.moved_at, job.ended_at) = (now, Some(now));
+    let tried = tx.job_rounds(id, MAX_ROUNDS)?;
+    let took = job.started_at.map_or(Duration::ZERO, |begun| now.since(begun));
+    let text = report::end(&job, &end, &tried, took);
+    job.memory.report = Some(text.clone());
+    job.state = JobState::Ended { end: end.clone() };
+    tx.withdraw_requests(turn)?;
+    tx.save_job(&job)?;
+    tx.set_turn_step(turn, job.memory.bookings)?;
+    tx.finish_turn(turn, turn_end(end), text)?;
+    Ok(Some(job))
+}
+
+/// What the owner said and nobody was told goes with the next prompt, if the job is resumed; it begins no turn by itself.
+fn keep_words(tx: &mut Tx<'_>, job: &mut Job, turn: types::TurnId) -> Result<(), StoreError> {
+    let order = job.memory.order.take();
+    let mut words = order.map(|order| order.words).unwrap_or_default();
+    words.append(&mut job.memory.words);
+    for row in tx.waiting_inbox(job.session)? {
+        tx.take_inbox(turn, row.id)?;
+        if row.channel != ChannelId::jobs() {
+            words.push(row.text);
+        }
+    }
+    let left_out = telling::bound(&mut words, 0);
+    if left_out > 0 {
+        job.memory.notes.push(format!("{left_out} of your last words were too many to keep; say them again"));
+    }
+    job.memory.words = words;
+    Ok(())
+}
+
+fn begin_turn(tx: &mut Tx<'_>, job: &Job) -> Result<types::TurnId, StoreError> {
+    tx.begin_turn(NewTurn {
+        session: job.session,
+        origin: job.origin,
+        model: format!("coder/{}", job.memory.coder),
+        inbox: Vec::new(),
+        reply_channel: job.reply_channel.clone(),
+        reply_to: job.reply_to.clone(),
+    })
+}
+
+fn turn_end(end: JobEnd) -> TurnEnd {
+    match end {
+        JobEnd::Done => TurnEnd::Done,
+        JobEnd::Stopped => TurnEnd::Stopped,
+        JobEnd::Limit { limit } => TurnEnd::Limit { limit },
+        JobEnd::NoProgress { failure } => TurnEnd::Looping { repeated: report::theirs(&failure) },
+        JobEnd::Failed { error } => TurnEnd::Failed { error: report::theirs(&error) },
+    }
+}

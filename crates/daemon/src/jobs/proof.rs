@@ -1,0 +1,125 @@
+//! What follows once a coding agent says that it is done: the done condition, and the landing. Both look at the tree while
+//! nothing of the coding agent runs.
+
+use store::{Job, StoreError, Tx};
+use types::{Event, JobEnd, JobState, RoundEnd};
+
+use super::{
+    next::{self, Next},
+    prompts,
+    seam::Checked,
+    worker::Worker,
+};
+
+impl Worker {
+    pub(super) async fn check(&mut self) -> Result<(), StoreError> {
+        if !self.rest().await? {
+            return Ok(());
+        }
+        match self.shop.check(&self.job).await {
+            Err(trouble) => self.trouble(trouble).await,
+            Ok(checked) => self.checked(self.masked(checked)).await,
+        }
+    }
+
+    pub(super) async fn land(&mut self) -> Result<(), StoreError> {
+        if !self.rest().await? {
+            return Ok(());
+        }
+        match self.shop.land(&self.job).await {
+            Err(trouble) => self.trouble(trouble).await,
+            Ok(landed) => {
+                self.note(landed.notes);
+                self.job.memory.commit = landed.commit.or(self.job.memory.commit.take());
+                self.job.memory.changes = landed.changes.or(self.job.memory.changes.take());
+                self.job.memory.ending = Some(JobEnd::Done);
+                self.save().await?;
+                self.end(JobEnd::Done).await
+            }
+        }
+    }
+
+    /// Ends the coding agent's program with all that it left running: nothing may change the tree while we look at it. After a
+    /// restart it is taken up for that. What it said meanwhile is taken in. False where that failed; what follows is stored.
+    async fn rest(&mut self) -> Result<bool, StoreError> {
+        let Some(mut hand) = self.take_up().await? else { return Ok(false) };
+        if let Err(trouble) = hand.end_program().await {
+            drop(hand);
+            return self.trouble(trouble).await.map(|()| false);
+        }
+        self.absorb(&mut *hand).await?;
+        self.hand = Some(hand);
+        Ok(true)
+    }
+
+    fn masked(&self, checked: Checked) -> Checked {
+        let redactor = self.core.vault.redactor();
+        let mask = |text: &str| redactor.redact(text).into_owned();
+        Checked { tail: mask(&checked.tail), signature: mask(&checked.signature), ..checked }
+    }
+
+    /// Takes in what the done condition said.
+    async fn checked(&mut self, checked: Checked) -> Result<(), StoreError> {
+        self.remember(&checked);
+        let round = self.job.memory.rounds;
+        let end = match checked.passed {
+            true => RoundEnd::Passed,
+            false => RoundEnd::NotYet { signature: checked.signature.clone(), tail: checked.tail.clone() },
+        };
+        let event = Event::JobChecked { job: self.job.id, round, passed: checked.passed, tail: checked.tail.clone() };
+        let said = self.job.memory.said.clone();
+        let (kept_said, kept_end) = (said.clone(), end.clone());
+        let record = move |tx: &mut Tx<'_>, job: &Job| {
+            tx.end_round(job.id, round, &kept_said, &kept_end)?;
+            tx.record(Some(job.session), job.turn, event).map(|_| ())
+        };
+        let mut next = next::after_check(&self.job, &checked, self.has_words()?);
+        if matches!(next, Next::Feedback | Next::Tell)
+            && let Some(limit) = self.limit(true)?
+        {
+            next = Next::End(JobEnd::Limit { limit });
+        }
+        match next {
+            Next::Feedback => {
+                let tried = self.tried(Some(&(round, said, end)))?;
+                let prompt = prompts::not_yet(&self.job, &checked, &tried);
+                self.move_to(JobState::Working);
+                self.prompt(prompt, record).await
+            }
+            Next::Tell => {
+                self.move_to(JobState::Working);
+                self.prompt(prompts::more(), record).await
+            }
+            Next::Land => {
+                self.move_to(JobState::Landing);
+                self.commit(record).await
+            }
+            Next::End(end) => {
+                self.job.memory.ending = Some(end.clone());
+                self.commit(record).await?;
+                self.end(end).await
+            }
+            Next::Check | Next::GoOn | Next::Later(_) | Next::Anew => self.commit(record).await,
+        }
+    }
+
+    /// What a check leaves in the job's memory.
+    fn remember(&mut self, checked: &Checked) {
+        let memory = &mut self.job.memory;
+        memory.troubles = 0;
+        memory.last_check = Some(checked.tail.clone());
+        let is_same = memory.signature.as_deref() == Some(&checked.signature);
+        memory.same = if checked.passed {
+            0
+        } else if is_same {
+            memory.same.saturating_add(1)
+        } else {
+            1
+        };
+        memory.signature = (!checked.passed).then(|| checked.signature.clone());
+        if !checked.restored.is_empty() {
+            let restored = checked.restored.join(", ");
+            self.note(vec![format!("pinned files had been changed and were put back: {restored}")]);
+        }
+    }
+}
