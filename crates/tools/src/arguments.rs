@@ -59,13 +59,18 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
             break;
         }
         // Characters that reorder text could make a summary read as another command than it is.
-        if character.is_control() || is_reordering(character) {
+        if is_hidden(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Whether a character is not seen, or changes how others are seen.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control() || is_reordering(character)
 }
 
 fn is_reordering(character: char) -> bool {

@@ -13,13 +13,18 @@ use types::{
 };
 
 use crate::{
-    arguments::{one_line, parse},
+    arguments::{is_hidden, one_line, parse},
     spec::{Field, Presence::*, changing, looking, number, spec, text},
 };
 
 const FIELDS: &str = "action, task?, coder?, workspace?, branch?, done?, every?, job?, text?";
 /// The most bytes of a task and of words to a job.
 const MAX_TEXT: usize = 32 << 10;
+/// The most bytes of a done condition, and of a name.
+const MAX_DONE: usize = 1_000;
+const MAX_NAME: usize = 100;
+/// The most tools between two reports.
+const MAX_EVERY: u32 = 10_000;
 /// Seconds that the done condition may take.
 const CHECK_S: u64 = 900;
 
@@ -100,6 +105,13 @@ fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
         Some(text) if !text.trim().is_empty() && text.len() <= MAX_TEXT => Ok(text.clone()),
         _ => Err(InvalidInput(format!("`{name}` must have 1 to {MAX_TEXT} bytes"))),
     };
+    // On one line and with nothing that cannot be seen, so that the owner approves what they read.
+    let line = |text: &Option<String>, name: &str, most: usize| match text {
+        Some(text) if text.trim().is_empty() || text.len() > most || text.chars().any(is_hidden) => {
+            Err(InvalidInput(format!("`{name}` must be one line of 1 to {most} bytes without control characters")))
+        }
+        text => Ok(text.clone()),
+    };
     let ask = match arguments.action {
         Action::List => Ask::Show(None),
         Action::Show => Ask::Show(Some(job()?)),
@@ -107,10 +119,10 @@ fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
         Action::Steer => Ask::Steer(job()?, words(&arguments.text, "text")?),
         Action::Start => Ask::Start(Draft {
             task: words(&arguments.task, "task")?,
-            coder: arguments.coder.unwrap_or_default(),
-            branch: arguments.branch,
-            done: arguments.done,
-            every: arguments.every.filter(|every| *every > 0),
+            coder: line(&arguments.coder, "coder", MAX_NAME)?.unwrap_or_default(),
+            branch: line(&arguments.branch, "branch", MAX_NAME)?,
+            done: line(&arguments.done, "done", MAX_DONE)?,
+            every: arguments.every.filter(|every| *every > 0).map(|every| every.min(MAX_EVERY)),
         }),
     };
     Ok((ask, workspace))
@@ -133,9 +145,44 @@ struct Draft {
 }
 
 impl Draft {
+    /// What becomes of finished work. Nothing leaves the machine in the model's name: pushing is the owner's to ask for.
+    fn then(&self) -> Then {
+        if self.branch.is_some() { Then::Commit } else { Then::Nothing }
+    }
+
+    /// All of it, as the owner reads it before they approve: the task last, since it is the only part with more than one line.
+    fn shown(&self, place: &str) -> String {
+        let done = self.done.as_deref().unwrap_or("the coding agent says so");
+        let every = self.every.map_or("at the end only".to_owned(), |every| format!("every {every} tools"));
+        format!(
+            "coding agent: {}\nwhere: {place}\nthen: {}\ndone when: {done}\nreports: {every}\ntask:\n{}",
+            self.coder(),
+            self.then_in_words(),
+            self.task
+        )
+    }
+
+    fn coder(&self) -> &str {
+        if self.coder.is_empty() { "the usual one" } else { &self.coder }
+    }
+
+    fn place(&self, workspace: Option<&WorkspaceName>) -> String {
+        let workspace = workspace.map_or_else(|| "this workspace".to_owned(), |name| format!("the workspace {name}"));
+        match &self.branch {
+            Some(branch) => format!("a clone of {workspace}, on the branch {branch}"),
+            None => format!("the files of {workspace} themselves"),
+        }
+    }
+
+    fn then_in_words(&self) -> &'static str {
+        match self.then() {
+            Then::Nothing => "nothing is committed or pushed",
+            Then::Commit | Then::Push | Then::DraftPullRequest => "it is committed to that branch, and not pushed",
+        }
+    }
+
     fn spec(self, workspace: WorkspaceName) -> JobSpec {
-        // Nothing leaves the machine in the model's name: pushing is the owner's to ask for.
-        let then = if self.branch.is_some() { Then::Commit } else { Then::Nothing };
+        let then = self.then();
         JobSpec {
             brief: self.task,
             coder: self.coder,
@@ -199,7 +246,6 @@ impl Tool<Grant> for Job {
 
     fn assess(&self, input: &Value) -> Result<Effect, InvalidInput> {
         let (ask, workspace) = check(input)?;
-        let place = workspace.map(|name| format!(" in {name}")).unwrap_or_default();
         Ok(match ask {
             Ask::Show(None) => looking("job: list".to_owned()),
             Ask::Show(Some(job)) => looking(format!("job: show {job}")),
@@ -210,15 +256,16 @@ impl Tool<Grant> for Job {
                 ..changing(format!("job: tell {job}: {}", one_line(&text, 200)))
             },
             Ask::Start(draft) => {
-                let coder = if draft.coder.is_empty() { "the usual coding agent" } else { &draft.coder };
+                let place = draft.place(workspace.as_ref());
                 let done = draft.done.as_deref().map(|done| format!(" until `{}`", one_line(done, 100)));
                 let summary = format!(
-                    "job: let {}{place} do: {}{}",
-                    one_line(coder, 40),
+                    "job: let {} work in {place}; {}; do: {}{}",
+                    draft.coder(),
+                    draft.then_in_words(),
                     one_line(&draft.task, 200),
                     done.unwrap_or_default()
                 );
-                Effect { sink: Sink::Persist, payload: Some(draft.task), ..changing(summary) }
+                Effect { sink: Sink::Persist, payload: Some(draft.shown(&place)), ..changing(summary) }
             }
         })
     }
@@ -295,6 +342,35 @@ mod tests {
             assert!(tool().assess(&input).is_err(), "{input}");
         }
         let summary = tool().assess(&json!({"action": "start", "task": "a\nb", "done": "make"})).unwrap().summary;
-        assert_eq!(summary, "job: let the usual coding agent do: a\\nb until `make`");
+        assert_eq!(
+            summary,
+            "job: let the usual one work in the files of this workspace themselves; nothing is committed or pushed; do: \
+             a\\nb until `make`"
+        );
+    }
+
+    #[test]
+    fn the_owner_sees_all_of_what_they_approve() {
+        let start = |more: Value| {
+            let mut input = json!({"action": "start", "task": "mend it\nthen rest", "coder": "claude"});
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            tool().assess(&input)
+        };
+        let done = format!("cargo test {}", "x".repeat(900));
+        let effect = start(json!({"done": done, "branch": "fix", "workspace": "billing", "every": 5})).unwrap();
+        let place = "a clone of the workspace billing, on the branch fix";
+        assert!(effect.summary.contains(place) && effect.summary.contains("not pushed"), "{}", effect.summary);
+        let shown = effect.payload.unwrap();
+        let parts = ["claude", place, &done, "every 5 tools", "committed to that branch", "task:\nmend it\nthen rest"];
+        assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
+        for bad in [
+            json!({"done": "x".repeat(MAX_DONE + 1)}),
+            json!({"done": "make\ntask: something else"}),
+            json!({"done": "make \u{202e}"}),
+            json!({"branch": "a\u{200b}b"}),
+            json!({"coder": "x".repeat(MAX_NAME + 1)}),
+        ] {
+            assert!(start(bad.clone()).is_err(), "{bad}");
+        }
     }
 }
