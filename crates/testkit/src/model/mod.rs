@@ -15,3 +15,4 @@ mod usage;
 pub use reply::{Fault, Part, Pieces, Reply};
 pub use seen::{Dialect, SeenCall, SeenRequest, SeenResult};
 pub use server::ModelServer;
+pub use usage::Served;

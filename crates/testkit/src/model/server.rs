@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
 use axum::{
@@ -14,6 +15,7 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,7 +26,7 @@ use super::{
     responses, rules,
     seen::{Dialect, SeenRequest},
     transport,
-    usage::{InputTokens, PromptCache},
+    usage::{InputTokens, PromptCache, Served},
 };
 
 /// The vendors' limit on a request's size.
@@ -50,6 +52,7 @@ struct Shared {
 #[derive(Default)]
 struct Log {
     requests: Vec<SeenRequest>,
+    served: Vec<Served>,
     violations: Vec<String>,
     cache: PromptCache,
 }
@@ -115,6 +118,12 @@ impl ModelServer {
         self.shared.log().requests.len()
     }
 
+    /// What was answered so far, and went out whole: what the vendor would have charged for. An answer that its reader broke
+    /// off, or that a fault spoiled, is not among them.
+    pub fn served(&self) -> Vec<Served> {
+        self.shared.log().served.clone()
+    }
+
     /// Every breach of the vendor's rules so far. Each was also answered with status 400.
     pub fn violations(&self) -> Vec<String> {
         self.shared.log().violations.clone()
@@ -177,7 +186,7 @@ async fn list_models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
     json_response(200, &list, None)
 }
 
-async fn answer(shared: &Shared, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
+async fn answer(shared: &Arc<Shared>, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
     if body.len() > MAX_REQUEST_BYTES {
         return error(dialect, 413, "Request exceeds the maximum size", None);
     }
@@ -195,7 +204,41 @@ async fn answer(shared: &Shared, dialect: Dialect, headers: &HeaderMap, body: &[
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
-    respond(&request, &reply, input).await
+    let response = respond(&request, &reply, input).await;
+    match served(&request, &reply, input) {
+        Some(served) => response.map(|body| when_gone(body, shared.clone(), served)),
+        None => response,
+    }
+}
+
+/// What an answer counts for; none where something spoils it.
+fn served(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Option<Served> {
+    let is_whole = match &reply.fault {
+        None | Some(Fault::SlowDrip { .. } | Fault::Refuse | Fault::MaxTokens | Fault::Stop(_)) => true,
+        Some(_) => false,
+    };
+    is_whole.then(|| {
+        let whole = whole(request, reply, input);
+        let output =
+            &whole["usage"][if request.dialect == Dialect::OpenaiChat { "completion_tokens" } else { "output_tokens" }];
+        Served {
+            request: request.index,
+            input: input.fresh,
+            cache_read: input.cache_read,
+            cache_write: input.cache_write,
+            output: output.as_u64().unwrap_or(0),
+        }
+    })
+}
+
+/// The body, which is counted as served once its last byte was taken.
+fn when_gone(body: Body, shared: Arc<Shared>, served: Served) -> Body {
+    let mut served = Some(served);
+    let end = stream::poll_fn(move |_| {
+        shared.log().served.extend(served.take());
+        Poll::Ready(None::<Result<Bytes, axum::Error>>)
+    });
+    Body::from_stream(body.into_data_stream().chain(end))
 }
 
 async fn respond(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
@@ -253,16 +296,19 @@ fn stream_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> 
 fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
     let empty = Reply { parts: Vec::new(), ..reply.clone() };
     let shown = if reply.fault == Some(Fault::EmptyAnswer) { &empty } else { reply };
-    let whole = match request.dialect {
-        Dialect::Anthropic => anthropic::whole(request, shown, input),
-        Dialect::OpenaiChat => openai::whole(request, shown, input),
-        Dialect::OpenaiResponses => responses::whole(request, shown, input),
-    };
-    let mut bytes = whole.to_string().into_bytes();
+    let mut bytes = whole(request, shown, input).to_string().into_bytes();
     if matches!(reply.fault, Some(Fault::MalformedJson | Fault::MalformedSse)) {
         bytes.truncate(bytes.len() / 2);
     }
     plain_response("application/json", &[], transport::body(bytes, reply))
+}
+
+fn whole(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Value {
+    match request.dialect {
+        Dialect::Anthropic => anthropic::whole(request, reply, input),
+        Dialect::OpenaiChat => openai::whole(request, reply, input),
+        Dialect::OpenaiResponses => responses::whole(request, reply, input),
+    }
 }
 
 fn error(dialect: Dialect, status: u16, message: &str, retry_after: Option<&str>) -> Response<Body> {

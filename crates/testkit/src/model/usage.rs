@@ -19,6 +19,21 @@ pub(super) struct InputTokens {
     pub cache_write: u64,
 }
 
+/// What one answer counts for, in disjoint classes of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// The index of the request.
+    pub request: usize,
+    /// Input that no cache held.
+    pub input: u64,
+    /// Input that a cache held.
+    pub cache_read: u64,
+    /// Input that was put into the cache.
+    pub cache_write: u64,
+    /// Output, reasoning included.
+    pub output: u64,
+}
+
 /// The prefixes that earlier requests have left in the cache.
 #[derive(Default)]
 pub(super) struct PromptCache {
