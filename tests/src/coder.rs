@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use types::{BoxFuture, Clock, SecretName, Timestamp, WorkspaceName};
 
 use crate::{
+    coders::Vendor,
     online::{Authority, scene::played, tunnel_tls},
     process::binary,
 };
@@ -42,18 +43,6 @@ pub const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tells a test that it is the daemon's part, and where.
 const ROLE: &str = "FACTOTUM_TEST_DAEMON";
-
-/// A coding agent and its vendor.
-#[derive(Clone, Copy)]
-pub struct Vendor {
-    pub coder: &'static str,
-    pub host: &'static str,
-    /// The variable in which the program looks for the key.
-    pub variable: &'static str,
-    /// The header that carries it, and what stands before it.
-    pub header: (&'static str, &'static str),
-    pub model: &'static str,
-}
 
 /// What the daemon's part is told, one line each.
 #[derive(Serialize, Deserialize)]
@@ -372,7 +361,7 @@ async fn begin(driver: &mut Driver<Supervised>, vendor: Vendor, dir: &Path, star
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, &seed.content).unwrap();
     }
-    launch.argv[0] = crate::coders::program(vendor.coder).display().to_string();
+    launch.argv[0] = vendor.program().display().to_string();
     driver.start(&grant(), vendor.coder, start, Some(prompt), &launch).await.unwrap();
 }
 
@@ -388,7 +377,7 @@ fn grant() -> Grant {
 async fn supervise(vendor: Vendor, dir: &Path) -> Attached {
     let ca = SandboxCa::new(Wall.now()).unwrap();
     let placeholders = Placeholders::new([(secret(), Some(vendor.variable.to_owned()))]).unwrap();
-    let program = crate::coders::program(vendor.coder);
+    let program = vendor.program();
     let config = SandboxConfig {
         memory_mb: 4096,
         read_only: vec![program.parent().unwrap().to_owned()],

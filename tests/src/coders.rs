@@ -1,6 +1,110 @@
-//! The real coding agents, as `cargo xtask setup` installs them.
+//! The real coding agents, as `cargo xtask setup` installs them, and what a test must know of each.
 
 use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use testkit::model::Reply;
+
+/// A coding agent, the vendor that it speaks with, and how its model calls tools.
+#[derive(Clone, Copy, Debug)]
+pub struct Vendor {
+    /// Its name under `[coders]`.
+    pub coder: &'static str,
+    /// The vendor's host.
+    pub host: &'static str,
+    /// The variable in which the program looks for the key.
+    pub variable: &'static str,
+    /// The header that carries it, and what stands before it.
+    pub header: (&'static str, &'static str),
+    pub model: &'static str,
+    /// Whose models it uses, where it does not know by itself.
+    pub preset: Option<&'static str>,
+    /// What stands behind an address of the vendor's, before the paths of its interface.
+    pub base: &'static str,
+    /// The tool that runs a command, and the argument that holds it.
+    shell: (&'static str, &'static str),
+}
+
+pub const CLAUDE: Vendor = Vendor {
+    coder: "claude",
+    host: "api.anthropic.com",
+    variable: "ANTHROPIC_API_KEY",
+    header: ("x-api-key", ""),
+    model: "claude-sonnet-4-5",
+    preset: None,
+    base: "",
+    shell: ("Bash", "command"),
+};
+
+pub const CODEX: Vendor = Vendor {
+    coder: "codex",
+    host: "api.openai.com",
+    variable: "OPENAI_API_KEY",
+    header: ("authorization", "Bearer "),
+    model: "gpt-5.5",
+    preset: None,
+    base: "/v1",
+    shell: ("exec_command", "cmd"),
+};
+
+pub const OPENCODE: Vendor = Vendor {
+    coder: "opencode",
+    host: "api.anthropic.com",
+    variable: "ANTHROPIC_API_KEY",
+    header: ("x-api-key", ""),
+    model: "anthropic/claude-sonnet-4-5",
+    preset: Some("anthropic"),
+    base: "/v1",
+    shell: ("bash", "command"),
+};
+
+impl Vendor {
+    /// Its native program for this machine.
+    pub fn program(&self) -> PathBuf {
+        program(self.coder)
+    }
+
+    /// Its model has it run a command.
+    pub fn runs(&self, script: &str) -> Reply {
+        self.says_and_runs("", script)
+    }
+
+    /// The same after some words.
+    pub fn says_and_runs(&self, words: &str, script: &str) -> Reply {
+        let (tool, argument) = self.shell;
+        let mut input = json!({ argument: script });
+        match self.coder {
+            // It would give a command that takes its time back to its model, and go on without it.
+            "codex" => input["yield_time_ms"] = json!(30_000),
+            _ => input["description"] = json!("a step"),
+        }
+        Reply::tools(words, [(tool, input)])
+    }
+
+    /// Its model has it put `new` where `old` stands in a line of a file of the tree, behind `before`.
+    pub fn replaces(&self, file: &str, before: &str, old: &str, new: &str) -> Reply {
+        let path = format!("/workspace/{file}");
+        match self.coder {
+            "claude" => Reply::call("Edit", json!({ "file_path": path, "old_string": old, "new_string": new })),
+            "opencode" => Reply::call("edit", json!({ "filePath": path, "oldString": old, "newString": new })),
+            _ => {
+                let lines = format!("-{before}{old}\n+{before}{new}");
+                let patch = format!("*** Begin Patch\n*** Update File: {file}\n@@\n{lines}\n*** End Patch\n");
+                Reply::call("apply_patch", json!(patch))
+            }
+        }
+    }
+
+    /// Its model has it read a file of the tree.
+    pub fn reads(&self, file: &str) -> Reply {
+        let path = format!("/workspace/{file}");
+        match self.coder {
+            "claude" => Reply::call("Read", json!({ "file_path": path })),
+            "opencode" => Reply::call("read", json!({ "filePath": path })),
+            _ => self.runs(&format!("cat {file}")),
+        }
+    }
+}
 
 /// The native program of `claude`, `codex` or `opencode` for this machine.
 pub fn program(name: &str) -> PathBuf {

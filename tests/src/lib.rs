@@ -9,6 +9,7 @@
 )]
 
 pub mod brain;
+pub mod census;
 pub mod coder;
 pub mod coders;
 pub mod home;
@@ -16,13 +17,16 @@ pub mod inside;
 pub mod job;
 pub mod malicious;
 pub mod online;
+pub mod origin;
 pub mod outing;
 pub mod process;
 pub mod repository;
+pub mod shift;
 pub mod workshop;
 
 pub use home::Home;
 pub use inside::{all_but_network_inside, all_inside, run_inside};
 pub use process::{Factotum, Finished};
 pub use repository::Repository;
+pub use shift::Shift;
 pub use workshop::Workshop;

@@ -6,19 +6,12 @@ use std::time::Duration;
 use coders::{CoderCommand, CoderEnd, CoderEvent, Verdict};
 use harness::{
     all_inside,
-    coder::{ADDRESSES, KEY, Scene, Vendor, play_daemon},
+    coder::{ADDRESSES, KEY, Scene, play_daemon},
+    coders::CLAUDE,
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
 };
 use serde_json::json;
 use testkit::model::{Fault, Reply, SeenRequest};
-
-const CLAUDE: Vendor = Vendor {
-    coder: "claude",
-    host: "api.anthropic.com",
-    variable: "ANTHROPIC_API_KEY",
-    header: ("x-api-key", ""),
-    model: "claude-sonnet-4-5",
-};
 
 fn play(
     test: &'static str,

@@ -6,19 +6,12 @@ use std::time::Duration;
 use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble, Verdict};
 use harness::{
     all_inside,
-    coder::{ADDRESSES, KEY, Scene, Vendor, play_daemon},
+    coder::{ADDRESSES, KEY, Scene, play_daemon},
+    coders::CODEX,
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
 };
 use serde_json::json;
 use testkit::model::{Fault, Reply, SeenRequest};
-
-const CODEX: Vendor = Vendor {
-    coder: "codex",
-    host: "api.openai.com",
-    variable: "OPENAI_API_KEY",
-    header: ("authorization", "Bearer "),
-    model: "gpt-5.5",
-};
 
 fn play(
     test: &'static str,

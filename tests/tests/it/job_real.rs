@@ -6,6 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
     all_inside,
+    coders::{CLAUDE, CODEX, OPENCODE, Vendor},
     home::OWNER,
     online::{Authority, Online, scene, tunnel_tls},
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
@@ -19,40 +20,6 @@ use types::{Answer, Command, JobEnd, JobId, JobState, JobView};
 
 const ADDRESS: &str = "203.0.113.10";
 const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
-
-/// A coding agent with its vendor.
-struct Vendor {
-    coder: &'static str,
-    host: &'static str,
-    header: (&'static str, &'static str),
-    model: &'static str,
-    /// Whose models it uses, where it does not know by itself.
-    vendor: Option<&'static str>,
-}
-
-const CLAUDE: Vendor = Vendor {
-    coder: "claude",
-    host: "api.anthropic.com",
-    header: ("x-api-key", ""),
-    model: "claude-sonnet-4-5",
-    vendor: None,
-};
-
-const CODEX: Vendor = Vendor {
-    coder: "codex",
-    host: "api.openai.com",
-    header: ("authorization", "Bearer "),
-    model: "gpt-5.5",
-    vendor: None,
-};
-
-const OPENCODE: Vendor = Vendor {
-    coder: "opencode",
-    host: "api.anthropic.com",
-    header: ("x-api-key", ""),
-    model: "anthropic/claude-sonnet-4-5",
-    vendor: Some("anthropic"),
-};
 
 /// A daemon with a repository whose tests fail, a coding agent and its vendor.
 struct Stage {
@@ -83,10 +50,10 @@ impl Stage {
              [channels.telegram.home]\ntoken = \"telegram\"\nallow = [{OWNER}]\npoll_timeout_s = 2\n\
              api_base = \"{chat}\"\n",
             chat = chat.base_url(),
-            of = vendor.vendor.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
+            of = vendor.preset.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
             coder = vendor.coder,
             model = vendor.model,
-            program = harness::coders::program(vendor.coder).display(),
+            program = vendor.program().display(),
             ca = home.path().join("ca.pem").display(),
         );
         let slot = CredentialSlot::Header { name: vendor.header.0.to_owned(), prefix: vendor.header.1.to_owned() };

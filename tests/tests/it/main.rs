@@ -13,6 +13,7 @@ mod crash;
 mod crash_approval;
 mod disasters;
 mod full_disk;
+mod job_killed;
 mod job_land;
 mod job_push;
 mod job_real;
