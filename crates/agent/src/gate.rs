@@ -336,7 +336,10 @@ async fn redeemed(
                 let (Ask::Approval(question), Some(answer)) = (&request.ask, &request.answer) else {
                     return Ok(Err(Reason("it was not approved".to_owned())));
                 };
-                if !tx.use_approval(request.id)? {
+                // A coding agent's call is named after the question in its records, and is judged again only while no answer to it
+                // stands there: a yes that was used before a crash has not been given.
+                let is_ungiven = judged.by.is_some() && tx.is_approval_in_use(request.id, &judged.call.id)?;
+                if !is_ungiven && !tx.use_approval(request.id)? {
                     let why = "the approval was used already, or its time is over; it lifts one call once";
                     return Ok(Err(Reason(why.to_owned())));
                 }

@@ -31,8 +31,8 @@ pub struct Permission {
 
 /// Judges what a coding agent asks for as a call of our own would be judged: the same table, rules, questions and records.
 /// What it says is foreign and it has read the owner's files, so it counts as the highest label. An error is the reason
-/// for a refusal, for the coding agent's model. A yes is used up: it is given once. Asked again after a restart with the
-/// same key, it goes on waiting for the same answer.
+/// for a refusal, for the coding agent's model. A yes lifts the one use that has this key. Asked again with the same key, because
+/// the daemon died before the answer was given, it goes on waiting for the same answer, and takes it.
 pub async fn permit(
     deps: &Deps,
     turn: store::Turn,

@@ -85,11 +85,26 @@ async fn what_destroys_is_asked_about_and_a_yes_holds_once() {
     let turn = world.begin("fix it").await;
     let destroy = || asked("1", Sink::Destructive);
     assert_eq!(ask_and_answer(&world, turn, destroy(), Answer::ONCE).await, Ok(()));
-    let again = ask(&world, turn, destroy()).await.unwrap_err();
-    assert!(again.contains("lifts one call once"), "{again}");
     let other = ask_and_answer(&world, turn, asked("2", Sink::Destructive), Answer::Denied).await.unwrap_err();
     assert!(other.contains("the owner said no"), "{other}");
     assert_eq!(questions(&world), 2);
+}
+
+#[tokio::test]
+async fn a_yes_that_was_used_and_not_given_is_given_after_a_restart_to_the_same_call_alone() {
+    let mut world = World::new(Vec::new()).await;
+    let turn = world.begin("fix it").await;
+    assert_eq!(ask_and_answer(&world, turn, asked("1", Sink::Destructive), Answer::ONCE).await, Ok(()));
+    world.restart();
+    assert_eq!(ask(&world, turn, asked("1", Sink::Destructive)).await, Ok(()));
+    assert_eq!(questions(&world), 1, "nobody was asked again");
+    let mut changed = asked("1", Sink::Destructive);
+    changed.input = json!({ "command": "something else" });
+    let other = ask(&world, turn, changed).await.unwrap_err();
+    assert!(other.contains("not allowed"), "{other}");
+    world.clock.forward(Duration::from_secs(3_600));
+    let late = ask(&world, turn, asked("1", Sink::Destructive)).await.unwrap_err();
+    assert!(late.contains("time was over"), "{late}");
 }
 
 #[tokio::test]

@@ -65,6 +65,15 @@ impl Tx<'_> {
         Ok(self.run(sql, (id.0, self.clock.0, Invariant::ApprovalBound.is_broken()))? > 0)
     }
 
+    /// Whether an approval that was used by a call still lifts that same call: one whose yes was stored, and then not given because
+    /// the program died in between. The caller knows that it was not given.
+    pub fn is_approval_in_use(&self, id: RequestId, call: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM requests
+                   WHERE id = ?1 AND call = ?2 AND json_extract(answer, '$.verdict') = 'approved'
+                   AND used = 1 AND expires_at > ?3";
+        Ok(codec::value::<i64>(self.connection, sql, (id.0, call, self.clock.0))?.is_some())
+    }
+
     fn settle_request(
         &mut self,
         request: &OwnerRequest,
