@@ -106,6 +106,11 @@ impl Vendor {
     }
 }
 
+/// A small program that speaks as Claude Code does, for what needs hundreds of them.
+pub fn stand_in() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("stand_in/claude").canonicalize().unwrap()
+}
+
 /// The native program of `claude`, `codex` or `opencode` for this machine.
 pub fn program(name: &str) -> PathBuf {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/coders/node_modules");

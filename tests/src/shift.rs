@@ -11,6 +11,7 @@ use types::{JobEnd, JobState, JobView};
 
 use crate::{
     Factotum, Finished,
+    brain::{Next, fixer},
     census::Census,
     coders::Vendor,
     job::{Job, WAIT},
@@ -76,7 +77,10 @@ impl Shift {
             "anthropic",
             Settings::default(),
             |config| config + &coder,
-            |_| Reply::say("I am not who works here."),
+            |request| match fixer(&request.body) {
+                Next::Call { say, tool, input } => Reply::tools(say, [(tool, input)]),
+                Next::Say(text) => Reply::say(text),
+            },
         );
         let header = format!("{}: {}", vendor.header.0, vendor.header.1);
         let bound =
@@ -113,8 +117,8 @@ impl Shift {
         run(&self.scene.home.path(), arguments, "")
     }
 
-    /// Starts a job of the coding agent on a branch, done when the repository's tests pass. Gives its number.
-    pub fn start(&self, more: &[&str]) -> i64 {
+    /// Orders a job of the coding agent on a branch, done when the repository's tests pass.
+    pub fn order(&self, more: &[&str]) -> Finished {
         let coder = self.vendor.coder;
         let mut words = vec!["job", "start", TASK, "--coder", coder, "--workspace", "billing", "--branch", BRANCH];
         words.extend(["--pin", "test_*.py"]);
@@ -122,6 +126,19 @@ impl Shift {
         if !more.contains(&"--done") {
             words.extend(["--done", TEST_COMMAND]);
         }
+        self.verb(&words)
+    }
+
+    /// The same, where it must be taken. Gives its number.
+    pub fn start(&self, more: &[&str]) -> i64 {
+        let started = self.order(more);
+        assert_eq!(started.code, Some(0), "{started:?}");
+        self.jobs().first().map(|job| job.id.0).expect("a job was started")
+    }
+
+    /// Starts a job of our own loop in the workspace itself. Gives its number.
+    pub fn start_own(&self) -> i64 {
+        let words = ["job", "start", TASK, "--coder", "factotum", "--workspace", "billing", "--done", TEST_COMMAND];
         let started = self.verb(&words);
         assert_eq!(started.code, Some(0), "{started:?}");
         self.jobs().first().map(|job| job.id.0).expect("a job was started")
@@ -129,8 +146,12 @@ impl Shift {
 
     /// All jobs, latest first.
     pub fn jobs(&self) -> Vec<JobView> {
-        let listed = self.verb(&["--json", "job", "list"]);
-        serde_json::from_str(&listed.stdout).unwrap_or_else(|error| panic!("{error}: {listed:?}"))
+        self.try_jobs().expect("the daemon lists its jobs")
+    }
+
+    /// The same; none when no daemon answers.
+    pub fn try_jobs(&self) -> Option<Vec<JobView>> {
+        serde_json::from_str(&self.verb(&["--json", "job", "list"]).stdout).ok()
     }
 
     /// One job.
@@ -191,22 +212,21 @@ impl Shift {
         assert_eq!((repository.commits(), repository.git(&["status", "--porcelain"])), (1, String::new()));
     }
 
-    /// All that the vendor served, summed up.
+    /// All that the coding agent's vendor served and that arrived, summed up.
     pub fn served(&self) -> Served {
-        self.model.served().into_iter().fold(Served::default(), |sum, one| Served {
-            request: sum.request + 1,
-            input: sum.input + one.input,
-            cache_read: sum.cache_read + one.cache_read,
-            cache_write: sum.cache_write + one.cache_write,
-            output: sum.output + one.output,
-        })
+        arrived(&self.model)
     }
 
-    /// The job has booked just the tokens that the vendor served, at their price.
+    /// The job has booked just the tokens that the coding agent's vendor served, at their price.
     pub fn paid_exactly(&self, view: &JobView) {
-        let (served, used) = (self.served(), view.usage);
+        self.paid_exactly_to(&self.model, view);
+    }
+
+    /// The same of another vendor, who served nobody else.
+    pub fn paid_exactly_to(&self, model: &ModelServer, view: &JobView) {
+        let (served, used) = (arrived(model), view.usage);
         let told = (used.input, used.cache_read, used.cache_write, used.output + used.reasoning);
-        assert_eq!(told, (served.input, served.cache_read, served.cache_write, served.output), "{view:#?}");
+        assert_eq!(told, (served.input, served.cache_read, served.cache_write, served.output), "{served:?} {view:?}");
         let [input, cache_read, cache_write, output] = PRICES;
         let exact = served.input as f64 * input
             + served.cache_read as f64 * cache_read
@@ -234,4 +254,19 @@ impl Shift {
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the key lies in a job's files");
         assert_eq!(self.model.violations(), Vec::<String>::new());
     }
+}
+
+/// All that a vendor served and that arrived, summed up; `request` is their number. What was lost on its way, because a daemon died
+/// as it passed, is asked for again in the same words; whoever did not get it cannot know what it cost.
+fn arrived(model: &ModelServer) -> Served {
+    let requests = model.requests();
+    let is_lost = |at: usize| requests[at + 1..].iter().any(|later| later.messages == requests[at].messages);
+    let arrived = model.served().into_iter().filter(|one| !is_lost(one.request));
+    arrived.fold(Served::default(), |sum, one| Served {
+        request: sum.request + 1,
+        input: sum.input + one.input,
+        cache_read: sum.cache_read + one.cache_read,
+        cache_write: sum.cache_write + one.cache_write,
+        output: sum.output + one.output,
+    })
 }

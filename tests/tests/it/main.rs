@@ -11,6 +11,7 @@ mod coder_opencode;
 mod coders;
 mod crash;
 mod crash_approval;
+mod crash_job;
 mod disasters;
 mod full_disk;
 mod job_killed;
@@ -21,6 +22,7 @@ mod job_tree;
 mod main_job;
 mod malicious_repository;
 mod network;
+
 mod panes;
 mod practice;
 mod scraper;
