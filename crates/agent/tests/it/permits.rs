@@ -27,6 +27,7 @@ fn asked(key: &str, sink: Sink) -> Permission {
         input: json!({ "command": "something" }),
         effect,
         in_workspace: true,
+        unasked: None,
     }
 }
 
