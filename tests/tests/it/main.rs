@@ -22,7 +22,7 @@ mod job_tree;
 mod main_job;
 mod malicious_repository;
 mod network;
-
+mod night;
 mod panes;
 mod practice;
 mod scraper;
