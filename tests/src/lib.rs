@@ -21,6 +21,7 @@ pub mod origin;
 pub mod outing;
 pub mod process;
 pub mod repository;
+pub mod seat;
 pub mod shift;
 pub mod workshop;
 

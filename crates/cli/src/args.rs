@@ -40,9 +40,11 @@ pub enum Verb {
     Chat(verbs::chat::Chat),
     /// List the conversations, or show one
     Sessions(verbs::sessions::Sessions),
+    /// Open a terminal of your own in a sandbox, or show it again
+    Shell(verbs::shell::Shell),
     /// Show the terminal of a job or of your shell
     Attach(verbs::attach::Attach),
-    /// List the terminals, or print what one shows
+    /// List the terminals, print what one shows, or close one
     Terminals(verbs::attach::Terminals),
     /// What runs in a terminal's window
     #[command(hide = true)]
@@ -121,6 +123,7 @@ impl Args {
             Verb::Send(verb) => verb.run(&context),
             Verb::Chat(verb) => verb.run(&context),
             Verb::Sessions(verb) => verb.run(&context),
+            Verb::Shell(verb) => verb.run(&context),
             Verb::Attach(verb) => verb.run(&context),
             Verb::Terminals(verb) => verb.run(&context),
             Verb::Pane(verb) => verb.run(&context),

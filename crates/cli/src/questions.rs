@@ -91,7 +91,8 @@ impl Questions {
             CommandReply::Accepted { .. }
             | CommandReply::Said { .. }
             | CommandReply::Done { .. }
-            | CommandReply::Job { .. } => {
+            | CommandReply::Job { .. }
+            | CommandReply::Shell { .. } => {
                 self.settle(said.request);
                 None
             }

@@ -19,6 +19,7 @@ use crate::{
     failure::user,
     jobs as work, programs, second_factor,
     sessions::{self, Stopped},
+    shells,
 };
 
 /// Carries out a command that came over the API: its caller has proved to be the owner.
@@ -85,6 +86,8 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             let text = format!("job {} waits for a place to go on", job.id);
             Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate: false, text })
         }
+        Command::OpenShell { workspace, name } => shells::open(core, workspace, name).await,
+        Command::CloseShell { name } => shells::close(core, &name).await.map(|text| CommandReply::Done { text }),
         Command::Undo { workspace, snapshot } => {
             undo::undo(core, workspace, snapshot, None).await.map(|text| CommandReply::Done { text })
         }

@@ -10,6 +10,7 @@ mod example;
 mod jobs;
 mod network;
 mod sections;
+mod shells;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -28,6 +29,7 @@ pub use example::EXAMPLE;
 pub use jobs::JobsConfig;
 pub use network::{NetworkConfig, WebConfig};
 pub use sections::{AgentConfig, ApiConfig, BudgetConfig, ChannelsConfig, WorkspaceConfig};
+pub use shells::ShellsConfig;
 
 /// The most bytes a configuration file may have.
 const MAX_BYTES: u64 = 1 << 20;
@@ -48,6 +50,8 @@ pub struct Config {
     pub coders: BTreeMap<String, CoderConfig>,
     /// Long work of coding agents.
     pub jobs: JobsConfig,
+    /// The owner's own shells.
+    pub shells: ShellsConfig,
     /// Limits on money, steps and time.
     pub budget: BudgetConfig,
     /// What commands may use, and what they may see beside their workspace.

@@ -24,6 +24,7 @@ use crate::{
     network::Ways,
     occupancy::Occupancy,
     sessions::Sessions,
+    shells::Shells,
     ship::Shipping,
     traffic::Traffic,
     wiring::Ground,
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
     pub jobs: Jobs,
+    pub shells: Shells,
     /// Keeps tasks and an undo apart.
     pub occupancy: Occupancy,
     pub canary: watch::Receiver<CanaryView>,
@@ -183,6 +185,7 @@ impl Core {
             messengers,
             sessions,
             jobs,
+            shells: Shells::default(),
             occupancy: Occupancy::default(),
             canary,
             address,

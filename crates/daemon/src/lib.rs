@@ -31,6 +31,7 @@ mod router;
 mod second_factor;
 pub mod security;
 mod sessions;
+mod shells;
 mod ship;
 mod slash;
 mod start;

@@ -93,7 +93,10 @@ pub(crate) fn in_words(request: RequestId, scope: Scope, reply: CommandReply) ->
         Scope::Always => " always",
     };
     match reply {
-        CommandReply::Done { text } | CommandReply::Said { text } | CommandReply::Job { text, .. } => text,
+        CommandReply::Done { text }
+        | CommandReply::Said { text }
+        | CommandReply::Job { text, .. }
+        | CommandReply::Shell { text, .. } => text,
         CommandReply::CodeNeeded { text } => format!("{text}. Write it behind: /approve {request}{scope} 123456"),
         CommandReply::Confirm { rule, confirm } => {
             let start: String = confirm.chars().take(8).collect();

@@ -157,7 +157,8 @@ async fn said(core: &Arc<Core>, id: &ChannelId, owner: bool, item: &Inbound, tex
             CommandReply::Said { text }
             | CommandReply::Done { text }
             | CommandReply::CodeNeeded { text }
-            | CommandReply::Job { text, .. },
+            | CommandReply::Job { text, .. }
+            | CommandReply::Shell { text, .. },
         ) => reply(core, id, item, text).await,
         Ok(CommandReply::Confirm { rule, .. }) => reply(core, id, item, rule).await,
         Err(failure) if failure.kind == FailureKind::Internal => Err(failure),

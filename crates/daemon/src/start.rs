@@ -34,6 +34,7 @@ use crate::{
     network_log::NetworkLog,
     outbox, practice, recovery, router, security,
     sessions::{self, Sessions},
+    shells,
     ship::{self, ShipError, Shipping, Target},
     traffic::Traffic,
     vault_record,
@@ -229,6 +230,7 @@ impl Daemon {
         };
         daemon.parts.spawn(sessions::supervise(daemon.core.clone(), orders));
         daemon.parts.spawn(jobs::run(daemon.core.clone(), shop, job_orders));
+        daemon.parts.spawn(shells::take_up(&daemon.core).await);
         recovery::resume(&daemon.core).await?;
         daemon.launch(listeners);
         for (name, target) in targets {

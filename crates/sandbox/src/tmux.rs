@@ -10,16 +10,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 /// Its socket in the home directory.
 const SOCKET: &str = "tmux.sock";
 /// The session that holds all windows.
 const SESSION: &str = "factotum";
+/// How the sessions of clients begin, each with the number of its process behind it.
+const CLIENT: &str = "client-";
 /// Lines that are kept of a window.
 const HISTORY: &str = "50000";
 /// How long tmux may take. It takes milliseconds; this is for a machine that swaps.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether clients have left, and how long that may take each time.
+const PARTINGS: u32 = 50;
+const PARTING: Duration = Duration::from_millis(20);
 /// Where tmux is looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The most bytes of a captured screen.
@@ -27,17 +35,20 @@ const MAX_CAPTURED: usize = 4 * 1024 * 1024;
 
 /// What holds for the whole server. What a program in a window shows can change nothing but the window: not the clipboard, not
 /// a title, nothing past tmux. No key starts a program on the host.
-const OPTIONS: [&[&str]; 12] = [
+const OPTIONS: [&[&str]; 14] = [
     &["set-option", "-g", "history-limit", HISTORY],
     &["set-option", "-g", "default-terminal", "tmux-256color"],
     &["set-option", "-g", "set-titles", "off"],
-    &["set-option", "-g", "status-right", ""],
+    &["set-option", "-g", "status-left", "factotum  "],
+    &["set-option", "-g", "status-right", "leave: Ctrl-B d "],
     &["set-option", "-s", "set-clipboard", "off"],
     &["set-option", "-s", "escape-time", "25"],
     &["set-option", "-w", "-g", "remain-on-exit", "on"],
     &["set-option", "-w", "-g", "allow-rename", "off"],
     &["set-option", "-w", "-g", "automatic-rename", "off"],
     &["set-option", "-w", "-g", "allow-passthrough", "off"],
+    // Whoever looks at a window gives it its size, and not to the others too.
+    &["set-option", "-w", "-g", "aggressive-resize", "on"],
     &["unbind-key", "-a", "-T", "root"],
     &["unbind-key", "-a", "-T", "prefix"],
 ];
@@ -110,6 +121,7 @@ impl Tmux {
     /// Makes sure that a window of this name shows our program, started with these arguments. Starts the server if none runs.
     pub async fn open(&self, window: &str, arguments: &[&str]) -> Result<(), TmuxError> {
         let _one = self.changing.lock().await;
+        self.sweep().await?;
         match self.list().await?.into_iter().find(|known| known.name == window) {
             Some(known) if !known.is_dead => return Ok(()),
             Some(_) => self.kill(window).await?,
@@ -134,10 +146,17 @@ impl Tmux {
         good(self.run(&all).await?).map(drop)
     }
 
-    /// Ends a window and the program in it. Nothing happens when there is none. The server ends with its last window.
+    /// Ends a window and the program in it; clients that show it are sent back to where they came from. Nothing happens when
+    /// there is none. The server ends with its last window.
     pub async fn close(&self, window: &str) -> Result<(), TmuxError> {
         let _one = self.changing.lock().await;
-        if self.list().await?.iter().any(|known| known.name == window) { self.kill(window).await } else { Ok(()) }
+        if self.list().await?.iter().any(|known| known.name == window) {
+            self.part(window).await?;
+            self.sweep().await?;
+            self.kill(window).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether its server was ever started here.
@@ -174,13 +193,51 @@ impl Tmux {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Becomes a client that shows a window. Returns only on failure.
+    /// Becomes a client that shows a window, whatever other clients show. Returns only on failure.
     #[expect(clippy::disallowed_methods, reason = "the owner's own terminal becomes a client of our tmux")]
     pub fn attach(&self, window: &str, term: &str) -> TmuxError {
         let mut command = std::process::Command::new("tmux");
-        command.args(["-S", SOCKET, "-f", "/dev/null", "-u", "attach-session", "-t", &target(window)]);
+        // A session of the client's own with the same windows. It shows the right one before anybody sees it, since a window
+        // takes the size of who saw it last.
+        let session = format!("{CLIENT}{}", std::process::id());
+        let (own, group, window) = (format!("={session}:"), format!("={SESSION}"), format!("={session}:={window}"));
+        command.args(["-S", SOCKET, "-f", "/dev/null", "-u", "new-session", "-d", "-s", &session, "-t", &group, ";"]);
+        command.args(["select-window", "-t", &window, ";", "attach-session", "-t", &own]);
         command.current_dir(&self.home).env_clear().envs(environment()).env("TERM", term);
         explain(command.exec())
+    }
+
+    /// Detaches the clients that show a window, which would otherwise find themselves in another one or without a server, and
+    /// waits until they have left.
+    async fn part(&self, window: &str) -> Result<(), TmuxError> {
+        for _ in 0..PARTINGS {
+            let output = good(self.run(&["list-clients", "-F", "#{client_name} #{window_name}"]).await?)?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let named = text.lines().filter_map(|line| line.rsplit_once(' '));
+            let showing: Vec<&str> = named.filter(|(_, shown)| *shown == window).map(|(client, _)| client).collect();
+            if showing.is_empty() {
+                break;
+            }
+            for client in showing {
+                // It may have left by itself.
+                self.run(&["detach-client", "-t", client]).await?;
+            }
+            sleep(PARTING).await;
+        }
+        Ok(())
+    }
+
+    /// Removes what clients that have left leave behind. tmux can do so by itself, and then dies of it now and again (3.3a).
+    async fn sweep(&self) -> Result<(), TmuxError> {
+        let output = self.run(&["list-sessions", "-F", "#{session_attached} #{session_name}"]).await?;
+        // Without a server there is nothing.
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            if let Some(session) = line.strip_prefix("0 ").filter(|name| name.starts_with(CLIENT)) {
+                // It may have gone by itself.
+                self.run(&["kill-session", "-t", &format!("={session}")]).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn kill(&self, window: &str) -> Result<(), TmuxError> {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AllowanceId, Answer, Code, InboxId, JobId, JobSpec, ProposalId, RequestId, Seq, SessionId, SnapshotId, WhenBusy,
-    WorkspaceName,
+    AllowanceId, Answer, Code, InboxId, JobId, JobSpec, ProposalId, RequestId, Seq, SessionId, ShellName, SnapshotId,
+    WhenBusy, WorkspaceName,
 };
 
 /// What a client can ask of the daemon: `POST /v1/commands`.
@@ -142,6 +142,20 @@ pub enum Command {
         #[serde(default)]
         text: Option<String>,
     },
+    /// Open a shell for the owner in a sandbox of a workspace. One that is open already stays as it is.
+    OpenShell {
+        /// The workspace; that of the open shell, or else the usual one, when absent.
+        #[serde(default)]
+        workspace: Option<WorkspaceName>,
+        /// Its name; that of the workspace when absent.
+        #[serde(default)]
+        name: Option<ShellName>,
+    },
+    /// End a shell with everything that runs in it. What it changed in the workspace stays.
+    CloseShell {
+        /// Which.
+        name: ShellName,
+    },
     /// Put a workspace back to before the last turn that wrote to it.
     Undo {
         /// Which; the main session's when absent.
@@ -191,6 +205,17 @@ pub enum CommandReply {
         since: Seq,
         /// True when the same `id` had been sent before.
         duplicate: bool,
+        /// In a sentence.
+        text: String,
+    },
+    /// A shell is open.
+    Shell {
+        /// Its name.
+        name: ShellName,
+        /// Where it works.
+        workspace: WorkspaceName,
+        /// Whether it was opened just now.
+        is_new: bool,
         /// In a sentence.
         text: String,
     },

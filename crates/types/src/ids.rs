@@ -114,6 +114,8 @@ name! {
     WorkspaceName;
     /// The name of a secret in the vault.
     SecretName;
+    /// The name of one of the owner's own shells.
+    ShellName;
 }
 
 /// Which configured channel, such as `telegram/home`; the API's own clients are `api`.

@@ -22,7 +22,7 @@ pub use event::{CoderWord, Envelope, Event, Level, Origin, ToolEnd, TurnEnd, Whe
 pub use faults::Invariant;
 pub use ids::{
     AllowanceId, ChannelId, InboxId, InvalidName, JobId, MessageId, OutboxId, ProposalId, RequestId, SecretName, Seq,
-    SessionId, SnapshotId, TurnId, WorkspaceName,
+    SessionId, ShellName, SnapshotId, TurnId, WorkspaceName,
 };
 pub use job::{
     Cadence, DoneWhen, JobEnd, JobLimits, JobPause, JobRound, JobRun, JobSpec, JobState, JobView, Place, RoundEnd, Then,

@@ -29,6 +29,7 @@ mod scraper;
 mod secrets;
 mod security_audit;
 mod shares;
+mod shells;
 mod silence;
 mod stopping;
 mod telegram;

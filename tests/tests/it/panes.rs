@@ -119,9 +119,10 @@ async fn take_over_and_hand_back(home: &Path) {
     tmux.close("job-1").await.unwrap();
     tmux.open("job-1", &pane).await.unwrap();
     showing(&tmux, "status 130").await;
-    type_keys(home, &["exit", "Enter"]);
+    // What the program left is not written over, also where the cursor was elsewhere.
+    type_keys(home, &["printf '\\033[?1049h\\033[?1049l\\033[HABOVE\\nBELOW'; exit", "Enter"]);
     let shown = showing(&tmux, "--- you hand back").await;
-    assert!(shown.contains("exit\n"), "{shown}");
+    assert!(shown.contains("\n--- you hand back\n") && shown.contains("BELOW"), "{shown}");
 
     let argv = ["sh", "-c", "printf '%s\\n' \"$0\"", WORDS].map(str::to_owned).to_vec();
     let program = Program { argv, transport: Transport::Lines, ..Program::default() };

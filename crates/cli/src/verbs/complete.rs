@@ -18,7 +18,8 @@ pub async fn complete(context: &Context, client: &Client, mut command: Command) 
             done @ (CommandReply::Accepted { .. }
             | CommandReply::Said { .. }
             | CommandReply::Done { .. }
-            | CommandReply::Job { .. }) => {
+            | CommandReply::Job { .. }
+            | CommandReply::Shell { .. }) => {
                 return Ok(done);
             }
         }
@@ -50,6 +51,8 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::TakeOverJob { .. }
         | Command::HandBackJob { .. }
         | Command::ResumeJob { .. }
+        | Command::OpenShell { .. }
+        | Command::CloseShell { .. }
         | Command::RevokeAllowance { .. }
         | Command::RemoveTotp { .. }
         | Command::InstallCoder { .. }

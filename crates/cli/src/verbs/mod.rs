@@ -21,6 +21,7 @@ pub mod security;
 pub mod send;
 pub mod sessions;
 pub mod setup;
+pub mod shell;
 pub mod stop;
 pub mod totp;
 pub mod undo;

@@ -8,7 +8,9 @@ use crate::{error::Stop, output::Output};
 pub fn tell(output: Output, reply: &CommandReply) -> Result<(), Stop> {
     output.fact(reply, |reply| match reply {
         CommandReply::Said { text } | CommandReply::Done { text } => daemon::terminal::render(text),
-        CommandReply::CodeNeeded { text } | CommandReply::Job { text, .. } => daemon::terminal::neutral(text),
+        CommandReply::CodeNeeded { text } | CommandReply::Job { text, .. } | CommandReply::Shell { text, .. } => {
+            daemon::terminal::neutral(text)
+        }
         CommandReply::Confirm { rule, .. } => daemon::terminal::neutral(rule),
         CommandReply::Accepted { inbox, session, .. } => format!("message {inbox} is stored in session {session}"),
     })

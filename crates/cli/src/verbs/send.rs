@@ -71,9 +71,10 @@ impl Send {
                 CommandReply::Said { ref text } | CommandReply::Done { ref text } => {
                     context.output.fact(&reply, |_| daemon::terminal::render(text))
                 }
-                CommandReply::CodeNeeded { .. } | CommandReply::Confirm { .. } | CommandReply::Job { .. } => {
-                    super::tell(context.output, &reply)
-                }
+                CommandReply::CodeNeeded { .. }
+                | CommandReply::Confirm { .. }
+                | CommandReply::Job { .. }
+                | CommandReply::Shell { .. } => super::tell(context.output, &reply),
                 CommandReply::Accepted { inbox, session, .. } if self.no_wait => context
                     .output
                     .fact(&reply, |_| format!("message {inbox} is stored in session {session} and will be answered")),

@@ -80,7 +80,10 @@ pub(crate) async fn decide(
 /// What a chat is told.
 pub(crate) fn in_words(id: ProposalId, reply: CommandReply) -> String {
     match reply {
-        CommandReply::Done { text } | CommandReply::Said { text } | CommandReply::Job { text, .. } => text,
+        CommandReply::Done { text }
+        | CommandReply::Said { text }
+        | CommandReply::Job { text, .. }
+        | CommandReply::Shell { text, .. } => text,
         CommandReply::Accepted { .. } | CommandReply::CodeNeeded { .. } | CommandReply::Confirm { .. } => {
             format!("this needs the code of your authenticator app: /accept {id} and its six digits")
         }

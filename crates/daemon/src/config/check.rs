@@ -298,6 +298,7 @@ fn numbers(config: &Config) -> Result<(), Problem> {
         ("agent", "max_output_tokens", u64::from(config.agent.max_output_tokens)),
         ("agent", "approval_timeout_s", config.agent.approval_timeout_s),
         ("jobs", "at_once", config.jobs.at_once as u64),
+        ("shells", "at_once", config.shells.at_once as u64),
         ("snapshots", "keep", config.snapshots.keep as u64),
         ("audit", "rotate_mb", config.audit.rotate_mb),
         ("audit", "max_lag_s", config.audit.max_lag_s),

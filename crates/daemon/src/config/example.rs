@@ -56,6 +56,10 @@ presets = ["rust", "github"]     # rust, node, python, debian, github, and model
 # coder = "factotum"             # for jobs that name none; factotum is our own loop
 # author = "Factotum <factotum@localhost>"
 
+[shells]                         # your own terminals: `factotum shell`
+# at_once = 8
+# idle_minutes = 480             # then one in which nothing is typed or shown is closed; never when absent
+
 [budget]
 task_usd = 5.0
 day_usd = 20.0

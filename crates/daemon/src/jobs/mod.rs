@@ -46,7 +46,7 @@ pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
 pub(crate) use registry::registry;
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
 pub use site::{Site, SiteError};
-pub(crate) use takeover::{hand_back, take_over};
+pub(crate) use takeover::{Terminal, closed, hand_back, take_over, terminal};
 pub(crate) use telling::may_begin;
 pub(crate) use tool::{Late, tool};
 pub(crate) use trade::Trade;

@@ -62,7 +62,7 @@ impl Wish {
 
 /// What the records tell of a job's terminal since a program of the coding agent was last started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Terminal {
+pub(crate) enum Terminal {
     /// None was opened.
     #[default]
     Unopened,
@@ -85,7 +85,7 @@ impl Terminal {
 }
 
 /// The terminal as it stands in the records by now.
-pub(super) async fn terminal(supervised: &Supervised, lost: u64) -> Terminal {
+pub(crate) async fn terminal(supervised: &Supervised, lost: u64) -> Terminal {
     let last = supervised.written();
     let mut records = supervised.records();
     let (mut found, mut read) = (Terminal::default(), 0);
@@ -98,7 +98,7 @@ pub(super) async fn terminal(supervised: &Supervised, lost: u64) -> Terminal {
 }
 
 /// Waits until the terminal is closed. False when its supervisor is gone.
-pub(super) async fn closed(supervised: Supervised, lost: u64) -> bool {
+pub(crate) async fn closed(supervised: Supervised, lost: u64) -> bool {
     let last = supervised.written();
     let mut records = supervised.records();
     let mut found = Terminal::default();

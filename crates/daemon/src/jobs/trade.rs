@@ -200,7 +200,8 @@ impl Shop for Trade {
             if !directory.exists() {
                 return;
             }
-            let window = terminals::close(core.home.path(), terminals::Place::Job(job));
+            let place = terminals::Place::Job(job);
+            let window = terminals::close(core.home.path(), &place);
             let end = async {
                 match hand::attach(&directory).await {
                     Ok(Some(attached)) => attached.supervised.end().await,

@@ -135,6 +135,7 @@ impl Arena {
             | CommandReply::Done { text }
             | CommandReply::CodeNeeded { text }
             | CommandReply::Job { text, .. }
+            | CommandReply::Shell { text, .. }
             | CommandReply::Confirm { rule: text, .. } => Err(format!("no task was begun: {text}")),
         }
     }

@@ -8,6 +8,6 @@ mod verbs;
 
 pub use pane::pane;
 pub use place::Place;
+pub(crate) use place::shells;
 pub use tty::TtyError;
-pub(crate) use verbs::close;
-pub use verbs::{TerminalView, attach, list, screen};
+pub use verbs::{TerminalView, attach, check, close, list, screen};

@@ -22,6 +22,7 @@ use types::Failure;
 use super::{
     Place,
     tty::{Tty, TtyError},
+    verbs,
 };
 use crate::{
     Config,
@@ -37,8 +38,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How much of a terminal is read at once.
 const CHUNK: usize = 16 * 1024;
 /// A new screen, and everything that a program at the terminal may have left switched on, off: other keys, the mouse, pasting
-/// in brackets, the second screen.
-const FRESH: &str = "\x1b[!p\x1b[?1049l\x1b[?1000;1002;1003;1004;1006;2004;1l\x1b>\x1b[?25h\x1b[0m";
+/// in brackets, the second screen. What follows begins below all that it left, wherever the cursor was.
+const FRESH: &str = "\x1b[!p\x1b[?1049l\x1b[?1000;1002;1003;1004;1006;2004;1l\x1b>\x1b[?25h\x1b[0m\x1b[9999H";
 
 /// Why a pane ends.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +52,20 @@ enum PaneError {
     Sandbox(#[from] SandboxError),
 }
 
-/// Shows a job or a shell in the terminal that this process has. A shell's pane ends with the shell; a job's stays until its
-/// window is closed.
+/// Shows a job or a shell in the terminal that this process has. A shell's pane closes its window when the shell is over; a
+/// job's stays until its window is closed.
 pub async fn pane(home: &Path, place: Place) -> Result<(), Failure> {
     let shown = async {
-        let mut pane = Pane::open(home, place, coders(home))?;
-        pane.run().await
+        let mut pane = Pane::open(home, place.clone(), coders(home))?;
+        match &place {
+            Place::Job(_) => pane.run().await,
+            Place::Shell(_) => {
+                let sat = pane.sit().await;
+                // Also where no daemon runs that would do it. A shell that cannot be joined is ending.
+                verbs::close(home, &place).await;
+                sat
+            }
+        }
     };
     match shown.await {
         Ok(()) => Ok(()),
@@ -87,7 +96,8 @@ impl Pane {
     fn open(home: &Path, place: Place, coders: Registry) -> Result<Self, PaneError> {
         let resized = signal(SignalKind::window_change())?;
         let (tty, replay) = (Tty::open()?, Replay::new(coders));
-        Ok(Self { place, directory: place.directory(home), tty, resized, replay, read: 0 })
+        let directory = place.directory(home);
+        Ok(Self { place, directory, tty, resized, replay, read: 0 })
     }
 
     async fn run(&mut self) -> Result<(), PaneError> {
@@ -103,9 +113,6 @@ impl Pane {
                     if let Ok(mut records) = Records::of(&self.directory) {
                         self.follow(&mut records, 0).await?;
                     }
-                    if matches!(self.place, Place::Shell(_)) {
-                        return Ok(());
-                    }
                 }
                 Err(error) => self.tty.line(&format!("--- {error}")).await?,
             }
@@ -119,8 +126,8 @@ impl Pane {
     async fn greet(&mut self) -> io::Result<()> {
         if let Place::Job(id) = self.place {
             let text = format!(
-                "\x1b[1mjob {id}\x1b[0m  take over: factotum job takeover {id}  hand back: factotum job handback {id}  \
-                 leave: Ctrl-B d"
+                "\x1b[1mjob {id}\x1b[0m  take over: factotum job takeover {id}  hand back: factotum job handback {id}, or end \
+                 the program"
             );
             self.tty.line(&text).await?;
         }

@@ -258,6 +258,10 @@ impl Supervisor {
             SeatDid::Work => {}
             SeatDid::Ended(Ending::Gone) => return Next::End(why::SANDBOX),
             SeatDid::Ended(_) => self.close_seat().await,
+            SeatDid::Idle => {
+                self.journal.add(What::Note { text: "nothing was typed or shown for too long".to_owned() });
+                self.close_seat().await;
+            }
             SeatDid::FilledDisk => {
                 self.journal.add(What::Note { text: "the terminal's program used too much of the disk".to_owned() });
                 self.close_seat().await;

@@ -30,12 +30,15 @@ pub struct SupervisorLimits {
     pub alone: Duration,
     /// How long it lives.
     pub total: Duration,
+    /// How long a terminal stays open in which nothing is typed and nothing is shown; for ever when none.
+    #[serde(default)]
+    pub idle: Option<Duration>,
 }
 
 impl Default for SupervisorLimits {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 3600);
-        Self { log_bytes: 256 * 1024 * 1024, alone: day, total: 7 * day }
+        Self { log_bytes: 256 * 1024 * 1024, alone: day, total: 7 * day, idle: None }
     }
 }
 

@@ -203,6 +203,7 @@ impl Talk {
                 | CommandReply::Done { .. }
                 | CommandReply::CodeNeeded { .. }
                 | CommandReply::Job { .. }
+                | CommandReply::Shell { .. }
                 | CommandReply::Confirm { .. }),
             ) => {
                 verbs::tell(self.output, &reply)?;

@@ -165,7 +165,7 @@ impl Supervisor {
             Err(other) => return Err(other.into()),
         };
         self.journal.add(What::TerminalOpened { argv });
-        self.seat = Some(Seat::new(terminal, size));
+        self.seat = Some(Seat::new(terminal, size, self.limits.idle));
         Ok(())
     }
 

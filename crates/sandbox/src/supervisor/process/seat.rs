@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 
-use super::replay::replayable;
+use super::{after, replay::replayable};
 use crate::{
     Terminal, TerminalSize,
     running::{Ending, Piped},
@@ -55,6 +55,8 @@ pub(super) struct Seat {
     typed: VecDeque<u8>,
     look: Interval,
     chunk: Vec<u8>,
+    /// How long nothing may be typed or shown, and until when that is.
+    idle: Option<(Duration, Instant)>,
 }
 
 /// What happened there.
@@ -66,10 +68,12 @@ pub(super) enum SeatDid {
     Ended(Ending),
     /// It used more of the disk than it may.
     FilledDisk,
+    /// Nothing was typed or shown for as long as may be.
+    Idle,
 }
 
 impl Seat {
-    pub fn new(terminal: Terminal, size: TerminalSize) -> Self {
+    pub fn new(terminal: Terminal, size: TerminalSize, idle: Option<Duration>) -> Self {
         let (hear, heard) = mpsc::channel(16);
         let mut look = interval_at(Instant::now() + Piped::LOOK, Piped::LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,20 +90,26 @@ impl Seat {
             typed: VecDeque::new(),
             look,
             chunk: vec![0; CHUNK],
+            idle: idle.map(|idle| (idle, after(idle))),
         }
     }
 
     /// What happens next. Nothing is lost when this is given up while it waits.
     pub async fn next(&mut self) -> SeatDid {
-        let Self { terminal, typed, heard, chunk, look, nudged, tasks, is_silent, .. } = self;
+        let Self { terminal, typed, heard, chunk, look, nudged, tasks, is_silent, idle, .. } = self;
         let (program, line) = terminal.parts();
+        let left_alone = idle.map_or_else(Instant::now, |(_, until)| until);
         tokio::select! {
             ending = program.ended() => return SeatDid::Ended(ending),
             read = line.read(chunk), if !*is_silent => {
                 let read = read.unwrap_or(0);
                 self.show(read);
             }
-            Some(bytes) = heard.recv(), if typed.len() < MAX_TYPED => typed.extend(bytes),
+            Some(bytes) = heard.recv(), if typed.len() < MAX_TYPED => {
+                typed.extend(bytes);
+                self.used();
+            }
+            () = sleep_until(left_alone), if idle.is_some() => return SeatDid::Idle,
             written = line.write_some(typed.as_slices().0), if !typed.is_empty() => match written {
                 Ok(length) => drop(typed.drain(..length)),
                 Err(_) => typed.clear(),
@@ -117,8 +127,16 @@ impl Seat {
         SeatDid::Work
     }
 
+    /// Something was typed or shown.
+    fn used(&mut self) {
+        if let Some((idle, until)) = &mut self.idle {
+            *until = after(*idle);
+        }
+    }
+
     /// Passes on what was read into the chunk.
     fn show(&mut self, read: usize) {
+        self.used();
         let piece = self.chunk.get(..read).unwrap_or_default();
         self.is_silent = piece.is_empty();
         let too_many = (self.shown.len() + piece.len()).saturating_sub(KEPT);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sandbox::{Screen, Supervised, TerminalProgram, TerminalSize, What};
+use sandbox::{Screen, Supervised, SupervisorLimits, TerminalProgram, TerminalSize, What};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, timeout_at},
@@ -24,6 +24,7 @@ inside! {
         nothing_else_runs_while_a_person_works
         a_pane_that_does_not_read_is_let_go
         a_whole_screen_is_drawn_again_for_a_new_pane
+        a_terminal_that_is_left_alone_is_closed_where_that_is_wanted
     }
 }
 
@@ -156,6 +157,26 @@ async fn a_whole_screen_is_drawn_again_for_a_new_pane() -> Outcome {
     shown(&mut joined(&job).await?, Some("ready")).await?;
     let mut late = joined(&job).await?;
     shown(&mut late, Some("drawn at 24 80")).await?;
+    job.supervised.end().await;
+    Ok(())
+}
+
+async fn a_terminal_that_is_left_alone_is_closed_where_that_is_wanted() -> Outcome {
+    let limits = SupervisorLimits { idle: Some(Duration::from_secs(2)), ..SupervisorLimits::default() };
+    let job = Job::with(limits).await?;
+    job.supervised.open_terminal(&grant()?, program(&["sh", "-c", "while read x; do :; done"])).await?;
+    let mut screen = joined(&job).await?;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        screen.stream.write_all(b".").await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(Screen::join(&job.directory, SIZE).await?.is_some(), "somebody types");
+    let records = job.until(|what| matches!(what, What::TerminalClosed { .. })).await?;
+    assert!(
+        matches!(records.as_slice(), [.., What::Note { text }, _] if text.contains("typed or shown")),
+        "{records:?}"
+    );
     job.supervised.end().await;
     Ok(())
 }
