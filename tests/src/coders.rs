@@ -17,8 +17,8 @@ pub struct Vendor {
     /// The header that carries it, and what stands before it.
     pub header: (&'static str, &'static str),
     pub model: &'static str,
-    /// Whose models it uses, where it does not know by itself.
-    pub preset: Option<&'static str>,
+    /// More of its table in the configuration.
+    pub settings: &'static str,
     /// What stands behind an address of the vendor's, before the paths of its interface.
     pub base: &'static str,
     /// The tool that runs a command, and the argument that holds it.
@@ -31,7 +31,7 @@ pub const CLAUDE: Vendor = Vendor {
     variable: "ANTHROPIC_API_KEY",
     header: ("x-api-key", ""),
     model: "claude-sonnet-4-5",
-    preset: None,
+    settings: "",
     base: "",
     shell: ("Bash", "command"),
 };
@@ -42,7 +42,7 @@ pub const CODEX: Vendor = Vendor {
     variable: "OPENAI_API_KEY",
     header: ("authorization", "Bearer "),
     model: "gpt-5.5",
-    preset: None,
+    settings: "",
     base: "/v1",
     shell: ("exec_command", "cmd"),
 };
@@ -53,9 +53,26 @@ pub const OPENCODE: Vendor = Vendor {
     variable: "ANTHROPIC_API_KEY",
     header: ("x-api-key", ""),
     model: "anthropic/claude-sonnet-4-5",
-    preset: Some("anthropic"),
+    settings: "vendor = \"anthropic\"\n",
     base: "/v1",
     shell: ("bash", "command"),
+};
+
+/// Claude Code with a subscription: the token that `claude setup-token` prints.
+pub const CLAUDE_SUBSCRIPTION: Vendor = Vendor {
+    variable: "CLAUDE_CODE_OAUTH_TOKEN",
+    header: ("authorization", "Bearer "),
+    settings: "auth = \"subscription\"\n",
+    ..CLAUDE
+};
+
+/// Codex with a ChatGPT login: the access token of its `auth.json`.
+pub const CODEX_LOGIN: Vendor = Vendor {
+    host: "chatgpt.com",
+    variable: "CHATGPT_ACCESS_TOKEN",
+    settings: "auth = \"subscription\"\naccount = \"acct-0123\"\n",
+    base: "/backend-api/codex",
+    ..CODEX
 };
 
 impl Vendor {

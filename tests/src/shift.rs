@@ -64,13 +64,13 @@ impl Shift {
         let address: SocketAddr = VENDOR.parse().unwrap();
         let model = runtime.block_on(ModelServer::start_on(address, brain));
         let coder = format!(
-            "\n[coders.{name}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n{preset}\
+            "\n[coders.{name}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n{settings}\
              base_url = \"http://{VENDOR}{base}\"\n\
              prices = {{ \"gpt-5.5\" = {{ input = 3.0, output = 15.0, cache_read = 0.3, cache_write = 3.75 }} }}\n{more}\n",
             name = vendor.coder,
             program = program.display(),
             model = vendor.model,
-            preset = vendor.preset.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
+            settings = vendor.settings,
             base = vendor.base,
         );
         let scene = Job::with(

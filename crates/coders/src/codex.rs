@@ -28,6 +28,9 @@ pub struct Codex;
 const VENDOR: &str = "https://api.openai.com/v1";
 /// The variable that holds its key, where the start names none.
 const KEY: &str = "OPENAI_API_KEY";
+/// The variable that names the account of a ChatGPT login. Where it is set, requests carry it in a header, as the vendor wants
+/// it; the token itself comes in as any other key does, so that no file of a login lies in the sandbox.
+pub const CHATGPT_ACCOUNT: &str = "CHATGPT_ACCOUNT_ID";
 
 /// Settings that do not depend on the start. `approval_policy` cannot say here what a thread can be told, that it asks for
 /// everything: the dialect says it. A terminal of a running command would take input that nobody was asked about. Searching
@@ -108,7 +111,7 @@ fn settings(start: &Start) -> String {
     let model = start.model.as_deref().map(|model| format!("model = {}\n", quoted(model))).unwrap_or_default();
     format!(
         "{SETTINGS}{model}\n[model_providers.factotum]\nname = \"factotum\"\nbase_url = {}\nenv_key = {}\n\
-         wire_api = \"responses\"\nsupports_websockets = false\nrequest_max_retries = 4\nstream_max_retries = 5\n{SECTIONS}",
+         env_http_headers = {{ \"ChatGPT-Account-ID\" = \"{CHATGPT_ACCOUNT}\" }}\nwire_api = \"responses\"\nsupports_websockets = false\nrequest_max_retries = 4\nstream_max_retries = 5\n{SECTIONS}",
         quoted(base),
         quoted(key),
     )

@@ -22,7 +22,7 @@ pub mod view;
 pub use acp::Acp;
 pub use claude::Claude;
 pub use coder::{Coder, Launch, SeedFile, Start, Transport};
-pub use codex::Codex;
+pub use codex::{CHATGPT_ACCOUNT, Codex};
 pub use command::{CoderCommand, Unsupported, Verdict};
 pub use dialect::{Dialect, Heard, Stream};
 pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits};

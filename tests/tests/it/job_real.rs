@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
     all_inside,
-    coders::{CLAUDE, CODEX, OPENCODE, Vendor},
+    coders::{CLAUDE, CLAUDE_SUBSCRIPTION, CODEX, CODEX_LOGIN, OPENCODE, Vendor},
     home::OWNER,
     online::{Authority, Online, scene, tunnel_tls},
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
@@ -46,11 +46,11 @@ impl Stage {
         chat.open_chat(OWNER);
         let config = format!(
             "[coders.{coder}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n\
-             extra_ca = [\"{ca}\"]\n{of}\
+             extra_ca = [\"{ca}\"]\n{settings}\
              [channels.telegram.home]\ntoken = \"telegram\"\nallow = [{OWNER}]\npoll_timeout_s = 2\n\
              api_base = \"{chat}\"\n",
             chat = chat.base_url(),
-            of = vendor.preset.map(|name| format!("vendor = \"{name}\"\n")).unwrap_or_default(),
+            settings = vendor.settings,
             coder = vendor.coder,
             model = vendor.model,
             program = vendor.program().display(),
@@ -200,6 +200,27 @@ fn codex_mends_a_branch() {
 fn opencode_mends_a_branch() {
     let brain = mends(|script| Reply::call("bash", json!({ "command": script, "description": "a step" })));
     on_stage("job_real::opencode_mends_a_branch", OPENCODE, brain, mends_a_branch);
+}
+
+#[test]
+fn claude_works_with_a_subscription() {
+    let test = "job_real::claude_works_with_a_subscription";
+    on_stage(test, CLAUDE_SUBSCRIPTION, mends(bash), |stage| {
+        mends_a_branch(stage);
+        let requests = stage.model.requests();
+        assert!(requests.iter().all(|request| !request.headers.contains_key("x-api-key")), "a key beside the token");
+    });
+}
+
+#[test]
+fn codex_works_with_a_chatgpt_login() {
+    let brain = mends(|script| Reply::call("exec_command", json!({ "cmd": script, "yield_time_ms": 20_000 })));
+    on_stage("job_real::codex_works_with_a_chatgpt_login", CODEX_LOGIN, brain, |stage| {
+        mends_a_branch(stage);
+        let requests = stage.model.requests();
+        assert!(requests.iter().all(|request| request.headers["chatgpt-account-id"] == "acct-0123"));
+        assert!(!stage.it.home.path().join("home/jobs/1/home/.codex/auth.json").exists());
+    });
 }
 
 #[test]

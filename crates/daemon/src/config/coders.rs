@@ -62,6 +62,9 @@ impl CoderKind {
     }
 }
 
+/// Where Codex's models are for whoever is logged in with ChatGPT.
+const CHATGPT: &str = "https://chatgpt.com/backend-api/codex";
+
 /// How the vendor wants the secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -71,7 +74,8 @@ pub enum CoderAuth {
     ApiKey,
     /// A token behind `Authorization: Bearer`, as vendors want it that speak Anthropic's interface without being it.
     Bearer,
-    /// The token of a subscription, made by logging in once outside: for Claude Code what `claude setup-token` prints.
+    /// The token of a subscription, made by logging in once outside: for Claude Code what `claude setup-token` prints, for
+    /// Codex the access token of a ChatGPT login.
     Subscription,
 }
 
@@ -95,6 +99,8 @@ pub struct CoderConfig {
     pub secret: Option<SecretName>,
     /// How the vendor wants it: `api-key`, `bearer` or `subscription`.
     pub auth: CoderAuth,
+    /// The account of a ChatGPT login, `account_id` in Codex's `auth.json`. For Codex with `auth = "subscription"`.
+    pub account: Option<String>,
     /// The environment variable from which the coding agent takes its key; the vendor's usual one when absent. It holds a
     /// placeholder.
     pub variable: Option<String>,
@@ -131,6 +137,18 @@ impl CoderConfig {
         self.vendor.or_else(own)
     }
 
+    /// Where its vendor's interface is, if that is not where the vendor has it for everybody.
+    pub fn address(&self, name: &str) -> Option<&str> {
+        let is_chatgpt = self.kind(name) == Some(CoderKind::Codex) && self.auth == CoderAuth::Subscription;
+        self.base_url.as_deref().or(is_chatgpt.then_some(CHATGPT))
+    }
+
+    /// The owner's variables for it.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let account = self.account.iter().map(|account| (coders::CHATGPT_ACCOUNT.to_owned(), account.clone()));
+        self.env.clone().into_iter().chain(account).collect()
+    }
+
     /// The variable in which the coding agent looks for its key.
     pub fn variable(&self, name: &str) -> Option<&str> {
         if let Some(variable) = &self.variable {
@@ -140,6 +158,7 @@ impl CoderConfig {
             (CoderKind::Claude, CoderAuth::Subscription, _) => Some("CLAUDE_CODE_OAUTH_TOKEN"),
             (CoderKind::Claude, CoderAuth::Bearer, _) => Some("ANTHROPIC_AUTH_TOKEN"),
             (CoderKind::Claude, CoderAuth::ApiKey, _) => Some("ANTHROPIC_API_KEY"),
+            (CoderKind::Codex, CoderAuth::Subscription, _) => Some("CHATGPT_ACCESS_TOKEN"),
             (_, _, Some(vendor)) => usual_variable(vendor),
             (_, _, None) => None,
         }
@@ -185,9 +204,21 @@ pub(super) fn check(name: &str, coder: &CoderConfig) -> Result<(), Problem> {
     if coder.vendor.is_some_and(|vendor| !vendor.is_model_vendor()) {
         return at("vendor", "this preset is not a vendor of models", "write one such as anthropic or openai");
     }
-    if coder.auth == CoderAuth::Subscription && kind != CoderKind::Claude {
+    let is_chatgpt = kind == CoderKind::Codex && coder.auth == CoderAuth::Subscription;
+    if coder.auth == CoderAuth::Subscription && kind != CoderKind::Claude && !is_chatgpt {
         let hint = "use a key of the vendor's interface";
-        return at("auth", "only Claude Code's subscription has a token that does not renew itself", hint);
+        return at("auth", "only Claude Code and Codex have subscriptions that can be used here", hint);
+    }
+    if coder.account.is_some() != is_chatgpt {
+        let message = "a ChatGPT login has an account, and nothing else does";
+        return at("account", message, "write `account_id` of Codex's auth.json, or remove the line");
+    }
+    if coder
+        .account
+        .as_ref()
+        .is_some_and(|account| account.is_empty() || !account.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        return at("account", "this is no account", "copy `account_id` from Codex's auth.json");
     }
     if coder.secret.is_some() && coder.variable(name).is_none() {
         return at("variable", "it is not known where this coding agent looks for its key", "name its variable");

@@ -70,7 +70,9 @@ fn mistakes() {
         ("a coder without a command", "[coders.gemini]\nkind = \"acp\"\n".to_owned()),
         ("a coder at home", "[coders.claude]\nbase_url = \"http://127.0.0.1:8000\"\n".to_owned()),
         ("a coder of no vendor", "[coders.claude]\nvendor = \"rust\"\n".to_owned()),
-        ("a subscription for none", "[coders.codex]\nauth = \"subscription\"\n".to_owned()),
+        ("a subscription for none", "[coders.opencode]\nauth = \"subscription\"\n".to_owned()),
+        ("a login without its account", "[coders.codex]\nauth = \"subscription\"\n".to_owned()),
+        ("an account of nothing", "[coders.claude]\naccount = \"acct-1\"\n".to_owned()),
         ("a key for nobody", "[coders.opencode]\nsecret = \"k\"\n".to_owned()),
         ("a tool rule", "[tools]\nexec = \"never\"\n".to_owned()),
     ];

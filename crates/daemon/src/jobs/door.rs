@@ -47,9 +47,9 @@ impl Outfit {
             name: name.to_owned(),
             kind,
             program: programs::find(&core.home, name, coder)?,
-            env: coder.env.clone(),
+            env: coder.environment(),
             model: coder.model.clone(),
-            base_url: coder.base_url.clone(),
+            base_url: coder.address(name).map(str::to_owned),
             stall: coder.stall,
         })
     }

@@ -31,7 +31,7 @@ pub(crate) fn vendor_rules(name: &str, coder: &CoderConfig) -> Result<EgressRule
         extra_ca: coder.extra_ca.clone(),
         ..EgressConfig::default()
     };
-    match &coder.base_url {
+    match coder.address(name) {
         Some(address) => config.rules.push(at_address(address, coder.secret.is_some())?),
         None => config.presets.extend(coder.vendor(name)),
     }

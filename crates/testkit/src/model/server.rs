@@ -78,6 +78,8 @@ impl ModelServer {
             .route("/v1/chat/completions", post(completions))
             .route("/v1/responses", post(create_response))
             .route("/v1/models", get(list_models))
+            // The same for whoever is logged in with ChatGPT.
+            .route("/backend-api/codex/responses", post(create_response))
             .layer(DefaultBodyLimit::max(2 * MAX_REQUEST_BYTES))
             .with_state(shared.clone());
         // Without this every small piece of a stream waits for the other side's delayed acknowledgement.
