@@ -48,7 +48,8 @@ pub fn lines(shown: &Shown) -> Vec<Line> {
         Shown::Stopped(why) => one(Tone::Bad, &format!("--- ended by factotum: {}", clean(why))),
         Shown::Ended { code, why } => ended(*code, why.as_deref()),
         Shown::TerminalOpened(argv) => {
-            one(Tone::Ours, &format!("--- you take over: {}", clean(argv.first().map_or("", String::as_str))))
+            let program = argv.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+            one(Tone::Ours, &format!("--- you take over: {}", clean(program)))
         }
         Shown::TerminalClosed(_) => one(Tone::Ours, "--- you hand back"),
         Shown::Note(text) => one(Tone::Faint, &format!("--- {}", clean(text))),

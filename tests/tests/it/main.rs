@@ -32,4 +32,5 @@ mod shares;
 mod shells;
 mod silence;
 mod stopping;
+mod takeover;
 mod telegram;

@@ -37,6 +37,12 @@ pub fn job(job: &JobView) -> String {
         (None, Some(last)) => lines.push(format!("last: {last}")),
         (None, None) => {}
     }
+    if job.state == JobState::TakenOver {
+        let id = job.id;
+        lines.push(format!(
+            "its terminal is yours: factotum attach {id} shows it, factotum job handback {id} gives it back"
+        ));
+    }
     if let (Some(check), None) = (&job.last_check, &job.report) {
         lines.push(format!("the end of the last check:\n{}", check.trim_end()));
     }
