@@ -5,6 +5,7 @@
 //! What a repository brings with it (settings, hooks, MCP servers) is read or not as the program has it; its sandbox, the door
 //! and its permissions stand around all of it.
 
+mod agent;
 mod dialect;
 mod permissions;
 mod spend;

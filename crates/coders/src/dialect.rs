@@ -42,4 +42,10 @@ pub trait Dialect: Send {
 
     /// Whether a turn runs.
     fn is_busy(&self) -> bool;
+
+    /// Why nothing more can come of this program, if so: it has no conversation and will get none, or it says what cannot be
+    /// taken. A turn that ran is over, or is when the program has ended. It is killed; the next prompt starts another one.
+    fn broken(&self) -> Option<&str> {
+        None
+    }
 }

@@ -3,6 +3,7 @@
 //! Must not decide what is allowed, book anything, or keep state that the records do not have. Start with [`Driver`].
 
 mod cause;
+mod cursor;
 mod error;
 mod host;
 mod mute;
@@ -17,13 +18,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use policy::Grant;
 use sandbox::{Record, SandboxError};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Coder, CoderCommand, CoderEvent, Launch, Permission, Registry, Start, Totals};
 
 use cause::{Cause, RunNote};
+pub use cursor::{Cursor, Lost};
 pub use error::DriverError;
 pub use host::{Host, Order, RecordSource};
 pub use phase::{Phase, StallLimits};
@@ -34,24 +35,10 @@ use talk::{MAX_OWED, Refused, Taken, Talk};
 const EXPLAINED: Duration = Duration::from_secs(3);
 /// How long the supervisor may take to carry out an order.
 const ORDER: Duration = Duration::from_secs(30);
+/// The most bytes of lines in one order, unless one line is longer.
+const AT_ONCE: usize = 1024 * 1024;
 /// How many times the program is told to die.
 const KILLS: u32 = 3;
-
-/// A place in what a coding agent said: after the event `index` of the record `seq`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Cursor {
-    /// The record.
-    pub seq: u64,
-    /// The event in it, counted from 0.
-    pub index: u32,
-}
-
-impl Cursor {
-    /// After all events of a record.
-    pub fn after_record(seq: u64) -> Self {
-        Self { seq, index: u32::MAX }
-    }
-}
 
 /// Something that a coding agent said, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +61,8 @@ pub struct Driver<H: Host> {
     limits: StallLimits,
     /// Events up to here are known to whoever listens.
     after: Cursor,
+    /// Why that is another place than whoever listens believed.
+    lost: Option<Lost>,
     /// The last record that was read.
     read: u64,
     unsaid: VecDeque<Said>,
@@ -95,7 +84,8 @@ pub struct Driver<H: Host> {
 
 impl<H: Host> Driver<H> {
     /// Attaches to a job's supervisor. Every record that there is by now is read at once, so that what the driver knows is how
-    /// things stand. What was said after `after` comes from [`Driver::next`].
+    /// things stand. What was said after `after` comes from [`Driver::next`]; where that is no place in these records, what
+    /// comes from now on does, and [`Driver::lost`] says so.
     pub async fn attach(host: H, coders: Registry, after: Cursor, limits: StallLimits) -> Result<Self, DriverError> {
         let last = host.last();
         let mut driver = Self {
@@ -104,6 +94,7 @@ impl<H: Host> Driver<H> {
             talk: Talk::new(coders),
             limits,
             after,
+            lost: None,
             read: 0,
             unsaid: VecDeque::new(),
             teller: None,
@@ -117,13 +108,21 @@ impl<H: Host> Driver<H> {
             since: Instant::now(),
             over: false,
         };
+        let (mut found, mut end) = (after.seq == 0, Cursor::default());
         while driver.read < last && !driver.over {
             let record = driver.records.next().await;
+            if let Some(record) = &record {
+                found |= after.is_in(record);
+                end = Cursor::after_record(record);
+            }
             driver.take(record);
             // It may be any number of events; they are told one record at a time.
             driver.unsaid.clear();
         }
-        if after.seq <= last && last > 0 {
+        if !found {
+            driver.lost = Some(if after.seq > driver.read { Lost::Short } else { Lost::Other });
+            driver.after = end;
+        } else if last > 0 {
             let (records, talk) = (driver.host.records(), Talk::new(driver.talk.registry().clone()));
             driver.teller = Some(Teller { records, talk, until: driver.read, unsaid: VecDeque::new() });
         }
@@ -185,6 +184,10 @@ impl<H: Host> Driver<H> {
     /// [`Driver::next`] is waited for. Dropped half-way, it may have been recorded.
     pub async fn command(&mut self, command: CoderCommand) -> Result<(), DriverError> {
         self.settle().await?;
+        // One that is of no use any more is not told anything.
+        while self.talk.must_die() && !self.over {
+            self.step().await?;
+        }
         if !self.talk.is_running() {
             return Err(DriverError::NotRunning);
         }
@@ -216,9 +219,24 @@ impl<H: Host> Driver<H> {
         Ok(())
     }
 
+    /// Where what was told begins; after an event was told, whoever listens knows better.
+    pub fn after(&self) -> Cursor {
+        self.after
+    }
+
+    /// Why it begins at another place than it was to. What was said before that place is not told.
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
     /// Whether a program runs, as far as its records tell.
     pub fn is_running(&self) -> bool {
         self.talk.is_running()
+    }
+
+    /// Whether a program runs of which nothing more can come: it is killed, and another one may be started then.
+    pub fn is_broken(&self) -> bool {
+        self.talk.must_die()
     }
 
     /// Whether a turn runs, as far as its records tell.
@@ -290,11 +308,12 @@ impl<H: Host> Driver<H> {
             record = self.records.next() => self.take(record),
             result = async { order.expect("it is only asked where there is one").await }, if order.is_some() => {
                 self.order = None;
-                // What was meant for a program that has ended is of no importance.
-                if let Err(error) = result
-                    && self.talk.is_running()
-                {
-                    self.failed = Some((error, Instant::now() + EXPLAINED));
+                match result {
+                    // No record will explain it.
+                    Err(error @ SandboxError::TooLarge { .. }) => return Err(error.into()),
+                    Err(error) if self.talk.is_running() => self.failed = Some((error, Instant::now() + EXPLAINED)),
+                    // What was meant for a program that has ended is of no importance.
+                    Ok(()) | Err(_) => {}
                 }
             }
             () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => return self.too_late(),
@@ -318,7 +337,7 @@ impl<H: Host> Driver<H> {
         } else if self.talk.is_deaf() {
             self.record_kill("it cannot be interrupted");
         } else if self.talk.owed().len() > self.sent && self.sent == 0 {
-            let lines: Vec<String> = self.talk.owed().cloned().collect();
+            let lines = one_order(self.talk.owed());
             self.sent = lines.len();
             let order = self.host.write(Value::Null, lines);
             self.give(order);
@@ -390,11 +409,25 @@ impl<H: Host> Driver<H> {
     }
 }
 
+/// As many of the lines that are owed as fit one order; the rest follows.
+fn one_order<'a>(owed: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut bytes = 0;
+    let mut lines = Vec::new();
+    for line in owed {
+        bytes += line.len();
+        if bytes > AT_ONCE && !lines.is_empty() {
+            break;
+        }
+        lines.push(line.clone());
+    }
+    lines
+}
+
 /// The events of a record that come after a place.
 fn said(record: &Record, events: Vec<CoderEvent>, after: Cursor) -> impl Iterator<Item = Said> {
     let (count, seq, at) = (events.len(), record.seq, record.at);
     let said = events.into_iter().enumerate().map(move |(index, event)| Said {
-        cursor: Cursor { seq, index: u32::try_from(index).unwrap_or(u32::MAX) },
+        cursor: Cursor { seq, index: u32::try_from(index).unwrap_or(u32::MAX), at },
         last: index + 1 == count,
         at,
         event,

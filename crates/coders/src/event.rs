@@ -211,6 +211,8 @@ pub enum Trouble {
     Crashed,
     /// It said nothing for too long and was ended.
     Stalled,
+    /// What it says cannot be taken: names or questions beyond all bounds. It was ended.
+    Garbled,
     /// Anything else.
     Other,
 }
@@ -220,9 +222,14 @@ impl Trouble {
     pub fn may_pass(self) -> bool {
         match self {
             Self::RateLimited | Self::Server | Self::Network | Self::Crashed | Self::Stalled => true,
-            Self::Auth | Self::Quota | Self::Overflow | Self::Refused | Self::OwnLimit | Self::Lost | Self::Other => {
-                false
-            }
+            Self::Auth
+            | Self::Quota
+            | Self::Overflow
+            | Self::Refused
+            | Self::OwnLimit
+            | Self::Lost
+            | Self::Garbled
+            | Self::Other => false,
         }
     }
 }

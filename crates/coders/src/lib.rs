@@ -3,6 +3,7 @@
 //! a process (`sandbox`), know sessions, or hold the loop of a job (`daemon`). Start with [`Driver`], then [`Coder`] and [`Dialect`].
 
 mod acp;
+mod border;
 mod claude;
 mod coder;
 mod codex;
@@ -10,7 +11,7 @@ mod command;
 mod dialect;
 mod driver;
 mod event;
-mod meter;
+mod names;
 mod oneshot;
 mod opencode;
 mod pins;
@@ -25,9 +26,10 @@ pub use coder::{Coder, Launch, SeedFile, Start, Transport};
 pub use codex::{CHATGPT_ACCOUNT, Codex};
 pub use command::{CoderCommand, Unsupported, Verdict};
 pub use dialect::{Dialect, Heard, Stream};
-pub use driver::{Cursor, Driver, DriverError, Host, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits};
+pub use driver::{
+    Cursor, Driver, DriverError, Host, Lost, Order, Phase, RecordSource, Replay, Said, Shown, StallLimits,
+};
 pub use event::{Action, CoderEnd, CoderEvent, Permission, PlanStep, TAIL, Totals, Trouble};
-pub use meter::{Meter, Used};
 pub use oneshot::{Forge, OneShot};
 pub use opencode::Opencode;
 pub use pins::{PINS, Pin, pin};

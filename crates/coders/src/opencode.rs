@@ -12,12 +12,12 @@
 
 mod dialect;
 mod errors;
+mod events;
 mod messages;
 mod parts;
 mod permissions;
 mod requests;
 mod spend;
-
 mod turn;
 
 use std::collections::BTreeMap;

@@ -104,6 +104,14 @@ pub enum SandboxError {
     /// A supervisor does not do what it was asked, or cannot be reached.
     #[error("the job's supervisor: {0}")]
     Supervisor(String),
+    /// What a supervisor is to be told is longer than one message may be. It will be the next time as well.
+    #[error("the job's supervisor cannot be told {bytes} bytes at once; at most {limit} are taken")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The self-test could not be carried out, which counts as failed.
     #[error("the self-test could not be carried out: {0}")]
     Canary(String),
@@ -134,6 +142,7 @@ impl SandboxError {
             | Self::TooManyCommands(_)
             | Self::NoSuchJob(_)
             | Self::Supervisor(_)
+            | Self::TooLarge { .. }
             | Self::Canary(_) => None,
         }
     }

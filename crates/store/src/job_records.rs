@@ -68,6 +68,11 @@ pub struct JobCursor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobMemory {
+    /// How often the records began anew for the job, because they were removed or lost their end. Places are compared within
+    /// one of these.
+    pub records: u32,
+    /// When the record of the job's place was written, in milliseconds since 1970, by which it is known again.
+    pub record_at: i64,
     /// The coding agent that works on it now.
     pub coder: String,
     /// The model that it was given, if one was.

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 use crate::{
-    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, PlanStep, Start, Stream, Trouble, Unsupported, text, trouble,
+    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, PlanStep, Start, Stream, Trouble, Unsupported,
+    border::{MAX_LINE, MAX_STEPS, MAX_TEXT},
+    names, text, trouble,
 };
 
 use super::{
+    agent::Agent,
     permissions::{Permissions, answer},
     spend::Spend,
     tools::Tools,
@@ -16,12 +19,21 @@ use super::{
 
 /// Words that may wait until the program can take them.
 const MAX_WAITING: usize = 64;
-/// The most bytes of one text that are gathered.
-const MAX_TEXT: usize = 1024 * 1024;
 /// Thoughts are told in pieces of about this many bytes.
 const THOUGHT: usize = 4096;
 /// Lines without meaning that are told.
 const MAX_NOTES: u32 = 50;
+/// Where names lie in its lines.
+const NAMES: [&str; 8] = [
+    "/id",
+    "/params/sessionId",
+    "/params/update/toolCallId",
+    "/params/update/messageId",
+    "/params/toolCall/toolCallId",
+    "/params/options/*/optionId",
+    "/result/sessionId",
+    "/result/authMethods/*/id",
+];
 
 /// What an answer is about.
 #[derive(Debug)]
@@ -38,8 +50,7 @@ pub(super) struct Conversation {
     start: Start,
     count: u64,
     open: BTreeMap<u64, About>,
-    /// What the program can do.
-    agent: Value,
+    agent: Agent,
     authenticated: bool,
     session: Option<String>,
     /// Why there is no conversation.
@@ -58,6 +69,7 @@ pub(super) struct Conversation {
     tools: Tools,
     permissions: Permissions,
     spend: Spend,
+    garbled: Option<String>,
 }
 
 impl Conversation {
@@ -65,7 +77,7 @@ impl Conversation {
         Self {
             count: 0,
             open: BTreeMap::new(),
-            agent: Value::Null,
+            agent: Agent::default(),
             authenticated: false,
             session: None,
             lost: None,
@@ -81,6 +93,7 @@ impl Conversation {
             tools: Tools::default(),
             permissions: Permissions::default(),
             spend: Spend::new(start.spent),
+            garbled: None,
             start: start.clone(),
         }
     }
@@ -125,7 +138,7 @@ impl Conversation {
     fn answered(&mut self, about: &About, result: &Value) -> Heard {
         match about {
             About::Initialize => {
-                self.agent = result.clone();
+                self.agent = Agent::read(result);
                 self.begin()
             }
             About::Authenticate => self.begin(),
@@ -156,15 +169,13 @@ impl Conversation {
 
     /// Asks for the conversation.
     fn begin(&mut self) -> Heard {
-        let can = |name: &str| !self.agent["agentCapabilities"]["sessionCapabilities"][name].is_null();
-        let loads = self.agent["agentCapabilities"]["loadSession"] == true;
         let mut params = json!({"cwd": sandbox::WORKSPACE, "mcpServers": []});
         let method = match (&self.start.resume, self.start.fork) {
             (None, _) => "session/new",
-            (Some(_), true) if can("fork") => "session/fork",
+            (Some(_), true) if self.agent.forks => "session/fork",
             // Without telling everything again.
-            (Some(_), false) if can("resume") => "session/resume",
-            (Some(_), false) if loads => "session/load",
+            (Some(_), false) if self.agent.resumes => "session/resume",
+            (Some(_), false) if self.agent.loads => "session/load",
             (Some(_), fork) => {
                 let what = if fork { "copy" } else { "resume" };
                 return self.without_conversation(Trouble::Lost, format!("it cannot {what} a conversation"));
@@ -179,10 +190,7 @@ impl Conversation {
 
     /// It wants to know who asks: by a key in its environment, where it offers that.
     fn authenticate(&mut self, trouble: Trouble, message: String) -> Heard {
-        let methods = self.agent["authMethods"].as_array().cloned().unwrap_or_default();
-        let by_key = |method: &&Value| method["id"].as_str().is_some_and(|id| id.to_lowercase().contains("key"));
-        let method = methods.iter().find(by_key).or(methods.first()).and_then(|method| method["id"].as_str());
-        let Some(method) = method else { return self.without_conversation(trouble, message) };
+        let Some(method) = self.agent.login.clone() else { return self.without_conversation(trouble, message) };
         self.authenticated = true;
         let line = self.request(About::Authenticate, "authenticate", &json!({"methodId": method}));
         Heard { events: Vec::new(), lines: vec![line] }
@@ -203,7 +211,7 @@ impl Conversation {
             return self.without_conversation(Trouble::Crashed, "it made no conversation".to_owned());
         };
         self.session = Some(session.clone());
-        let version = self.agent["agentInfo"]["version"].as_str().map(str::to_owned);
+        let version = self.agent.version.clone();
         let mut lines = Vec::new();
         let mut told = Vec::new();
         match self.model(&session, result) {
@@ -223,12 +231,13 @@ impl Conversation {
     /// Chooses the model that the owner named, in one of the two ways that programs offer.
     fn model(&mut self, session: &str, result: &Value) -> Option<Result<String, String>> {
         let wanted = self.start.model.clone()?;
-        let options = result["configOptions"].as_array().cloned().unwrap_or_default();
-        if let Some(option) = options.iter().find(|option| option["category"] == "model" || option["id"] == "model") {
+        let mut options = result["configOptions"].as_array().into_iter().flatten();
+        if let Some(option) = options.find(|option| option["category"] == "model" || option["id"] == "model") {
             if option["currentValue"] == wanted.as_str() {
                 return None;
             }
-            let params = json!({"sessionId": session, "configId": option["id"], "value": wanted});
+            let id = option["id"].as_str().filter(|id| names::is_fit(id)).unwrap_or("model");
+            let params = json!({"sessionId": session, "configId": id, "value": wanted});
             return Some(Ok(self.request(About::Model, "session/set_config_option", &params)));
         }
         if result["models"]["currentModelId"] == wanted.as_str() {
@@ -307,7 +316,8 @@ impl Conversation {
             "agent_message_chunk" => self.chunk(update),
             "agent_thought_chunk" => {
                 let mut told = self.flush_said();
-                self.thought.push_str(update["content"]["text"].as_str().unwrap_or_default());
+                let more = update["content"]["text"].as_str().unwrap_or_default();
+                self.thought.push_str(text::head(more, MAX_TEXT));
                 if self.thought.len() >= THOUGHT {
                     told.extend(self.flush_thought());
                 }
@@ -320,10 +330,11 @@ impl Conversation {
             }
             "plan" => {
                 let step = |entry: &Value| PlanStep {
-                    text: entry["content"].as_str().unwrap_or_default().to_owned(),
+                    text: text::head(entry["content"].as_str().unwrap_or_default(), MAX_LINE).to_owned(),
                     done: entry["status"] == "completed",
                 };
-                vec![CoderEvent::Plan { steps: update["entries"].as_array().into_iter().flatten().map(step).collect() }]
+                let entries = update["entries"].as_array().into_iter().flatten().take(MAX_STEPS);
+                vec![CoderEvent::Plan { steps: entries.map(step).collect() }]
             }
             "user_message_chunk"
             | "available_commands_update"
@@ -342,9 +353,7 @@ impl Conversation {
             told.extend(self.flush_said());
             self.message = message;
         }
-        if self.said.len() + more.len() <= MAX_TEXT {
-            self.said.push_str(more);
-        }
+        self.said.push_str(text::head(more, MAX_TEXT.saturating_sub(self.said.len())));
         told.push(CoderEvent::TextDelta { text: more.to_owned() });
         told
     }
@@ -387,7 +396,13 @@ impl Dialect for Conversation {
             return Heard::default();
         }
         match serde_json::from_str::<Value>(line) {
-            Ok(message) if message.is_object() => self.message(&message),
+            Ok(message) if message.is_object() => match names::unfit(&message, &NAMES) {
+                Some(why) => {
+                    self.garbled = Some(why);
+                    Heard::default()
+                }
+                None => self.message(&message),
+            },
             Ok(_) | Err(_) if self.notes < MAX_NOTES && !line.trim().is_empty() => {
                 self.notes += 1;
                 events([CoderEvent::Note { text: text::summary(line) }])
@@ -445,6 +460,11 @@ impl Dialect for Conversation {
 
     fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    fn broken(&self) -> Option<&str> {
+        let lost = self.lost.as_ref().filter(|_| !self.busy).map(|(_, message)| message.as_str());
+        self.garbled.as_deref().or(lost)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{Action, CoderEvent, Permission, Verdict, text};
+use crate::{Action, CoderEvent, Permission, Verdict, border::files, text};
 
 /// Permissions that wait at once; those beyond are refused.
-const MAX_OPEN: usize = 1024;
+const MAX_OPEN: usize = 256;
 
 /// The permissions that wait, by our name for them: the request's own number as JSON.
 #[derive(Debug, Default)]
@@ -18,7 +18,9 @@ pub(super) struct Permissions {
 #[derive(Debug)]
 struct Open {
     request: Value,
-    options: Value,
+    /// The options that lift this one use, and that lift nothing.
+    allow: Option<String>,
+    reject: Option<String>,
 }
 
 impl Permissions {
@@ -29,23 +31,27 @@ impl Permissions {
             return Err(answer(request, None));
         }
         let call = &about["toolCall"];
-        let tool = call["kind"].as_str().or(call["title"].as_str()).unwrap_or("tool").to_owned();
+        let tool = text::summary(call["kind"].as_str().or(call["title"].as_str()).unwrap_or("tool"));
         let reason = call["title"].as_str().map(text::summary);
         let permission = Permission { id: id.clone(), tool, action: action(call), reason };
-        self.open.insert(id, Open { request: request.clone(), options: about["options"].clone() });
+        let option = |kind: &str| {
+            let options = about["options"].as_array().into_iter().flatten();
+            let mut names = options.filter(|option| option["kind"] == kind).filter_map(|one| one["optionId"].as_str());
+            names.next().map(str::to_owned)
+        };
+        let (allow, reject) = (option("allow_once"), option("reject_once"));
+        self.open.insert(id, Open { request: request.clone(), allow, reject });
         Ok(CoderEvent::PermissionAsked(permission))
     }
 
     /// The answer to one, as a line; none where it does not wait. Where no option lifts just one use, it is not lifted.
     pub fn answer(&mut self, id: &str, verdict: &Verdict) -> Option<String> {
         let open = self.open.remove(id)?;
-        let kind = match verdict {
-            Verdict::Allow => "allow_once",
-            Verdict::Deny { .. } => "reject_once",
+        let option = match verdict {
+            Verdict::Allow => open.allow,
+            Verdict::Deny { .. } => open.reject,
         };
-        let options = open.options.as_array().into_iter().flatten();
-        let option = options.filter(|option| option["kind"] == kind).find_map(|option| option["optionId"].as_str());
-        Some(answer(&open.request, option))
+        Some(answer(&open.request, option.as_deref()))
     }
 
     /// The turn is cancelled: what waits is answered so.
@@ -99,19 +105,28 @@ pub(super) fn command(input: &Value) -> Option<String> {
     input["command"].as_str().map(str::to_owned).or_else(|| words.map(|words| words.join(" ")))
 }
 
+/// The files of a list of places.
+pub(super) fn located(locations: &Value) -> impl Iterator<Item = &str> {
+    locations.as_array().into_iter().flatten().filter_map(|location| location["path"].as_str())
+}
+
+/// The files of the differences that a call shows.
+pub(super) fn changed(content: &Value) -> impl Iterator<Item = &str> {
+    let differences = content.as_array().into_iter().flatten().filter(|part| part["type"] == "diff");
+    differences.filter_map(|part| part["path"].as_str())
+}
+
 /// The files that a call is about.
 pub(super) fn paths(call: &Value) -> Vec<String> {
-    let located = call["locations"].as_array().into_iter().flatten().map(|location| &location["path"]);
-    let changed = call["content"].as_array().into_iter().flatten().filter(|part| part["type"] == "diff");
-    let mut paths: Vec<String> = Vec::new();
-    for path in located.chain(changed.map(|part| &part["path"])).filter_map(Value::as_str) {
-        if !paths.iter().any(|known| known == path) {
-            paths.push(path.to_owned());
-        }
-    }
+    let mut paths = files(located(&call["locations"]).chain(changed(&call["content"])));
     if paths.is_empty() {
-        let keys = ["file_path", "filePath", "filepath", "abs_path", "path"];
-        paths.extend(keys.iter().find_map(|key| call["rawInput"][*key].as_str()).map(str::to_owned));
+        paths = files(named(&call["rawInput"]).into_iter());
     }
     paths
+}
+
+/// The file that a call names in its arguments.
+pub(super) fn named(input: &Value) -> Option<&str> {
+    let keys = ["file_path", "filePath", "filepath", "abs_path", "path"];
+    keys.iter().find_map(|key| input[*key].as_str())
 }

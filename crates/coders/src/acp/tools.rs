@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::{CoderEvent, text};
+use crate::{CoderEvent, border::files, text};
 
-use super::permissions::{command, paths};
+use super::permissions::{changed, command, located, named};
 
 /// Tools that are kept in mind at once.
-const MAX_OPEN: usize = 1024;
+const MAX_OPEN: usize = 128;
 /// Tools that ended, to know them when more is told of them.
 const MAX_DONE: usize = 1024;
 
@@ -19,10 +19,23 @@ pub(super) struct Tools {
     done: VecDeque<String>,
 }
 
-/// What was told of a tool so far, each part as it was told last.
+/// What was told of a tool so far: of each part what it says as it was told last.
 #[derive(Debug, Default)]
 struct Tool {
-    known: Value,
+    title: String,
+    kind: Option<String>,
+    status: Option<String>,
+    /// The files that it says it is about, those that it shows to be changed, and the one in its arguments.
+    located: Vec<String>,
+    changed: Vec<String>,
+    named: Option<String>,
+    /// The command that it runs, in a line.
+    command: Option<String>,
+    /// The ends of what it shows, and of what it gave back.
+    shown: String,
+    output: Option<String>,
+    /// Whether what it gave back tells of a failure.
+    failed: bool,
     started: bool,
 }
 
@@ -34,24 +47,21 @@ impl Tools {
         if self.done.iter().any(|done| done == id) || (!is_known && self.open.len() >= MAX_OPEN) {
             return Vec::new();
         }
-        let tool = self.open.entry(id.to_owned()).or_insert_with(|| Tool { known: Value::Null, started: false });
-        for key in ["title", "kind", "status", "locations", "content", "rawInput", "rawOutput"] {
-            if !update[key].is_null() {
-                tool.known[key] = update[key].clone();
-            }
-        }
+        let tool = self.open.entry(id.to_owned()).or_default();
+        tool.take(update);
         let mut events = Vec::new();
-        let status = tool.known["status"].as_str().unwrap_or("pending").to_owned();
+        let status = tool.status.as_deref().unwrap_or("pending");
         if status != "pending" && !tool.started {
             tool.started = true;
-            events.push(started(id, &tool.known));
+            events.push(tool.began(id));
         }
-        if matches!(status.as_str(), "completed" | "failed") {
-            let known = self.open.remove(id).map(|tool| tool.known).unwrap_or_default();
-            if status == "completed" {
-                events.extend(changed(&known));
+        let completed = tool.status.as_deref() == Some("completed");
+        if completed || tool.status.as_deref() == Some("failed") {
+            let tool = self.open.remove(id).unwrap_or_default();
+            if completed {
+                events.extend(tool.changes());
             }
-            events.push(finished(id, &known, status == "completed"));
+            events.push(tool.ended(id, completed));
             self.done.push_back(id.to_owned());
             if self.done.len() > MAX_DONE {
                 self.done.pop_front();
@@ -68,30 +78,65 @@ impl Tools {
     }
 }
 
-fn started(id: &str, known: &Value) -> CoderEvent {
-    let title = known["title"].as_str().unwrap_or_default();
-    let tool = known["kind"].as_str().filter(|kind| *kind != "other").unwrap_or(title);
-    let told = command(&known["rawInput"]).or_else(|| paths(known).into_iter().next());
-    let summary = text::summary(&told.unwrap_or_else(|| title.to_owned()));
-    CoderEvent::ToolStarted { id: id.to_owned(), tool: text::summary(tool), summary }
-}
+impl Tool {
+    /// Takes in what is told of it now.
+    fn take(&mut self, update: &Value) {
+        if let Some(title) = update["title"].as_str() {
+            self.title = text::summary(title);
+        }
+        if let Some(kind) = update["kind"].as_str() {
+            self.kind = Some(text::summary(kind));
+        }
+        if let Some(status) = update["status"].as_str() {
+            self.status = Some(text::summary(status));
+        }
+        if !update["locations"].is_null() {
+            self.located = files(located(&update["locations"]));
+        }
+        let content = &update["content"];
+        if !content.is_null() {
+            self.changed = files(changed(content));
+            let parts = content.as_array().into_iter().flatten();
+            let shown: Vec<&str> = parts.filter_map(|part| part["content"]["text"].as_str()).collect();
+            self.shown = text::tail(&shown.join("\n"));
+        }
+        let input = &update["rawInput"];
+        if !input.is_null() {
+            self.command = command(input).map(|command| text::summary(&command));
+            self.named = files(named(input).into_iter()).pop();
+        }
+        let output = &update["rawOutput"];
+        if !output.is_null() {
+            self.output = output["output"].as_str().or(output.as_str()).map(text::tail);
+            let exit = [&output["metadata"]["exit"], &output["exitCode"], &output["exit_code"]];
+            self.failed = exit.iter().any(|exit| exit.as_i64().unwrap_or(0) != 0);
+        }
+    }
 
-fn finished(id: &str, known: &Value, completed: bool) -> CoderEvent {
-    let output = &known["rawOutput"];
-    let told: Vec<&str> =
-        known["content"].as_array().into_iter().flatten().filter_map(|part| part["content"]["text"].as_str()).collect();
-    let whole = match output["output"].as_str().or(output.as_str()) {
-        Some(output) if told.is_empty() => output.to_owned(),
-        _ => told.join("\n"),
-    };
-    let exit = [&output["metadata"]["exit"], &output["exitCode"], &output["exit_code"]];
-    let ok = completed && exit.iter().all(|exit| exit.as_i64().unwrap_or(0) == 0);
-    CoderEvent::ToolFinished { id: id.to_owned(), ok, tail: text::tail(&whole) }
-}
+    /// The files that it is about.
+    fn paths(&self) -> Vec<String> {
+        let all = files(self.located.iter().chain(&self.changed).map(String::as_str));
+        if all.is_empty() { self.named.clone().into_iter().collect() } else { all }
+    }
 
-fn changed(known: &Value) -> Vec<CoderEvent> {
-    let is_change = matches!(known["kind"].as_str(), Some("edit" | "delete" | "move"));
-    let has_diff = known["content"].as_array().is_some_and(|parts| parts.iter().any(|part| part["type"] == "diff"));
-    let paths = if is_change || has_diff { paths(known) } else { Vec::new() };
-    paths.into_iter().map(|path| CoderEvent::FileChanged { path }).collect()
+    fn began(&self, id: &str) -> CoderEvent {
+        let tool = self.kind.as_deref().filter(|kind| *kind != "other").unwrap_or(&self.title);
+        let told = self.command.clone().or_else(|| self.paths().into_iter().next());
+        let summary = text::summary(&told.unwrap_or_else(|| self.title.clone()));
+        CoderEvent::ToolStarted { id: id.to_owned(), tool: text::summary(tool), summary }
+    }
+
+    fn ended(&self, id: &str, completed: bool) -> CoderEvent {
+        let shown = match &self.output {
+            Some(output) if self.shown.is_empty() => output,
+            _ => &self.shown,
+        };
+        CoderEvent::ToolFinished { id: id.to_owned(), ok: completed && !self.failed, tail: shown.clone() }
+    }
+
+    fn changes(&self) -> Vec<CoderEvent> {
+        let is_change = matches!(self.kind.as_deref(), Some("edit" | "delete" | "move"));
+        let paths = if is_change || !self.changed.is_empty() { self.paths() } else { Vec::new() };
+        paths.into_iter().map(|path| CoderEvent::FileChanged { path }).collect()
+    }
 }

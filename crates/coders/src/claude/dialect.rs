@@ -10,12 +10,26 @@ use crate::{
     Unsupported, Verdict,
 };
 
+use crate::names;
+
 use super::{ends, plan::Plan, tools};
 
 /// The most bytes of a remark.
 const REMARK: usize = 2_000;
-/// Tools and questions that are kept in mind at once.
-const MAX_OPEN: usize = 4_096;
+/// Tools and questions that are kept in mind at once, and the bytes of all that is asked.
+const MAX_OPEN: usize = 1_024;
+const MAX_ASKED: usize = 16 * 1024 * 1024;
+/// Where names lie in its lines.
+const NAMES: [&str; 8] = [
+    "/session_id",
+    "/uuid",
+    "/request_id",
+    "/command_uuid",
+    "/parent_tool_use_id",
+    "/response/request_id",
+    "/message/content/*/id",
+    "/message/content/*/tool_use_id",
+];
 /// After so many tools it is asked what it has used, because it says so by itself only at the end of a turn.
 const ASK_USED: u32 = 3;
 
@@ -44,12 +58,21 @@ pub(super) struct Stream {
     requests: u64,
     tools_since: u32,
     asks_used: Option<String>,
-    /// What is asked, by the number of the question: the arguments that a yes repeats.
-    asked: BTreeMap<String, Value>,
+    /// What is asked, by the number of the question.
+    asked: BTreeMap<String, Asked>,
     tools: BTreeMap<String, Tool>,
     plan: Plan,
     /// The last line on its standard error.
     complaint: String,
+    broken: Option<String>,
+}
+
+/// A question that waits.
+struct Asked {
+    /// The arguments that a yes repeats.
+    input: Value,
+    /// How long they are.
+    bytes: usize,
 }
 
 impl Stream {
@@ -73,6 +96,7 @@ impl Stream {
             tools: BTreeMap::new(),
             plan: Plan::default(),
             complaint: String::new(),
+            broken: None,
         }
     }
 
@@ -207,14 +231,14 @@ impl Stream {
     }
 
     /// The program asks us something.
-    fn asked(&mut self, line: &Value) -> Heard {
+    fn asked(&mut self, line: &Value, bytes: usize) -> Heard {
         let id = line["request_id"].as_str().unwrap_or_default().to_owned();
         let request = &line["request"];
         match request["subtype"].as_str().unwrap_or_default() {
-            "can_use_tool" if self.asked.len() < MAX_OPEN => {
+            "can_use_tool" if self.has_room(bytes) => {
                 let tool = request["tool_name"].as_str().unwrap_or_default().to_owned();
                 let input = &request["input"];
-                self.asked.insert(id.clone(), input.clone());
+                self.asked.insert(id.clone(), Asked { input: input.clone(), bytes });
                 let action = tools::action(&tool, input);
                 let reason = request["decision_reason"].as_str().map(|reason| tools::head(reason, REMARK));
                 let asked = CoderEvent::PermissionAsked(Permission { id, tool, action, reason });
@@ -229,6 +253,11 @@ impl Stream {
                 Heard { events: vec![CoderEvent::Other { kind }], lines: vec![line] }
             }
         }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let asked: usize = self.asked.values().map(|asked| asked.bytes).sum();
+        self.asked.len() < MAX_OPEN && asked + bytes <= MAX_ASKED
     }
 
     /// The program answers a request of ours.
@@ -300,15 +329,20 @@ impl Stream {
     }
 
     fn said(&mut self, line: &str) -> Heard {
+        let bytes = line.len();
         let Ok(line) = serde_json::from_str::<Value>(line) else {
             return Heard { events: remark(line), lines: Vec::new() };
         };
+        if let Some(why) = names::unfit(&line, &NAMES) {
+            self.broken = Some(why);
+            return Heard::default();
+        }
         let events = match line["type"].as_str().unwrap_or_default() {
             "system" => self.system(&line),
             "assistant" => self.assistant(&line),
             "user" => return self.user(&line),
             "stream_event" => Self::delta(&line),
-            "control_request" => return self.asked(&line),
+            "control_request" => return self.asked(&line, bytes),
             "control_response" => self.answered(&line),
             "control_cancel_request" => {
                 let id = line["request_id"].as_str().unwrap_or_default();
@@ -375,7 +409,7 @@ impl Dialect for Stream {
                 vec![self.request(&json!({"subtype": "interrupt", "cancel_queued": true})).0]
             }
             CoderCommand::Answer { permission, verdict } => {
-                let Some(input) = self.asked.remove(permission) else { return Ok(Vec::new()) };
+                let Some(Asked { input, .. }) = self.asked.remove(permission) else { return Ok(Vec::new()) };
                 let answer = match verdict {
                     Verdict::Allow => json!({"behavior": "allow", "updatedInput": input}),
                     Verdict::Deny { why } => json!({"behavior": "deny", "message": why, "interrupt": false}),
@@ -403,6 +437,10 @@ impl Dialect for Stream {
 
     fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::tools::{SUMMARY, head};
-use crate::PlanStep;
+use crate::{PlanStep, names::is_fit};
 
 /// The most steps that are kept.
 const MAX_STEPS: usize = 200;
@@ -29,7 +29,9 @@ impl Plan {
 
     /// Takes in what a tool has returned. True if the plan is another one now.
     pub fn hear(&mut self, result: &Value) -> bool {
-        if let (Some(id), Some(text)) = (result["task"]["id"].as_str(), result["task"]["subject"].as_str()) {
+        if let (Some(id), Some(text)) = (result["task"]["id"].as_str(), result["task"]["subject"].as_str())
+            && is_fit(id)
+        {
             let known = self.tasks.iter().any(|(known, _)| known == id);
             if known || self.tasks.len() >= MAX_STEPS {
                 return false;

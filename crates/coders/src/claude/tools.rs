@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Action, TAIL};
+use crate::{Action, TAIL, border::MAX_PATH};
 
 /// The most bytes of a summary.
 pub(super) const SUMMARY: usize = 200;
@@ -25,7 +25,10 @@ pub(super) fn action(tool: &str, input: &Value) -> Action {
 /// The file that a successful use has changed.
 pub(super) fn changed(tool: &str, input: &Value) -> Option<String> {
     match action(tool, input) {
-        Action::Write { paths } => paths.into_iter().next().filter(|path| !path.is_empty()),
+        Action::Write { paths } => {
+            let path = paths.into_iter().next().filter(|path| !path.is_empty())?;
+            Some(head(&path, MAX_PATH))
+        }
         Action::Command { .. } | Action::Read { .. } | Action::Fetch { .. } | Action::Other { .. } => None,
     }
 }

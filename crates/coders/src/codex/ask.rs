@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{item::text, shell::script};
-use crate::{Action, Permission, Verdict};
+use crate::{Action, Permission, Verdict, border::files, names::is_fit, text::head};
 
 /// How the answer to a permission is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) enum Asked {
     Refused { line: String, note: String },
 }
 
+/// The most questions at once that are answered.
+const MAX_QUESTIONS: usize = 32;
 /// JSON-RPC for a method that is not there.
 const NO_METHOD: i64 = -32601;
 
@@ -46,8 +48,8 @@ pub(super) fn asked(id: &Value, method: &str, params: &Value, paths: &[String]) 
             permission("command", action, Form::Review)
         }
         "applyPatchApproval" => {
-            let paths: Vec<String> =
-                params["fileChanges"].as_object().into_iter().flat_map(|map| map.keys().cloned()).collect();
+            let changes = params["fileChanges"].as_object().into_iter();
+            let paths = files(changes.flat_map(|map| map.keys().map(String::as_str)));
             permission("apply_patch", write(&paths, params), Form::Review)
         }
         _ => refused(id, method, params),
@@ -96,7 +98,8 @@ fn refused(id: &Value, method: &str, params: &Value) -> Asked {
     const NOBODY: &str = "Nobody can answer this now. Decide yourself, or end your turn with the question.";
     let (what, result) = match method {
         "item/tool/requestUserInput" => {
-            let questions = params["questions"].as_array().into_iter().flatten();
+            let questions = params["questions"].as_array().into_iter().flatten().take(MAX_QUESTIONS);
+            let questions = questions.filter(|question| question["id"].as_str().is_some_and(is_fit));
             let answers = questions.map(|question| (text(&question["id"]), json!({"answers": [NOBODY]})));
             ("a question", Some(json!({"answers": answers.collect::<serde_json::Map<_, _>>()})))
         }
@@ -110,7 +113,7 @@ fn refused(id: &Value, method: &str, params: &Value) -> Asked {
         }
         "account/chatgptAuthTokens/refresh" => ("a new login", None),
         "attestation/generate" => ("an attestation", None),
-        _ => (method, None),
+        _ => (head(method, 100), None),
     };
     let line = match result {
         Some(result) => json!({"id": id, "result": result}),

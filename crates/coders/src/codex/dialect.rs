@@ -13,12 +13,33 @@ use super::{
     requests::{POLICY, REVIEWER, Requests, Sent},
     trouble::{attempt, sentence, trouble, waits_for},
 };
-use crate::{CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, Start, Stream, TAIL, Trouble, Unsupported, Verdict};
+use crate::{
+    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, Start, Stream, TAIL, Trouble, Unsupported, Verdict,
+    border::{MAX_REMARK, MAX_TEXT},
+    names,
+    text::head,
+};
 
 /// Texts that may wait until it can be told them.
 const MAX_QUEUED: usize = 64;
 /// Permissions, changes and running tools that are kept in mind at once.
 const MAX_OPEN: usize = 256;
+/// Where names lie in its lines.
+const NAMES: [&str; 13] = [
+    "/id",
+    "/params/threadId",
+    "/params/conversationId",
+    "/params/turnId",
+    "/params/itemId",
+    "/params/callId",
+    "/params/requestId",
+    "/params/thread/id",
+    "/params/turn/id",
+    "/params/item/id",
+    "/result/thread/id",
+    "/result/turn/id",
+    "/result/turnId",
+];
 
 enum State {
     /// The conversation is not there yet.
@@ -60,9 +81,11 @@ pub(super) struct AppServer {
     /// Whether its model began to speak in this turn, and whether something came of it.
     spoke: bool,
     worked: bool,
-    last_error: Value,
+    /// The last failure that was not told.
+    last_error: Option<(Trouble, String)>,
     last_stderr: String,
     count: Count,
+    garbled: Option<String>,
 }
 
 impl AppServer {
@@ -81,9 +104,10 @@ impl AppServer {
             last_text: String::new(),
             spoke: false,
             worked: false,
-            last_error: Value::Null,
+            last_error: None,
             last_stderr: String::new(),
             count: Count::new(start.spent.usage),
+            garbled: None,
         }
     }
 
@@ -92,7 +116,7 @@ impl AppServer {
         self.state = State::Starting;
         self.last_text.clear();
         (self.spoke, self.worked) = (false, false);
-        self.last_error = Value::Null;
+        self.last_error = None;
         vec![self.requests.turn(self.thread.as_deref(), self.queued.drain(..))]
     }
 
@@ -132,12 +156,13 @@ impl AppServer {
                 Heard { events: self.finished(end), lines: Vec::new() }
             }
             (Some(Sent::Steer(text)), error) => {
-                if error.is_some() {
+                if error.is_some() && self.queued.len() < MAX_QUEUED {
                     self.queued.push_back(text);
                 }
                 self.release()
             }
-            (Some(Sent::Aside), _) => Heard::default(),
+            // An answer that changes nothing.
+            (None, _) if self.requests.was_sent(&message["id"]) => Heard::default(),
             (None, _) => other("answer to nothing"),
         }
     }
@@ -226,7 +251,8 @@ impl AppServer {
     }
 
     fn end_of(&mut self, turn: &Value) -> CoderEnd {
-        let error = if turn["error"].is_object() { turn["error"].clone() } else { self.last_error.take() };
+        let error = &turn["error"];
+        let failure = if error.is_object() { Some((trouble(error), sentence(error))) } else { self.last_error.take() };
         match turn["status"].as_str() {
             Some("completed") if self.worked => CoderEnd::Done { text: std::mem::take(&mut self.last_text) },
             // It shows nothing of a refusal but a message without words.
@@ -239,11 +265,9 @@ impl AppServer {
                 CoderEnd::Failed { trouble: Trouble::Other, message: "its turn was ended, not by us".to_owned() }
             }
             status => {
-                let message = match error.is_object() {
-                    true => sentence(&error),
-                    false => format!("its turn ended as `{}`", status.unwrap_or("nothing")),
-                };
-                CoderEnd::Failed { trouble: trouble(&error), message }
+                let unknown = || (Trouble::Other, format!("its turn ended as `{}`", status.unwrap_or("nothing")));
+                let (trouble, message) = failure.unwrap_or_else(unknown);
+                CoderEnd::Failed { trouble, message }
             }
         }
     }
@@ -296,7 +320,7 @@ impl AppServer {
         let item = &params["item"];
         let output = self.outputs.remove(&text(&item["id"])).unwrap_or_default();
         if item["type"] == "agentMessage" && self.is_own(params) {
-            self.last_text = text(&item["text"]);
+            self.last_text = head(item["text"].as_str().unwrap_or_default(), MAX_TEXT).to_owned();
         }
         let events = item::completed(item, &output);
         self.worked |=
@@ -327,7 +351,7 @@ impl AppServer {
         if params["willRetry"] != true {
             // The end of the turn says it again; what no turn is told of would be lost.
             if self.is_own(params) {
-                self.last_error = error.clone();
+                self.last_error = Some((trouble(error), head(&sentence(error), MAX_REMARK).to_owned()));
             }
             return if self.is_busy() { Vec::new() } else { note(&json!(sentence(error))) };
         }
@@ -399,6 +423,10 @@ impl Dialect for AppServer {
             return Heard { events: note(&json!(line)), lines: Vec::new() };
         }
         let Ok(message) = serde_json::from_str::<Value>(line) else { return other("line that is no JSON") };
+        if let Some(why) = names::unfit(&message, &NAMES) {
+            self.garbled = Some(why);
+            return Heard::default();
+        }
         match (message["method"].as_str(), message.get("id")) {
             (Some(method), Some(id)) => self.asked(id, method, &message["params"]),
             (Some(method), None) => self.notified(method, &message["params"]),
@@ -462,5 +490,10 @@ impl Dialect for AppServer {
             State::Starting | State::Running { .. } | State::Held(_) => true,
             State::Idle | State::Broken => false,
         }
+    }
+
+    fn broken(&self) -> Option<&str> {
+        let none = matches!(self.state, State::Broken).then_some("it has no conversation");
+        self.garbled.as_deref().or(none)
     }
 }

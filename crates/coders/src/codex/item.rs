@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::shell::script;
-use crate::{CoderEvent, TAIL};
+use crate::{CoderEvent, TAIL, border::files};
 
 /// A text of a field; empty where there is none.
 pub(super) fn text(value: &Value) -> String {
@@ -27,9 +27,7 @@ pub(super) fn tail(output: &str) -> String {
 pub(super) fn paths(item: &Value) -> Vec<String> {
     let changes = item["changes"].as_array().into_iter().flatten();
     let both = changes.flat_map(|change| [&change["path"], &change["kind"]["move_path"]]);
-    let mut paths: Vec<String> = both.filter_map(Value::as_str).map(str::to_owned).collect();
-    paths.dedup();
-    paths
+    files(both.filter_map(Value::as_str))
 }
 
 /// The tool that an item uses and what for; none for what is no tool.

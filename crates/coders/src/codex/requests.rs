@@ -18,8 +18,6 @@ pub(super) enum Sent {
     TurnStart,
     /// What the turn is told.
     Steer(String),
-    /// An answer that changes nothing.
-    Aside,
 }
 
 /// The requests of one process. Their numbers are counted from 1.
@@ -31,14 +29,24 @@ pub(super) struct Requests {
 
 impl Requests {
     fn request(&mut self, sent: Sent, method: &str, params: &Value) -> String {
+        self.sent.insert(self.next + 1, sent);
+        self.aside(method, params)
+    }
+
+    /// A request whose answer changes nothing.
+    fn aside(&mut self, method: &str, params: &Value) -> String {
         self.next += 1;
-        self.sent.insert(self.next, sent);
         json!({"id": self.next, "method": method, "params": params}).to_string()
     }
 
     /// What the answered request was for.
     pub fn answered(&mut self, id: &Value) -> Option<Sent> {
         self.sent.remove(&id.as_u64()?)
+    }
+
+    /// Whether a request had this number.
+    pub fn was_sent(&self, id: &Value) -> bool {
+        id.as_u64().is_some_and(|id| (1..=self.next).contains(&id))
     }
 
     /// Whether it is not known yet if something that was said came in time.
@@ -82,26 +90,25 @@ impl Requests {
 
     /// Says something to a turn, which is told again where it came too late.
     pub fn steer(&mut self, thread: Option<&str>, turn: &str, text: &str) -> String {
-        self.say(Sent::Steer(text.to_owned()), thread, turn, text)
+        self.request(Sent::Steer(text.to_owned()), "turn/steer", &said(thread, turn, text))
     }
 
     /// Says something that is of no use later.
     pub fn remark(&mut self, thread: Option<&str>, turn: &str, text: &str) -> String {
-        self.say(Sent::Aside, thread, turn, text)
-    }
-
-    fn say(&mut self, sent: Sent, thread: Option<&str>, turn: &str, text: &str) -> String {
-        let input = json!([{"type": "text", "text": text}]);
-        let params = json!({"threadId": thread, "expectedTurnId": turn, "input": input});
-        self.request(sent, "turn/steer", &params)
+        self.aside("turn/steer", &said(thread, turn, text))
     }
 
     pub fn interrupt(&mut self, thread: Option<&str>, turn: &str) -> String {
-        self.request(Sent::Aside, "turn/interrupt", &json!({"threadId": thread, "turnId": turn}))
+        self.aside("turn/interrupt", &json!({"threadId": thread, "turnId": turn}))
     }
 
     /// Ends the commands of an interrupted turn: Codex lets them run.
     pub fn clean(&mut self, thread: Option<&str>) -> String {
-        self.request(Sent::Aside, "thread/backgroundTerminals/clean", &json!({"threadId": thread}))
+        self.aside("thread/backgroundTerminals/clean", &json!({"threadId": thread}))
     }
+}
+
+fn said(thread: Option<&str>, turn: &str, text: &str) -> Value {
+    let input = json!([{"type": "text", "text": text}]);
+    json!({"threadId": thread, "expectedTurnId": turn, "input": input})
 }

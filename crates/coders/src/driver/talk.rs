@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use crate::{
     CoderCommand, CoderEnd, CoderEvent, Dialect, Permission, Registry, Start, Stream, Totals, Trouble, Unsupported,
+    Verdict,
 };
+
+use crate::border::{self, Border};
 
 use super::{
     cause::{Cause, RunNote},
@@ -18,8 +21,17 @@ use super::{
 
 /// Lines that may wait for the program to read them. A program that provokes more answers than this is killed.
 pub(super) const MAX_OWED: usize = 4096;
-/// Tools and permissions that are kept in mind at once.
-const MAX_OPEN: usize = 4096;
+/// The most bytes of a line that is owed, and of all of them. Answers repeat what was asked, which is a line of at most
+/// [`sandbox::MAX_LINE`]; what is longer no supervisor would take.
+const MAX_OWED_LINE: usize = sandbox::MAX_LINE + 1024 * 1024;
+const MAX_OWED_BYTES: usize = 32 * 1024 * 1024;
+/// Tools that are open at once; those beyond are not told.
+const MAX_TOOLS: usize = 256;
+/// Permissions that wait at once; those beyond are refused.
+const MAX_PERMISSIONS: usize = 64;
+/// Why a permission is refused before anybody is asked.
+const TOO_LONG: &str = "this is too long to be shown to whoever decides; do it in smaller steps";
+const TOO_MANY: &str = "too many questions wait at once; go on when some of them are answered";
 
 /// What a record led to.
 #[derive(Debug, Default)]
@@ -51,8 +63,10 @@ enum Ending {
 
 struct Run {
     dialect: Box<dyn Dialect>,
+    border: Border,
     /// What the dialect wants written and no record shows yet, oldest first.
     owed: VecDeque<String>,
+    owed_bytes: usize,
     permissions: BTreeMap<String, Permission>,
     tools: BTreeSet<String>,
     spoken: bool,
@@ -61,6 +75,8 @@ struct Run {
     closing: bool,
     deaf: bool,
     dying: bool,
+    /// Why nothing that it says can be taken any more.
+    garbled: Option<String>,
 }
 
 /// The state of a job's coding agent.
@@ -190,20 +206,22 @@ impl Talk {
             (Some(note), Some(coder)) => coder.dialect(&note.start),
             _ => Box::new(Mute),
         };
-        let mut owed = VecDeque::from(dialect.open());
+        let mut first = dialect.open();
         if let Some(note) = note {
             if let Some(text) = note.prompt {
                 self.commands += 1;
                 self.refused = false;
-                owed.extend(dialect.command(&CoderCommand::Prompt { text }).unwrap_or_default());
+                first.extend(dialect.command(&CoderCommand::Prompt { text }).unwrap_or_default());
             }
             self.session.clone_from(&note.start.resume);
             self.coder = Some(note.coder);
             self.start = note.start;
         }
-        self.run = Some(Run {
+        let mut run = Run {
             dialect,
-            owed,
+            border: Border::default(),
+            owed: VecDeque::new(),
+            owed_bytes: 0,
             permissions: BTreeMap::new(),
             tools: BTreeSet::new(),
             spoken: false,
@@ -212,15 +230,20 @@ impl Talk {
             closing: false,
             deaf: false,
             dying: false,
-        });
+            garbled: None,
+        };
+        run.owe(first);
+        self.run = Some(run);
         Taken { progress: true, ..taken }
     }
 
     fn heard(&mut self, stream: Stream, line: &str) -> Taken {
-        let Some(run) = &mut self.run else { return Taken::default() };
+        let Some(run) = self.run.as_mut().filter(|run| run.garbled.is_none()) else { return Taken::default() };
         let heard = run.dialect.heard(stream, line);
         run.owe(heard.lines);
-        self.settle(heard.events)
+        let taken = self.settle(heard.events);
+        self.look_at_use();
+        taken
     }
 
     fn written(&mut self, cause: &Value, lines: &[String]) -> Taken {
@@ -229,9 +252,18 @@ impl Talk {
             Err(_) => Taken::default(),
         };
         if let Some(run) = &mut self.run {
-            run.owed.drain(..lines.len().min(run.owed.len()));
+            let written = run.owed.drain(..lines.len().min(run.owed.len()));
+            run.owed_bytes -= written.map(|line| line.len()).sum::<usize>();
         }
         taken
+    }
+
+    /// A program of which nothing more can come is killed, so that the next prompt starts another one.
+    fn look_at_use(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        if let Some(why) = run.dialect.broken().map(str::to_owned) {
+            run.garbled(why);
+        }
     }
 
     fn caused(&mut self, cause: Cause) -> Taken {
@@ -240,6 +272,7 @@ impl Talk {
                 self.commands += 1;
                 let outcome = self.commanded(&command);
                 self.refused = outcome.is_err();
+                self.look_at_use();
                 // A word in between does not show that work goes on.
                 let begins = matches!(command, CoderCommand::Prompt { .. } | CoderCommand::Answer { .. });
                 Taken { progress: begins && outcome.is_ok(), outcome: Some((id, outcome)), events: Vec::new() }
@@ -317,23 +350,32 @@ impl Talk {
     /// Brings the state up to date with what happened, and corrects what only the driver knows: why a turn ended.
     fn settle(&mut self, heard: Vec<CoderEvent>) -> Taken {
         let mut taken = Taken::default();
-        for mut event in heard {
+        let mut told = Vec::new();
+        for event in heard {
             let Some(run) = &mut self.run else { break };
-            taken.progress |= is_progress(&event);
+            let mut event = border::fit(event);
+            let spoken = run.spoken;
+            run.spoken |= matches!(event, CoderEvent::Started { .. }) || is_progress(&event);
             match &mut event {
                 CoderEvent::Started { session, .. } => {
-                    taken.progress |= !run.spoken;
+                    taken.progress |= !spoken;
                     self.session = Some(session.clone());
                 }
                 CoderEvent::Spent(totals) => {
-                    taken.progress |= self.spent != Some(*totals);
-                    self.spent = Some(*totals);
+                    if self.spent.replace(*totals) == Some(*totals) {
+                        continue;
+                    }
+                    taken.progress = true;
                 }
-                CoderEvent::ToolStarted { id, .. } if run.tools.len() < MAX_OPEN => drop(run.tools.insert(id.clone())),
+                CoderEvent::ToolStarted { id, .. } => {
+                    if run.tools.len() >= MAX_TOOLS || !run.tools.insert(id.clone()) {
+                        continue;
+                    }
+                }
                 CoderEvent::ToolFinished { id, .. } => drop(run.tools.remove(id)),
                 CoderEvent::PermissionAsked(asked) => {
-                    // One that cannot be kept in mind can never be answered, so nobody is asked.
-                    if run.permissions.len() >= MAX_OPEN {
+                    if let Some(why) = run.cannot_ask(asked) {
+                        told.extend(run.refuse(&asked.id, why));
                         continue;
                     }
                     run.permissions.insert(asked.id.clone(), asked.clone());
@@ -345,12 +387,11 @@ impl Talk {
                 }
                 CoderEvent::Finished { end } => {
                     let open = std::mem::take(&mut run.permissions).into_keys();
-                    taken.events.extend(open.map(|id| CoderEvent::PermissionWithdrawn { id }));
+                    told.extend(open.map(|id| CoderEvent::PermissionWithdrawn { id }));
                     run.finish(end);
                 }
                 CoderEvent::Retrying { .. } | CoderEvent::Waiting { .. } => run.retrying = true,
-                CoderEvent::ToolStarted { .. }
-                | CoderEvent::TextDelta { .. }
+                CoderEvent::TextDelta { .. }
                 | CoderEvent::Text { .. }
                 | CoderEvent::Thinking { .. }
                 | CoderEvent::FileChanged { .. }
@@ -358,9 +399,12 @@ impl Talk {
                 | CoderEvent::Note { .. }
                 | CoderEvent::Other { .. } => {}
             }
-            run.spoken |= matches!(event, CoderEvent::Started { .. }) || is_progress(&event);
+            taken.progress |= is_progress(&event);
             run.retrying &= !is_progress(&event);
-            taken.events.push(event);
+            told.push(event);
+        }
+        if let Some(run) = &mut self.run {
+            taken.events = run.border.pass(told);
         }
         taken
     }
@@ -368,7 +412,38 @@ impl Talk {
 
 impl Run {
     fn owe(&mut self, lines: Vec<String>) {
-        self.owed.extend(lines);
+        for line in lines {
+            if line.len() > MAX_OWED_LINE || self.owed_bytes + line.len() > MAX_OWED_BYTES {
+                return self.garbled(format!("it wants an answer of {} bytes, or more than it reads", line.len()));
+            }
+            self.owed_bytes += line.len();
+            self.owed.push_back(line);
+        }
+    }
+
+    /// It says what cannot be taken: it is killed.
+    fn garbled(&mut self, why: String) {
+        self.dying = true;
+        self.garbled.get_or_insert(why);
+    }
+
+    /// Why a permission cannot be asked for.
+    fn cannot_ask(&self, asked: &Permission) -> Option<&'static str> {
+        if !border::is_shown_whole(asked) {
+            return Some(TOO_LONG);
+        }
+        (self.permissions.len() >= MAX_PERMISSIONS && !self.permissions.contains_key(&asked.id)).then_some(TOO_MANY)
+    }
+
+    /// Refuses a permission before anybody is asked.
+    fn refuse(&mut self, permission: &str, why: &str) -> Option<CoderEvent> {
+        let verdict = Verdict::Deny { why: why.to_owned() };
+        let answer = CoderCommand::Answer { permission: permission.to_owned(), verdict };
+        match self.dialect.command(&answer) {
+            Ok(lines) => self.owe(lines),
+            Err(Unsupported { why, .. }) => self.garbled(format!("it asks, and {why}")),
+        }
+        Some(CoderEvent::Note { text: format!("what it asked for was refused: {why}") })
     }
 
     /// A turn ended: corrects how, if it was us who ended it.
@@ -384,7 +459,12 @@ impl Run {
 
     /// The program ended: says what a dialect cannot know.
     fn explain(&self, end: &mut CoderEnd, why: Option<&str>) {
-        let CoderEnd::Failed { trouble: Trouble::Crashed, message } = end else { return };
+        let CoderEnd::Failed { trouble: trouble @ Trouble::Crashed, message } = end else { return };
+        if let Some(why) = &self.garbled {
+            *trouble = Trouble::Garbled;
+            message.clone_from(why);
+            return;
+        }
         match (&self.ending, why) {
             (Some(Ending::Ordered), _) => *end = CoderEnd::Interrupted,
             (Some(Ending::Killed { why }), _) => message.clone_from(why),

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{CoderCommand, CoderEvent, Dialect, Heard, PlanStep, Start, Stream, Trouble, Unsupported, text, trouble};
+use crate::{CoderCommand, CoderEvent, Dialect, Heard, Start, Stream, Trouble, Unsupported, names};
 
 use super::{
-    errors,
-    messages::{Kind, Messages},
-    parts::{Parts, Voice},
+    messages::Messages,
+    parts::Parts,
     permissions::Permissions,
-    requests::{About, Requests},
+    requests::{About, Requests, answer, escaped},
     spend::Spend,
     split,
     turn::Turn,
@@ -21,16 +20,39 @@ const MAX_PROBES: u32 = 40;
 const MAX_SILENT_STREAMS: u32 = 20;
 /// The newest messages, which are asked for when the stream of events was lost.
 const MESSAGES: u32 = 40;
+/// Where names lie in the lines of the bridge.
+const NAMES: [&str; 20] = [
+    "/id",
+    "/event/properties/id",
+    "/event/properties/sessionID",
+    "/event/properties/messageID",
+    "/event/properties/partID",
+    "/event/properties/requestID",
+    "/event/properties/info/id",
+    "/event/properties/info/sessionID",
+    "/event/properties/info/parentID",
+    "/event/properties/part/id",
+    "/event/properties/part/messageID",
+    "/event/properties/part/sessionID",
+    "/body/id",
+    "/body/*/id",
+    "/body/*/sessionID",
+    "/body/*/info/id",
+    "/body/*/info/sessionID",
+    "/body/*/parts/*/id",
+    "/body/*/parts/*/messageID",
+    "/body/*/parts/*/sessionID",
+];
 
 /// The conversation.
 pub(super) struct Conversation {
     start: Start,
     requests: Requests,
-    messages: Messages,
-    parts: Parts,
-    permissions: Permissions,
-    spend: Spend,
-    turn: Turn,
+    pub(super) messages: Messages,
+    pub(super) parts: Parts,
+    pub(super) permissions: Permissions,
+    pub(super) spend: Spend,
+    pub(super) turn: Turn,
     /// Prompts that wait until the conversation is known.
     waiting: Vec<(u64, String)>,
     /// Why there is no conversation.
@@ -38,13 +60,17 @@ pub(super) struct Conversation {
     /// How often the server did not answer at the beginning.
     probes: u32,
     /// Streams of events that were opened since the last word.
-    silent_streams: u32,
+    pub(super) silent_streams: u32,
     /// The model's newest message in our conversation.
-    said: Option<String>,
+    pub(super) said: Option<String>,
     /// Whether the model's newest message has neither been completed nor failed.
-    answering: bool,
+    pub(super) answering: bool,
     /// The newest message when the turn began: what is told of older ones is about earlier turns.
-    before: Option<String>,
+    pub(super) before: Option<String>,
+    /// Whether what there is must be asked for again, once it is known what there was.
+    again: bool,
+    /// Why its server is of no use any more.
+    gone: Option<String>,
 }
 
 impl Conversation {
@@ -63,6 +89,8 @@ impl Conversation {
             said: None,
             answering: false,
             before: None,
+            again: false,
+            gone: None,
             start: start.clone(),
         }
     }
@@ -119,8 +147,7 @@ impl Conversation {
                 if self.probes < MAX_PROBES {
                     return Heard { events: Vec::new(), lines: vec![self.requests.health()] };
                 }
-                self.turn.give_up(Trouble::Crashed, message);
-                self.finish_if(self.turn.is_busy())
+                self.server_gone(message)
             }
             About::Session => {
                 self.lost = Some((trouble, message.clone()));
@@ -137,8 +164,9 @@ impl Conversation {
             }
             About::Status => self.finish_if(self.turn.is_over_when_idle()),
             About::Messages => {
-                let line = self.requests.get(About::Status, "/session/status");
-                Heard { events: vec![CoderEvent::Note { text: message }], lines: vec![line] }
+                let mut lines = vec![self.requests.get(About::Status, "/session/status")];
+                lines.extend(self.asked_again());
+                Heard { events: vec![CoderEvent::Note { text: message }], lines }
             }
             About::Reply | About::Abort | About::Permissions | About::Questions | About::Events => {
                 Heard { events: vec![CoderEvent::Note { text: message }], lines: Vec::new() }
@@ -172,55 +200,25 @@ impl Conversation {
     fn stream_lost(&mut self) -> Heard {
         self.silent_streams += 1;
         if self.silent_streams > MAX_SILENT_STREAMS {
-            self.turn.give_up(Trouble::Crashed, "its server does not tell what happens".to_owned());
-            return self.finish_if(self.turn.is_busy());
+            return self.server_gone("its server does not tell what happens".to_owned());
         }
         Heard { events: Vec::new(), lines: vec![self.requests.events()] }
     }
 
-    fn event(&mut self, event: &Value) -> Heard {
-        self.silent_streams = 0;
-        let about = &event["properties"];
-        let kind = event["type"].as_str().unwrap_or_default();
-        match kind {
-            "server.connected" => self.connected(),
-            "session.created" | "session.updated" => {
-                self.messages.met(&about["info"]);
-                let is_of_ours = self.messages.is_of_ours(&about["info"]["id"]);
-                let spent = if is_of_ours { self.spend.session(&about["info"]) } else { None };
-                events(spent.map(CoderEvent::Spent))
-            }
-            "message.updated" if self.messages.is_of_ours(&about["info"]["sessionID"]) => self.message(&about["info"]),
-            "message.part.updated" if self.messages.is_of_ours(&about["part"]["sessionID"]) => {
-                self.part(&about["part"])
-            }
-            "message.part.delta" if self.messages.is_ours(&about["sessionID"]) && about["field"] == "text" => {
-                let part = about["partID"].as_str().unwrap_or_default();
-                events(self.parts.grew(part, about["delta"].as_str().unwrap_or_default()))
-            }
-            "permission.asked" | "question.asked" => events(self.asked(about)),
-            "permission.replied" | "question.replied" | "question.rejected" => {
-                events(about["requestID"].as_str().and_then(|id| self.permissions.settled(id)))
-            }
-            "session.status" if self.messages.is_ours(&about["sessionID"]) => self.status(&about["status"]),
-            "session.idle" if self.messages.is_ours(&about["sessionID"]) => self.idle(),
-            "session.error" if about["sessionID"].is_null() || self.messages.is_ours(&about["sessionID"]) => {
-                self.error(&about["error"]);
-                Heard::default()
-            }
-            "session.compacted" if self.messages.is_ours(&about["sessionID"]) => {
-                events([CoderEvent::Note { text: "its conversation was too long and was summed up".to_owned() }])
-            }
-            "todo.updated" if self.messages.is_ours(&about["sessionID"]) => events([plan(&about["todos"])]),
-            "file.edited" => events(about["file"].as_str().and_then(|path| self.parts.edited(path))),
-            _ if is_silent(kind) => Heard::default(),
-            kind => events([CoderEvent::Other { kind: text::head(kind, 100).to_owned() }]),
-        }
+    /// Its server does not answer any more.
+    fn server_gone(&mut self, why: String) -> Heard {
+        self.turn.give_up(Trouble::Crashed, why.clone());
+        self.gone = Some(why);
+        self.finish_if(self.turn.is_busy())
     }
 
     /// The stream is open: everything from here on is told.
-    fn connected(&mut self) -> Heard {
+    pub(super) fn connected(&mut self) -> Heard {
         if let Some(session) = self.messages.session() {
+            if self.requests.is_open(&About::Messages) {
+                self.again = true;
+                return Heard::default();
+            }
             let path = format!("/session/{session}/message?limit={MESSAGES}");
             let lines = vec![
                 self.requests.get(About::Messages, &path),
@@ -261,110 +259,16 @@ impl Conversation {
             }
         }
         heard.lines.push(self.requests.get(About::Status, "/session/status"));
+        heard.lines.extend(self.asked_again());
         heard
     }
 
-    fn message(&mut self, info: &Value) -> Heard {
-        let kind = self.messages.noted(info);
-        let is_ours = self.messages.is_ours(&info["sessionID"]);
-        if is_ours && kind == Some(Kind::Assistant) {
-            let id = info["id"].as_str().map(str::to_owned);
-            if self.said < id {
-                self.said = id;
-                self.parts.last_text.clear();
-            }
-        }
-        if is_ours && kind != Some(Kind::User) && self.said.as_deref() <= info["id"].as_str() {
-            self.answering = info["time"]["completed"].is_null() && info["error"].is_null();
-        }
-        let is_of_turn = self.before.as_deref() < info["id"].as_str();
-        if is_ours && is_of_turn && self.turn.is_busy() && !info["error"].is_null() {
-            self.error(&info["error"]);
-        }
-        Heard::default()
+    /// What is asked for again because more was lost meanwhile.
+    fn asked_again(&mut self) -> Vec<String> {
+        if std::mem::take(&mut self.again) { self.connected().lines } else { Vec::new() }
     }
 
-    fn part(&mut self, part: &Value) -> Heard {
-        let kind = self.messages.kind(&part["messageID"]);
-        let is_ours = self.messages.is_ours(&part["sessionID"]);
-        if kind == Some(Kind::User) {
-            // Texts that opencode makes up by itself are marked.
-            let is_prompt = is_ours && part["type"] == "text" && part["synthetic"] != true;
-            if is_prompt && part["id"].as_str().is_some_and(|id| self.parts.is_new(id)) {
-                self.turn.taken_up();
-            }
-            return Heard::default();
-        }
-        if part["type"] == "step-finish" {
-            let is_new = part["id"].as_str().is_some_and(|id| self.parts.is_new(id));
-            if !is_new {
-                return Heard::default();
-            }
-            if is_ours && kind != Some(Kind::Summary) {
-                self.turn.step_ended(part["reason"].as_str().unwrap_or_default());
-            }
-            return events(self.spend.step(part).map(CoderEvent::Spent));
-        }
-        let voice = if is_ours && kind != Some(Kind::Summary) { Voice::Model } else { Voice::Within };
-        // Between turns only the late remains of the one before come.
-        if is_ours && !self.turn.is_busy() {
-            return Heard::default();
-        }
-        events(self.parts.updated(part, voice))
-    }
-
-    fn asked(&mut self, asked: &Value) -> Option<CoderEvent> {
-        let may_ask = self.messages.is_of_ours(&asked["sessionID"]) && self.turn.is_busy();
-        if may_ask { self.permissions.asked(asked) } else { None }
-    }
-
-    fn status(&mut self, status: &Value) -> Heard {
-        match status["type"].as_str().unwrap_or_default() {
-            "busy" => {
-                self.turn.works();
-                Heard { events: Vec::new(), lines: self.abort_if(self.turn.halted) }
-            }
-            "retry" => {
-                self.turn.works();
-                let error = text::message(status["message"].as_str().unwrap_or_default());
-                let attempt = status["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok());
-                let mut lines = Vec::new();
-                if trouble::is_quota(&error) {
-                    self.turn.give_up(Trouble::Quota, error.clone());
-                    lines = self.abort_if(true);
-                }
-                // It says until when, by a clock that nobody else can read.
-                Heard { events: vec![CoderEvent::Retrying { attempt, wait_ms: None, error }], lines }
-            }
-            _ => Heard::default(),
-        }
-    }
-
-    fn idle(&mut self) -> Heard {
-        // After a failure it is idle twice. Before the message is closed, the server takes a prompt and forgets it.
-        self.finish_if(self.turn.is_over_when_idle() && !self.answering)
-    }
-
-    /// Which conversations work; those that do not are absent.
-    fn status_known(&mut self, body: &Value) -> Heard {
-        let is_idle = self.messages.session().is_none_or(|id| matches!(body[id]["type"].as_str(), None | Some("idle")));
-        if !is_idle {
-            self.turn.works();
-            return Heard { events: Vec::new(), lines: self.abort_if(self.turn.halted) };
-        }
-        self.finish_if(self.turn.is_over_when_idle())
-    }
-
-    fn error(&mut self, error: &Value) {
-        if error["name"] == "MessageAbortedError" {
-            self.turn.was_aborted();
-        } else {
-            let (trouble, message) = errors::trouble(error);
-            self.turn.failed(trouble, message);
-        }
-    }
-
-    fn finish_if(&mut self, is_over: bool) -> Heard {
+    pub(super) fn finish_if(&mut self, is_over: bool) -> Heard {
         if !is_over {
             return Heard::default();
         }
@@ -375,7 +279,7 @@ impl Conversation {
         Heard { events: over, lines: Vec::new() }
     }
 
-    fn abort_if(&mut self, wanted: bool) -> Vec<String> {
+    pub(super) fn abort_if(&mut self, wanted: bool) -> Vec<String> {
         let Some(session) = self.messages.session().filter(|_| wanted) else { return Vec::new() };
         if self.requests.is_open(&About::Abort) {
             return Vec::new();
@@ -412,7 +316,13 @@ impl Dialect for Conversation {
             return Heard::default();
         }
         match serde_json::from_str::<Value>(line) {
-            Ok(line) if line.is_object() => self.bridged(&line),
+            Ok(line) if line.is_object() => match names::unfit(&line, &NAMES) {
+                Some(why) => {
+                    self.gone = Some(why);
+                    Heard::default()
+                }
+                None => self.bridged(&line),
+            },
             // Its own greeting, or a line that was cut.
             Ok(_) | Err(_) => Heard::default(),
         }
@@ -456,68 +366,9 @@ impl Dialect for Conversation {
     fn is_busy(&self) -> bool {
         self.turn.is_busy()
     }
-}
 
-/// The body of an answer, or what went wrong.
-fn answer(line: &Value) -> Result<&Value, (Trouble, String)> {
-    match line["status"].as_u64() {
-        Some(200..300) => Ok(&line["body"]),
-        Some(status) => {
-            let (trouble, message) = errors::trouble(&line["body"]);
-            let trouble = if status == 404 { Trouble::Lost } else { trouble };
-            let message =
-                if message.is_empty() { format!("its server answered with status {status}") } else { message };
-            Err((trouble, message))
-        }
-        None => {
-            let why = line["error"].as_str().or(line["closed"].as_str()).unwrap_or("its server did not answer");
-            Err((Trouble::Crashed, text::message(why)))
-        }
+    fn broken(&self) -> Option<&str> {
+        let lost = self.lost.as_ref().filter(|_| !self.turn.is_busy()).map(|(_, message)| message.as_str());
+        self.gone.as_deref().or(lost)
     }
-}
-
-fn events(events: impl IntoIterator<Item = CoderEvent>) -> Heard {
-    Heard { events: events.into_iter().collect(), lines: Vec::new() }
-}
-
-fn plan(todos: &Value) -> CoderEvent {
-    let step = |todo: &Value| PlanStep {
-        text: todo["content"].as_str().unwrap_or_default().to_owned(),
-        done: matches!(todo["status"].as_str(), Some("completed" | "cancelled")),
-    };
-    CoderEvent::Plan { steps: todos.as_array().into_iter().flatten().map(step).collect() }
-}
-
-/// Names of events that say nothing to us.
-fn is_silent(kind: &str) -> bool {
-    let families = [
-        "catalog.",
-        "command.",
-        "file.",
-        "installation.",
-        "integration.",
-        "lsp.",
-        "mcp.",
-        "message.",
-        "models-dev.",
-        "permission.",
-        "plugin.",
-        "project.",
-        "pty.",
-        "question.",
-        "reference.",
-        "server.",
-        "session.",
-        "todo.",
-        "tui.",
-        "vcs.",
-        "workspace.",
-        "worktree.",
-    ];
-    families.iter().any(|family| kind.starts_with(family))
-}
-
-/// For a path: a conversation's name is letters, digits and `_`.
-fn escaped(id: &str) -> String {
-    id.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
 }

@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{CoderEvent, text};
+use crate::{
+    CoderEvent,
+    border::{MAX_PATH, MAX_TEXT},
+    text,
+};
 
 /// Pieces that are kept in mind, to know them when they come again. The oldest are forgotten: they come no more, except when
 /// the stream of events was lost, and then only the last messages are asked for.
 const MAX_PARTS: usize = 20_000;
-/// The most bytes of one text that are gathered.
-const MAX_TEXT: usize = 1024 * 1024;
+/// The most bytes of texts that are gathered at once.
+const MAX_GATHERED: usize = 4 * 1024 * 1024;
+/// Files that are known to have changed.
+const MAX_CHANGED: usize = 2_000;
 /// Thoughts are told in pieces of about this many bytes, so that long ones show that it goes on.
 const THOUGHT: usize = 4096;
 
@@ -26,7 +32,7 @@ pub(super) enum Voice {
 
 #[derive(Debug)]
 enum Part {
-    Text { told: String },
+    Text { told: String, seen: usize },
     Thought { untold: String, seen: usize },
     Tool { started: bool },
     Done,
@@ -38,6 +44,8 @@ pub(super) struct Parts {
     /// Their names rise with time.
     known: BTreeMap<String, Part>,
     changed: BTreeSet<String>,
+    /// The bytes of texts and thoughts in `known`.
+    gathered: usize,
     /// What the model said last.
     pub last_text: String,
 }
@@ -74,16 +82,21 @@ impl Parts {
     /// More of a piece.
     pub fn grew(&mut self, id: &str, delta: &str) -> Vec<CoderEvent> {
         match self.known.get_mut(id) {
-            Some(Part::Text { told }) => {
-                if told.len() + delta.len() <= MAX_TEXT {
-                    told.push_str(delta);
-                }
+            Some(Part::Text { told, seen }) => {
+                *seen = seen.saturating_add(delta.len());
+                let room = MAX_TEXT.saturating_sub(told.len()).min(MAX_GATHERED.saturating_sub(self.gathered));
+                let more = text::head(delta, room);
+                told.push_str(more);
+                self.gathered += more.len();
                 vec![CoderEvent::TextDelta { text: delta.to_owned() }]
             }
             Some(Part::Thought { untold, seen }) => {
                 *seen = seen.saturating_add(delta.len());
+                let before = untold.len();
                 untold.push_str(delta);
-                thought(untold, THOUGHT)
+                let events = thought(untold, THOUGHT);
+                self.gathered = self.gathered.saturating_sub(before) + untold.len();
+                events
             }
             Some(Part::Tool { .. } | Part::Done) | None => Vec::new(),
         }
@@ -91,7 +104,8 @@ impl Parts {
 
     /// A file was changed by one of its tools.
     pub fn edited(&mut self, path: &str) -> Option<CoderEvent> {
-        (self.changed.len() < MAX_PARTS && self.changed.insert(path.to_owned())).then(|| file(path))
+        let path = text::head(path, MAX_PATH);
+        (self.changed.len() < MAX_CHANGED && self.changed.insert(path.to_owned())).then(|| file(path))
     }
 
     /// Whether this piece is told for the first time; from then on it is known.
@@ -108,7 +122,7 @@ impl Parts {
         let mut events = Vec::new();
         for (id, part) in &mut self.known {
             match std::mem::replace(part, Part::Done) {
-                Part::Text { told } if !told.is_empty() => {
+                Part::Text { told, .. } if !told.is_empty() => {
                     self.last_text.clone_from(&told);
                     events.push(CoderEvent::Text { text: told });
                 }
@@ -121,14 +135,15 @@ impl Parts {
             }
         }
         self.changed.clear();
+        self.gathered = 0;
         events
     }
 
     fn text(&mut self, id: &str, part: &Value) -> Vec<CoderEvent> {
         let whole = part["text"].as_str().unwrap_or_default();
-        let told = match self.known.get(id) {
-            Some(Part::Text { told }) => told.as_str(),
-            _ => "",
+        let (told, seen) = match self.known.get(id) {
+            Some(Part::Text { told, seen }) => (told.as_str(), *seen),
+            _ => ("", 0),
         };
         if !part["time"]["end"].is_null() {
             self.keep(id, Part::Done);
@@ -139,16 +154,18 @@ impl Parts {
             return vec![CoderEvent::Text { text: whole.to_owned() }];
         }
         // Where pieces were lost, the difference makes up for them.
-        let more = whole.strip_prefix(told).unwrap_or_default().to_owned();
+        let more =
+            if whole.starts_with(told) { whole.get(seen..).unwrap_or_default().to_owned() } else { String::new() };
         let told = if whole.len() > told.len() { whole } else { told };
-        let told = text::head(told, MAX_TEXT).to_owned();
-        self.keep(id, Part::Text { told });
+        let room = MAX_TEXT.min(MAX_GATHERED.saturating_sub(self.gathered));
+        let told = text::head(told, room).to_owned();
+        self.keep(id, Part::Text { told, seen: seen.max(whole.len()) });
         if more.is_empty() { Vec::new() } else { vec![CoderEvent::TextDelta { text: more }] }
     }
 
     fn thought(&mut self, id: &str, part: &Value) -> Vec<CoderEvent> {
         let whole = part["text"].as_str().unwrap_or_default();
-        let (mut untold, seen) = match self.known.remove(id) {
+        let (mut untold, seen) = match self.forget(id) {
             Some(Part::Thought { untold, seen }) => (untold, seen),
             _ => (String::new(), 0),
         };
@@ -187,19 +204,40 @@ impl Parts {
     }
 
     fn keep(&mut self, id: &str, part: Part) {
+        self.forget(id);
+        self.gathered += part.bytes();
         self.known.insert(id.to_owned(), part);
-        if self.known.len() > MAX_PARTS {
-            self.known.pop_first();
+        if self.known.len() > MAX_PARTS
+            && let Some((_, oldest)) = self.known.pop_first()
+        {
+            self.gathered = self.gathered.saturating_sub(oldest.bytes());
+        }
+    }
+
+    fn forget(&mut self, id: &str) -> Option<Part> {
+        let part = self.known.remove(id)?;
+        self.gathered = self.gathered.saturating_sub(part.bytes());
+        Some(part)
+    }
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text { told, .. } => told.len(),
+            Self::Thought { untold, .. } => untold.len(),
+            Self::Tool { .. } | Self::Done => 0,
         }
     }
 }
 
 /// Takes whole thoughts out of what was gathered, once there are so many bytes.
 fn thought(untold: &mut String, least: usize) -> Vec<CoderEvent> {
-    if untold.trim().is_empty() || untold.len() < least {
+    if untold.len() < least {
         return Vec::new();
     }
-    vec![CoderEvent::Thinking { text: std::mem::take(untold) }]
+    let text = std::mem::take(untold);
+    if text.trim().is_empty() { Vec::new() } else { vec![CoderEvent::Thinking { text }] }
 }
 
 fn file(path: &str) -> CoderEvent {

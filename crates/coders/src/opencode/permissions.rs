@@ -4,12 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::{Action, CoderEvent, Permission, Verdict, text};
+use crate::{
+    Action, CoderEvent, Permission, Verdict,
+    border::{MAX_LINE, files},
+    text,
+};
 
 use super::requests::{About, Requests};
 
 /// Permissions that wait at once; those beyond are refused.
 const MAX_OPEN: usize = 1024;
+/// The most questions at once that are answered.
+const MAX_QUESTIONS: usize = 64;
 /// opencode ends the turn where a refusal gives no reason.
 const NO_REASON: &str = "this was not allowed";
 
@@ -27,7 +33,7 @@ impl Permissions {
         if self.open.len() >= MAX_OPEN || self.open.contains_key(id) {
             return None;
         }
-        self.open.insert(id.to_owned(), asked["questions"].as_array().map_or(0, Vec::len));
+        self.open.insert(id.to_owned(), asked["questions"].as_array().map_or(0, |all| all.len().min(MAX_QUESTIONS)));
         Some(CoderEvent::PermissionAsked(permission(id, asked)))
     }
 
@@ -84,17 +90,15 @@ fn permission(id: &str, asked: &Value) -> Permission {
             reason: Some(text::summary(first)),
         };
     }
-    let tool = asked["permission"].as_str().unwrap_or_default();
+    let tool = text::head(asked["permission"].as_str().unwrap_or_default(), MAX_LINE + 1);
     Permission { id: id.to_owned(), tool: tool.to_owned(), action: action(tool, asked), reason: None }
 }
 
 fn action(tool: &str, asked: &Value) -> Action {
     let metadata = &asked["metadata"];
     let text = |key: &str| metadata[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let patterns = || -> Vec<String> {
-        let patterns = asked["patterns"].as_array().into_iter().flatten();
-        patterns.filter_map(|pattern| pattern.as_str().map(str::to_owned)).collect()
-    };
+    let patterns =
+        || -> Vec<String> { files(asked["patterns"].as_array().into_iter().flatten().filter_map(Value::as_str)) };
     let other = || {
         let arguments = json!({"permission": tool, "patterns": asked["patterns"], "metadata": metadata});
         Action::Other { arguments: arguments.to_string() }
@@ -102,9 +106,8 @@ fn action(tool: &str, asked: &Value) -> Action {
     match tool {
         "bash" => text("command").map_or_else(other, |script| Action::Command { script }),
         "edit" => {
-            let files = metadata["files"].as_array().into_iter().flatten();
-            let mut paths: Vec<String> =
-                files.filter_map(|file| file["filePath"].as_str().map(str::to_owned)).collect();
+            let changed = metadata["files"].as_array().into_iter().flatten();
+            let mut paths = files(changed.filter_map(|file| file["filePath"].as_str()));
             if paths.is_empty() {
                 paths = text("filepath").map_or_else(patterns, |path| vec![path]);
             }

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use crate::{Trouble, text};
+
+use super::errors;
+
 /// What an answer is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum About {
@@ -82,4 +86,27 @@ impl Requests {
         self.open.insert(id, about);
         request.to_string()
     }
+}
+
+/// The body of an answer, or what went wrong.
+pub(super) fn answer(line: &Value) -> Result<&Value, (Trouble, String)> {
+    match line["status"].as_u64() {
+        Some(200..300) => Ok(&line["body"]),
+        Some(status) => {
+            let (trouble, message) = errors::trouble(&line["body"]);
+            let trouble = if status == 404 { Trouble::Lost } else { trouble };
+            let message =
+                if message.is_empty() { format!("its server answered with status {status}") } else { message };
+            Err((trouble, message))
+        }
+        None => {
+            let why = line["error"].as_str().or(line["closed"].as_str()).unwrap_or("its server did not answer");
+            Err((Trouble::Crashed, text::message(why)))
+        }
+    }
+}
+
+/// For a path: a conversation's name is letters, digits and `_`.
+pub(super) fn escaped(id: &str) -> String {
+    id.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
 }

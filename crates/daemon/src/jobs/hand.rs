@@ -4,10 +4,10 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use coders::{
-    CoderCommand, CoderEvent, Cursor, Driver, DriverError, Launch, Permission, Registry, Start, Totals, Transport,
+    CoderCommand, CoderEvent, Cursor, Driver, DriverError, Launch, Lost, Permission, Registry, Start, Totals, Transport,
 };
 use policy::{Act, Grant, decide_own};
-use sandbox::{Attached, Files, Supervised, SupervisorLimits, TerminalProgram, Workspace};
+use sandbox::{Attached, Files, SandboxError, Supervised, SupervisorLimits, TerminalProgram, Workspace};
 use serde_json::json;
 use store::{
     Job, Store,
@@ -19,7 +19,7 @@ use types::{BoxFuture, Prices, WorkspaceName};
 use super::{
     door::{self, Outfit},
     registry::registry,
-    seam::{Hand, JobTrouble, NotTold, Said},
+    seam::{Hand, JobTrouble, NotTold, Said, TakenUp},
     takeover::{self, Terminal},
     telling,
 };
@@ -30,6 +30,11 @@ const NOTICING: Duration = Duration::from_millis(50);
 const ATTACHMENTS: u32 = 20;
 /// How long a program at a terminal may take to write its conversation down after it has shown it.
 const WRITING: Duration = Duration::from_secs(1);
+/// What the owner reads where records are missing.
+const NOTE_SHORT: &str =
+    "the end of its records was lost, so some of what the coding agent did then is not counted or shown";
+const NOTE_OTHER: &str =
+    "its records were begun anew, so some of what the coding agent did before is not counted or shown";
 /// The coding agent's home in the job's directory.
 const HOME: &str = "home";
 
@@ -78,7 +83,7 @@ impl Driven {
         let name = WorkspaceName::new(HOME).map_err(JobTrouble::lasting)?;
         let home = Workspace::open(name, &directory.join(HOME)).map_err(JobTrouble::passing)?;
         let registry = registry(&core.live().config);
-        let after = Cursor { seq: job.cursor.record, index: job.cursor.item };
+        let after = Cursor { seq: job.cursor.record, index: job.cursor.item, at: job.memory.record_at };
         let attach = Driver::attach(supervised.clone(), registry.clone(), after, outfit.stall);
         let driver = attach.await.map_err(JobTrouble::passing)?;
         let prices = prices(core, job);
@@ -110,6 +115,9 @@ impl Driven {
         let is_other = self.driver.coder() != Some(&name) || job.memory.conversation.is_none();
         if self.driver.is_running() && is_other && self.driver.conversation().is_some() {
             self.driver.kill("another conversation is begun").await.map_err(not_told)?;
+        }
+        if self.driver.is_broken() {
+            self.driver.kill("nothing more can come of it").await.map_err(not_told)?;
         }
         if !self.driver.is_running() {
             let registry = self.registry.clone();
@@ -168,7 +176,8 @@ impl Driven {
     }
 
     fn said(&self, said: coders::Said) -> Said {
-        Said { record: said.cursor.seq, item: said.cursor.index, event: self.priced(said.event) }
+        let Cursor { seq, index, at } = said.cursor;
+        Said { record: seq, item: index, at, event: self.priced(said.event) }
     }
 
     fn start(&self, job: &Job) -> Start {
@@ -225,7 +234,7 @@ async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start, is_ter
 }
 
 /// Takes up the supervisor in a directory. One that we just let go of may not have noticed yet.
-pub(super) async fn attach(directory: &Path) -> Result<Option<Attached>, sandbox::SandboxError> {
+pub(super) async fn attach(directory: &Path) -> Result<Option<Attached>, SandboxError> {
     for _ in 0..ATTACHMENTS {
         if let Ok(attached) = Supervised::attach(directory).await {
             return Ok(attached);
@@ -274,7 +283,9 @@ fn not_told(error: DriverError) -> NotTold {
         DriverError::Unsupported(unsupported) => NotTold::Unsupported(unsupported.to_string()),
         DriverError::NotRunning => NotTold::Unsupported("its program does not run".to_owned()),
         DriverError::Idle => NotTold::Unsupported(error.to_string()),
-        DriverError::Unknown(_) => NotTold::Trouble(JobTrouble::lasting(error)),
+        DriverError::Unknown(_) | DriverError::Host(SandboxError::TooLarge { .. }) => {
+            NotTold::Trouble(JobTrouble::lasting(error))
+        }
         DriverError::Running
         | DriverError::NotAsked(_)
         | DriverError::Host(_)
@@ -296,6 +307,15 @@ impl Hand for Driven {
                 }
             }
         })
+    }
+
+    fn taken_up(&self) -> Option<TakenUp> {
+        let Cursor { seq, index, at } = self.driver.after();
+        let note = match self.driver.lost()? {
+            Lost::Short => NOTE_SHORT.to_owned(),
+            Lost::Other => NOTE_OTHER.to_owned(),
+        };
+        Some(TakenUp { record: seq, item: index, at, note })
     }
 
     fn commands(&self) -> u64 {

@@ -44,7 +44,7 @@ pub(crate) use command::{Asked, diff, find, listed, resume, shown, start, steer,
 pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
 pub(crate) use registry::registry;
-pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
+pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop, TakenUp};
 pub use site::{Site, SiteError};
 pub(crate) use takeover::{Terminal, closed, hand_back, take_over, terminal};
 pub(crate) use telling::may_begin;

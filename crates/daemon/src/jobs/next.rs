@@ -99,6 +99,7 @@ fn kind(trouble: Trouble) -> &'static str {
         Trouble::Lost => "its conversation is lost",
         Trouble::Crashed => "its program broke off",
         Trouble::Stalled => "it stood still",
+        Trouble::Garbled => "what it says cannot be taken",
         Trouble::Other => "it failed",
     }
 }
@@ -116,6 +117,7 @@ fn hint(trouble: Trouble) -> &'static str {
         | Trouble::Lost
         | Trouble::Crashed
         | Trouble::Stalled
+        | Trouble::Garbled
         | Trouble::Other => "`factotum job logs` has what it said",
     }
 }

@@ -102,7 +102,7 @@ impl OwnLoop {
 
     fn said(&mut self, envelope: &Envelope) -> Option<Said> {
         let record = envelope.seq.and_then(|seq| u64::try_from(seq.0).ok()).unwrap_or(0);
-        self.meaning(envelope).map(|event| Said { record, item: 0, event })
+        self.meaning(envelope).map(|event| Said { record, item: 0, at: envelope.at.0, event })
     }
 
     /// What an event of the loop means for the job, if anything.

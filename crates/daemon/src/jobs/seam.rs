@@ -122,14 +122,34 @@ pub struct Said {
     pub record: u64,
     /// The place in what the record meant, from 0.
     pub item: u32,
+    /// When the record was written, in milliseconds since 1970.
+    pub at: i64,
     /// What.
     pub event: CoderEvent,
+}
+
+/// Where the records are taken up, in place of the job's own place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenUp {
+    /// The number of the record.
+    pub record: u64,
+    /// The place in what it meant.
+    pub item: u32,
+    /// When it was written, in milliseconds since 1970.
+    pub at: i64,
+    /// What the owner should know: something may have been missed.
+    pub note: String,
 }
 
 /// A coding agent at work: its program, its records, and who speaks with it. Dropping it ends nothing.
 pub trait Hand: Send {
     /// What it did next. None when its supervisor has ended. May be dropped while it waits.
     fn next(&mut self) -> BoxFuture<'_, Option<Said>>;
+
+    /// Where its records are taken up, where the job's place is none of them. Nothing before is told.
+    fn taken_up(&self) -> Option<TakenUp> {
+        None
+    }
 
     /// How many commands its records hold, prompts that a program was started with included.
     fn commands(&self) -> u64;

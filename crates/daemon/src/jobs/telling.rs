@@ -220,6 +220,7 @@ impl Worker {
             self.job.memory.heard = said.record;
         } else {
             self.job.cursor = store::JobCursor { record: said.record, item: said.item };
+            self.job.memory.record_at = said.at;
         }
     }
 

@@ -17,13 +17,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use store::{Job, StoreError, Tx};
+use coders::Permission;
+use store::{Job, JobCursor, StoreError, Tx};
 use types::{JobEnd, JobId, JobState, RoundEnd};
 
 use super::{
     control::Control,
     limits, next, prompts,
-    seam::{Hand, JobTrouble, Shop},
+    seam::{Hand, JobTrouble, Shop, TakenUp},
     takeover::Wish,
 };
 use crate::{core::Core, deliver};
@@ -178,9 +179,30 @@ impl Worker {
             return Ok(Some(hand));
         }
         match self.shop.open(&self.job).await {
-            Ok(hand) => Ok(Some(hand)),
+            Ok(hand) => {
+                if let Some(place) = hand.taken_up() {
+                    self.go_on_from(place, hand.pending()).await?;
+                }
+                Ok(Some(hand))
+            }
             Err(trouble) => self.trouble(trouble).await.map(|()| None),
         }
+    }
+
+    /// Where the job's place is none of the records, stores the one from which they are taken up, before anything else is done:
+    /// so nothing is heard or told twice.
+    async fn go_on_from(&mut self, place: TakenUp, pending: Vec<Permission>) -> Result<(), StoreError> {
+        let TakenUp { record, item, at, note } = place;
+        for (permission, record) in std::mem::take(&mut self.job.memory.asked) {
+            self.shop.withdraw(&self.job, &permission, record).await;
+        }
+        self.note(vec![note]);
+        self.job.cursor = JobCursor { record, item };
+        let memory = &mut self.job.memory;
+        (memory.records, memory.record_at) = (memory.records.saturating_add(1), at);
+        // What it waits for was asked before that place.
+        memory.asked = pending.into_iter().map(|permission| (permission.id, record)).collect();
+        self.save().await
     }
 
     /// Something of ours failed: it is tried again after a while, or the job ends.

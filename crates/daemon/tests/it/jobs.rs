@@ -398,6 +398,43 @@ async fn our_own_loop_can_be_the_coding_agent() {
     daemon.stop().await;
 }
 
+#[tokio::test]
+async fn records_that_were_lost_are_noticed_and_the_job_goes_on_from_their_end() {
+    let play = Play::new(
+        |number, _| match number {
+            1 => (1..=9).flat_map(tool).collect(),
+            _ => vec![done("mended")],
+        },
+        |_| passed(),
+    );
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.iterations == 9).await;
+    // While no daemon runs the power is cut: the end of the records is gone.
+    let Bench { home, play, channel, model, daemon } = bench;
+    daemon.stop().await;
+    play.records.lock().unwrap().get_mut(&job).unwrap().events.truncate(4);
+    let bench = Bench::again(home, play, channel, model).await;
+    bench.until(job, "it is not taken up", |_| bench.play.records.lock().unwrap()[&job].opened == 2).await;
+    bench.play.does(job, tool(10).into_iter().chain([done("mended")]));
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.iterations, view.rounds), (JobEnd::Done, 10, 1));
+    assert!(view.report.unwrap().contains("records were lost"), "the owner reads of it");
+    assert_eq!(bench.play.prompts(job).len(), 1, "it was told its task once");
+    // Resumed after its files were cleared: other records, with the same numbers and more.
+    {
+        let mut all = bench.play.records.lock().unwrap();
+        let records = all.get_mut(&job).unwrap();
+        (records.begun, records.busy) = (7, false);
+        records.events = (1..=30).flat_map(tool).collect();
+    }
+    let resume = Command::ResumeJob { job, coder: Some("codex".to_owned()), text: None };
+    bench.client().await.command(&resume).await.unwrap();
+    bench.until(job, "it does not go on", |view| view.coder == "codex" && view.rounds == 2).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.iterations, bench.play.prompts(job).len()), (JobEnd::Done, 10, 2));
+}
+
 /// A whole night: 200 rounds with conversations that are lost, turns that are cut off and a daemon that is restarted in between.
 /// Everything counts once, and the report says how it was.
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Trouble, Verdict};
-use daemon::jobs::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop};
+use daemon::jobs::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop, TakenUp};
 use store::Job;
 use tokio::sync::Notify;
 use types::{BoxFuture, JobId, MicroUsd, Usage};
@@ -20,6 +20,8 @@ type Checker = Box<dyn Fn(usize) -> Checked + Send + Sync>;
 /// The records of one job: they outlive daemons.
 #[derive(Default)]
 pub struct Records {
+    /// When they were begun.
+    pub begun: i64,
     /// Each event is a record of its own.
     pub events: Vec<CoderEvent>,
     pub commands: Vec<CoderCommand>,
@@ -28,6 +30,8 @@ pub struct Records {
     /// What follows once the pending permission is answered.
     held: Vec<CoderEvent>,
     pub closed: usize,
+    /// How often a daemon took them up.
+    pub opened: usize,
     /// Whether the last command had no effect, and whether words in between never have one.
     refused: bool,
     pub is_deaf: bool,
@@ -228,6 +232,9 @@ struct Player {
     play: Arc<Play>,
     job: JobId,
     read: usize,
+    /// When the records were begun.
+    at: i64,
+    taken_up: Option<TakenUp>,
 }
 
 impl Hand for Player {
@@ -244,11 +251,15 @@ impl Hand for Player {
                 };
                 if let Some(event) = event {
                     self.read += 1;
-                    return Some(Said { record: self.read as u64, item: 0, event });
+                    return Some(Said { record: self.read as u64, item: 0, at: self.at, event });
                 }
                 changed.await;
             }
         })
+    }
+
+    fn taken_up(&self) -> Option<TakenUp> {
+        self.taken_up.clone()
     }
 
     fn commands(&self) -> u64 {
@@ -281,7 +292,7 @@ impl Hand for Player {
             let records = self.play.records.lock().unwrap();
             let event = records.get(&self.job)?.events.get(self.read).cloned()?;
             self.read += 1;
-            Some(Said { record: self.read as u64, item: 0, event })
+            Some(Said { record: self.read as u64, item: 0, at: self.at, event })
         })
     }
 
@@ -348,8 +359,20 @@ impl Shop for Stage {
     }
 
     fn open<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Box<dyn Hand>, JobTrouble>> {
-        let read = job.cursor.record as usize;
-        Box::pin(async move { Ok(Box::new(Player { play: self.0.clone(), job: job.id, read }) as Box<dyn Hand>) })
+        let mut read = job.cursor.record as usize;
+        let (at, last) = {
+            let mut records = self.0.records.lock().unwrap();
+            let records = records.entry(job.id).or_default();
+            records.opened += 1;
+            (records.begun, records.events.len())
+        };
+        let is_place = read == 0 || (read <= last && job.memory.record_at == at);
+        let taken_up = (!is_place).then(|| {
+            read = last;
+            TakenUp { record: last as u64, item: u32::MAX, at, note: "records were lost".to_owned() }
+        });
+        let player = Player { play: self.0.clone(), job: job.id, read, at, taken_up };
+        Box::pin(async move { Ok(Box::new(player) as Box<dyn Hand>) })
     }
 
     fn judge<'a>(

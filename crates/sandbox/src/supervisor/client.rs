@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     Program, Records, SupervisedSpec,
-    frames::{Frame, Incoming, Outgoing, connection},
+    frames::{Frame, Incoming, MAX_TEXT, Outgoing, connection},
     journal,
     protocol::{Answer, Ask, Order, PROTOCOL, Tell, Welcome, Written},
     records, start,
@@ -173,8 +173,9 @@ impl Supervised {
         if lines.iter().any(|line| line.contains('\n')) {
             return Err(SandboxError::Supervisor("a line has an end of line in it".to_owned()));
         }
-        if lines.iter().map(String::len).sum::<usize>() > MAX_WRITTEN {
-            return Err(SandboxError::Supervisor(format!("more than {MAX_WRITTEN} bytes are to be written at once")));
+        let bytes = lines.iter().map(String::len).sum::<usize>();
+        if bytes > MAX_WRITTEN {
+            return Err(SandboxError::TooLarge { bytes, limit: MAX_WRITTEN });
         }
         self.done(Order::Write { cause, lines }).await
     }
@@ -245,6 +246,9 @@ impl Supervised {
         let inner = &self.inner;
         let id = inner.next.fetch_add(1, Ordering::Relaxed);
         let text = encode(id, &format!("{}-{id}", inner.name), order)?;
+        if text.len() > MAX_TEXT {
+            return Err(SandboxError::TooLarge { bytes: text.len(), limit: MAX_TEXT });
+        }
         let (sender, receiver) = oneshot::channel();
         inner.waiting.lock().as_mut().ok_or(SandboxError::Gone)?.insert(id, sender);
         let answered = async {

@@ -94,7 +94,7 @@ impl Tx<'_> {
     /// Stores where a job is: its turn, state, cursor, memory and times. A change of state is an event.
     pub fn save_job(&mut self, job: &Job) -> Result<(), StoreError> {
         let before = self.job(job.id)?.ok_or_else(|| StoreError::not_found("job", job.id))?;
-        if job.cursor < before.cursor {
+        if (job.memory.records, job.cursor) < (before.memory.records, before.cursor) {
             return Err(StoreError::Conflict(format!("job {} was taken further by somebody else", job.id)));
         }
         let sql = "UPDATE jobs SET turn = ?2, state = ?3, phase = ?4, record = ?5, item = ?6, memory = ?7,

@@ -70,6 +70,12 @@ async fn what_a_job_remembers_moves_with_its_effects() -> TestResult {
     late.cursor = JobCursor { record: 5, item: 0 };
     let refused = store.transact(move |tx| tx.save_job(&late)).await;
     assert!(refused.is_err(), "what was taken in is not taken in again");
+    let mut anew = job.clone();
+    (anew.cursor, anew.memory.records, anew.memory.record_at) = (JobCursor { record: 1, item: 0 }, 1, 7);
+    let saved = anew.clone();
+    store.transact(move |tx| tx.save_job(&saved)).await?;
+    assert_eq!(store.job(job.id)?, Some(anew), "other records are counted anew");
+    job.memory.records = 2;
 
     job.state = JobState::Ended { end: JobEnd::Done };
     job.ended_at = Some(types::Timestamp(9));

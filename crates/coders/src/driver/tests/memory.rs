@@ -15,6 +15,9 @@ use crate::{
     Coder, Cursor, Driver, Host, Launch, Order, RecordSource, Registry, Said, StallLimits, Start, driver::talk::Talk,
 };
 
+/// The most bytes of one order.
+pub(super) const LIMIT: usize = 100_000;
+
 #[derive(Default)]
 struct State {
     records: Vec<Record>,
@@ -95,7 +98,7 @@ impl Memory {
             let events = talk.take(&record).events;
             let count = events.len();
             told.extend(events.into_iter().enumerate().map(|(index, event)| Said {
-                cursor: Cursor { seq: record.seq, index: index as u32 },
+                cursor: Cursor { seq: record.seq, index: index as u32, at: record.at },
                 last: index + 1 == count,
                 at: record.at,
                 event,
@@ -141,6 +144,10 @@ impl Host for Memory {
         let memory = self.clone();
         Box::pin(async move {
             tokio::task::yield_now().await;
+            let bytes = cause.to_string().len() + lines.iter().map(String::len).sum::<usize>();
+            if bytes > LIMIT {
+                return Err(SandboxError::TooLarge { bytes, limit: LIMIT });
+            }
             if memory.state().refuses || !memory.is_running() {
                 return Err(SandboxError::Gone);
             }

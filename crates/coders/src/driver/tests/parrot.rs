@@ -23,7 +23,7 @@ impl Coder for Parrot {
     }
 
     fn dialect(&self, start: &Start) -> Box<dyn Dialect> {
-        Box::new(Talking { name: start.fresh.clone(), number: 0, busy: false })
+        Box::new(Talking { name: start.fresh.clone(), number: 0, busy: false, broken: false })
     }
 
     fn interactive(&self, start: &Start) -> Launch {
@@ -36,6 +36,7 @@ struct Talking {
     /// What makes the order of lines and commands matter: each line that is written carries how much was heard before.
     number: u64,
     busy: bool,
+    broken: bool,
 }
 
 impl Talking {
@@ -83,6 +84,10 @@ impl Dialect for Talking {
                 usage: Usage { input: text.parse().unwrap_or_default(), ..Usage::default() },
                 cost: None,
             })],
+            "useless" => {
+                self.broken = true;
+                Vec::new()
+            }
             "done" => self.end(CoderEnd::Done { text }),
             "aborted" => self.end(CoderEnd::Interrupted),
             _ => vec![CoderEvent::Other { kind: word.to_owned() }],
@@ -116,5 +121,9 @@ impl Dialect for Talking {
 
     fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    fn broken(&self) -> Option<&str> {
+        self.broken.then_some("it is of no use")
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sandbox::What;
+use sandbox::{SandboxError, What};
 use tokio::time::{Instant, timeout};
 
-use super::memory::{Memory, start};
+use super::memory::{LIMIT, Memory, start};
 use crate::{CoderCommand, CoderEnd, CoderEvent, Cursor, Driver, DriverError, Phase, Trouble, Verdict};
 
 async fn working(prompt: &str) -> (Memory, Driver<Memory>) {
@@ -166,4 +166,43 @@ async fn killing_ends_the_turn_and_its_questions() {
     }
     let withdrawn = CoderEvent::PermissionWithdrawn { id: "p1".to_owned() };
     assert!(matches!(&said[..], [first, CoderEvent::Finished { .. }] if *first == withdrawn), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_no_use_is_killed_and_another_one_can_be_begun() {
+    // In the middle of a turn, and when none runs.
+    for (lines, finishes) in [(&["started c", "useless"][..], true), (&["started c", "done it", "useless"][..], false)]
+    {
+        let (memory, mut driver) = working("go").await;
+        lines.iter().for_each(|line| memory.say(line));
+        let command = driver.command(CoderCommand::Prompt { text: "again".to_owned() }).await;
+        assert!(matches!(command, Err(DriverError::NotRunning)), "{command:?}");
+        assert!(!memory.is_running() && !driver.is_broken());
+        let mut ends = Vec::new();
+        while let Some(said) = driver.unheard().await {
+            if let CoderEvent::Finished { end } = said.event {
+                ends.push(end);
+            }
+        }
+        let garbled = CoderEnd::Failed { trouble: Trouble::Garbled, message: "it is of no use".to_owned() };
+        let done = CoderEnd::Done { text: "it".to_owned() };
+        assert_eq!(ends, [if finishes { garbled } else { done }]);
+        // Its conversation is known, so that another program may go on with it.
+        assert_eq!(driver.conversation(), Some("c"));
+        start(&mut driver, "2", Some("again")).await;
+        assert!(driver.is_busy());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_said_at_once() {
+    let (memory, mut driver) = working("go").await;
+    memory.say("started c");
+    let begun = Instant::now();
+    let told = driver.command(CoderCommand::Steer { text: "x".repeat(LIMIT) }).await;
+    let Err(DriverError::Host(SandboxError::TooLarge { .. })) = told else { panic!("{told:?}") };
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // Nothing came of it, and it can be told other things.
+    driver.command(CoderCommand::Steer { text: "y".to_owned() }).await.unwrap();
+    assert_eq!(driver.commands(), 2);
 }
