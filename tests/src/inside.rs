@@ -29,18 +29,34 @@ pub fn run_inside(home: &Path, addresses: &[&str], environment: &[(&str, &str)],
 /// Set in the environment of the inner run.
 const MARK: &str = "FACTOTUM_TEST_INSIDE";
 
+/// What is set up in new namespaces: addresses on loopback, a private memory for temporary files, a disk that can only be read.
+const SET_UP: &str = "ip link set lo up && for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
+                      mount -t tmpfs -o mode=1777 tmpfs $TMPDIR && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; ";
+
 /// Runs a whole test, doubles and daemon included, inside namespaces of its own: the disk can only be read there, temporary
 /// files lie in a private memory, and loopback carries these addresses besides. The test program is started again with only the test
 /// `name`, which is its path without the crate, and its verdict is taken over.
 pub fn all_inside(name: &str, addresses: &[&str], test: impl FnOnce()) {
+    again_inside(name, addresses, "exec \"$@\"", test);
+}
+
+/// The same as an ordinary user, `nobody`, to whom no control groups were handed over. Without root it is skipped: there each test
+/// runs as an ordinary user who is root in its own namespaces alone.
+pub fn all_inside_as_nobody(name: &str, addresses: &[&str], test: impl FnOnce()) {
+    if !rustix::process::geteuid().is_root() && std::env::var_os(MARK).is_none() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let become_nobody = "HOME=$TMPDIR exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+    again_inside(name, addresses, become_nobody, test);
+}
+
+fn again_inside(name: &str, addresses: &[&str], run: &str, test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
         return test();
     }
     let mut command = namespaces(&["-n"]);
-    let set_up = "ip link set lo up && for address in $TEST_ADDRESSES; do ip addr add $address dev lo || exit 97; done; \
-                  mount -t tmpfs tmpfs $TMPDIR && mount -o remount,ro,bind / && mount -o remount,ro,bind /dev || exit 98; \
-                  exec \"$@\"";
-    command.args(["sh", "-c", set_up, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["sh", "-c", &format!("{SET_UP}{run}"), "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command.env(MARK, "1").env("FACTOTUM_BIN", process::binary()).env("TEST_ADDRESSES", addresses.join(" "));
     // A directory of its own, since this very program may stand anywhere below the usual one.

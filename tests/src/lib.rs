@@ -26,7 +26,7 @@ pub mod shift;
 pub mod workshop;
 
 pub use home::Home;
-pub use inside::{all_but_network_inside, all_inside, run_inside};
+pub use inside::{all_but_network_inside, all_inside, all_inside_as_nobody, run_inside};
 pub use process::{Factotum, Finished};
 pub use repository::Repository;
 pub use shift::Shift;

@@ -32,6 +32,15 @@ const SCRIPTS: [&str; 8] = [
 impl Malicious {
     /// Makes it below `directory`, with one honest source file and a test that fails.
     pub fn create(directory: &Path) -> Self {
+        Self::make(directory, "")
+    }
+
+    /// The same with submodules in its files alone, and not in its commits: git itself refuses to copy those.
+    pub fn that_can_be_cloned(directory: &Path) -> Self {
+        Self::make(directory, " ':!.gitmodules'")
+    }
+
+    fn make(directory: &Path, left_out: &str) -> Self {
         let (path, outside) = (directory.join("malicious"), directory.join("outside"));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::create_dir_all(&outside).unwrap();
@@ -44,7 +53,7 @@ impl Malicious {
         it.opencode();
         it.instructions();
         it.links_and_sizes();
-        it.git();
+        it.git(left_out);
         it
     }
 
@@ -169,7 +178,7 @@ impl Malicious {
     }
 
     /// The repository itself, with hooks and settings that only a copy of the whole directory would bring along.
-    fn git(&self) {
+    fn git(&self, left_out: &str) {
         self.write(".gitattributes", "*.py filter=trap diff=trap\n");
         self.write(
             ".gitmodules",
@@ -186,7 +195,7 @@ impl Malicious {
                 })
                 .collect();
         let script = format!(
-            "set -e; git init -q -b main .; git add -A -- . ':!huge.bin'; \
+            "set -e; git init -q -b main .; git add -A -- . ':!huge.bin'{left_out}; \
              git -c user.name=t -c user.email=t@t.invalid commit -q -m first; \
              git config core.fsmonitor 'sh traps/fsmonitor.sh'; git config filter.trap.clean 'sh traps/filter.sh'; \
              git config filter.trap.smudge 'sh traps/filter.sh'; git config diff.trap.command 'sh traps/diff.sh'; \

@@ -1,7 +1,11 @@
 //! A job of the real `factotum up` with a coding agent: a home, a workspace, the owner's phone, and the coding agent's vendor, all
 //! in namespaces of the test's own. The test may kill the daemon and start it again.
 
-use std::{net::SocketAddr, path::Path, time::Instant};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use testkit::{
     model::{ModelServer, Reply, SeenRequest, Served},
@@ -14,6 +18,7 @@ use crate::{
     brain::{Next, fixer},
     census::Census,
     coders::Vendor,
+    home::OWNER,
     job::{Job, WAIT},
     process::run,
     repository::{RIGHT, TEST_COMMAND},
@@ -172,7 +177,7 @@ impl Shift {
                 let log = self.verb(&["job", "logs", &job.to_string()]).stdout;
                 panic!("{what} did not come: {view:#?}\n{log}");
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -183,12 +188,32 @@ impl Shift {
         (view, end)
     }
 
+    /// The owner says yes to what is asked at present, if anything is.
+    pub fn approve(&self) {
+        let sent = self.scene.chat.server.sent(OWNER).into_iter().rfind(|message| !message.buttons().is_empty());
+        if let Some(question) = sent {
+            self.scene.chat.press(&(question.id, question.buttons().to_vec()), "Approve");
+            // The press takes a moment, and another one on the same question harms nobody.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for a job's end while the owner says yes to everything.
+    pub fn ended_with_yes(&self, job: i64) -> (JobView, JobEnd) {
+        let view = self.wait(job, "the end", |view| {
+            self.approve();
+            matches!(view.state, JobState::Ended { .. })
+        });
+        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
+        (view, end)
+    }
+
     /// Waits until the vendor has been asked by a request of this kind.
     pub fn wait_for_request(&self, what: &str, wanted: impl Fn(&SeenRequest) -> bool) {
         let begun = Instant::now();
         while !self.model.requests().iter().any(&wanted) {
             assert!(begun.elapsed() < WAIT, "its model was never asked: {what}");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -198,7 +223,7 @@ impl Shift {
         let begun = Instant::now();
         while !std::fs::read_to_string(&path).is_ok_and(|found| found.contains(text)) {
             assert!(begun.elapsed() < WAIT, "{} never held {text:?}; {:#?}", path.display(), self.job(job));
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use harness::{
     all_inside,
     coders::{CLAUDE, stand_in},
-    home::OWNER,
     job::WAIT,
     repository::Repository,
     shift::{ADDRESSES, BRANCH, Shift, TASK},
@@ -56,12 +55,7 @@ fn drive(shift: &mut Shift, point: &str) -> bool {
         }
         assert!(begun.elapsed() < 2 * WAIT, "{point}: neither a crash nor an end: {:#?}", shift.jobs());
         ordered = ordered || shift.order(&ONCE).code == Some(0);
-        let sent = shift.scene.chat.server.sent(OWNER).into_iter().rfind(|message| !message.buttons().is_empty());
-        if let Some(question) = sent {
-            shift.scene.chat.press(&(question.id, question.buttons().to_vec()), "Approve");
-            // The press takes a moment, and another one on the same question harms nobody.
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        shift.approve();
         let is_over = |job: &types::JobView| matches!(job.state, JobState::Ended { .. });
         if shift.try_jobs().is_some_and(|jobs| jobs.first().is_some_and(is_over)) {
             return shift.daemon().wait_end(QUIET);

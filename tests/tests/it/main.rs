@@ -23,6 +23,7 @@ mod main_job;
 mod malicious_repository;
 mod network;
 mod night;
+mod ordinary_user;
 mod panes;
 mod practice;
 mod scraper;

@@ -179,7 +179,8 @@ impl Look {
     fn has_stayed(self, later: Self, growth: u64, whose: &str) {
         eprintln!("{whose}: {self:?}, later {later:?}");
         assert!(later.memory <= self.memory + growth, "the {whose} grew: {self:?} {later:?}");
-        assert!(later.files <= self.files + 2, "the {whose} keeps files open: {self:?} {later:?}");
+        // A round has a dozen open for a moment; one that each round forgot would be many more by now.
+        assert!(later.files <= self.files + 16, "the {whose} keeps files open: {self:?} {later:?}");
     }
 }
 
