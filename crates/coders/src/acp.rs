@@ -7,6 +7,7 @@
 
 mod agent;
 mod dialect;
+mod errors;
 mod permissions;
 mod spend;
 mod tools;

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod crashes;
+mod deaths;
 mod memory;
 mod parrot;
 mod places;

@@ -99,3 +99,35 @@ impl Sum {
         Totals { usage: self.usage, cost: (micro > 0).then_some(MicroUsd(micro)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn step(input: u64, output: u64, dollars: f64) -> Value {
+        let cache = json!({"read": 10, "write": 0});
+        json!({"type": "step-finish", "cost": dollars, "tokens": {"input": input, "output": output, "cache": cache}})
+    }
+
+    #[test]
+    fn the_steps_of_a_turn_add_up_in_tokens_as_in_money() {
+        let mut spend = Spend::new(Totals::default());
+        let told: Vec<Totals> = [step(8_016, 21, 0.01), step(163, 80, 0.002), step(383, 3, 0.0005)]
+            .iter()
+            .filter_map(|one| spend.step(one))
+            .collect();
+        let sums = |totals: &Totals| (totals.usage.input, totals.usage.output, totals.cost.map(|cost| cost.0));
+        let expected = [(8_016, 21, Some(10_000)), (8_179, 101, Some(12_000)), (8_562, 104, Some(12_500))];
+        assert_eq!(told.iter().map(sums).collect::<Vec<_>>(), expected);
+        assert_eq!(told[2].usage.cache_read, 30);
+        // The conversation says the same as a whole, later: nothing new, and nothing twice.
+        let whole = json!({"id": "ses_1", "cost": 0.0125,
+            "tokens": {"input": 8_562, "output": 104, "cache": {"read": 30, "write": 0}}});
+        assert_eq!(spend.session(&whole), None);
+        // A resumed one goes on from what it was.
+        let mut again = Spend::new(told[2]);
+        assert_eq!(again.step(&step(7, 1, 0.001)).as_ref().map(sums), Some((8_569, 105, Some(13_500))));
+    }
+}

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The languages, with the folder of their recordings.
-const CODERS: [(&str, &str); 5] =
+pub(super) const CODERS: [(&str, &str); 5] =
     [("claude", "claude"), ("codex", "codex"), ("opencode", "opencode"), ("acp", "acp"), ("forge", "")];
 /// How many lines a program says.
 const LINES: usize = 100_000;
@@ -30,9 +30,9 @@ fn registry() -> Registry {
 }
 
 /// A job's records as they come, and what they amount to.
-struct Job {
+pub(super) struct Job {
     coder: &'static str,
-    talk: Talk,
+    pub talk: Talk,
     seq: u64,
     /// Bytes of the events of the turn.
     told: usize,
@@ -40,7 +40,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(coder: &'static str) -> Self {
+    pub fn new(coder: &'static str) -> Self {
         let mut job = Self { coder, talk: Talk::new(registry()), seq: 0, told: 0, starts: 0 };
         job.start();
         job
@@ -54,7 +54,7 @@ impl Job {
         self.take(What::Started { run: 1, argv: Vec::new(), note: serde_json::to_value(note).unwrap() });
     }
 
-    fn take(&mut self, what: What) -> Vec<CoderEvent> {
+    pub fn take(&mut self, what: What) -> Vec<CoderEvent> {
         self.seq += 1;
         let events = self.talk.take(&Record { seq: self.seq, at: 0, what }).events;
         assert!(events.len() <= 2 * border::MAX_EVENTS, "{} events", events.len());
@@ -200,7 +200,7 @@ fn forge_may_say_what_it_likes() {
 }
 
 /// A line of each language with a name in it, and one of the same kind that begins the conversation.
-fn named(coder: &str, name: &str) -> Vec<Value> {
+pub(super) fn named(coder: &str, name: &str) -> Vec<Value> {
     match coder {
         "claude" => vec![json!({"type": "system", "subtype": "init", "session_id": name})],
         "codex" => {
