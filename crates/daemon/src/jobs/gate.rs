@@ -5,6 +5,7 @@ use agent::Permission as Asked;
 use coders::{Action, Permission, Verdict};
 use egress::WebTarget;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tools::asked::{self, AskedCall};
 use types::{Effect, Failure, InvalidInput, Sink, TurnId, WorkspaceName};
@@ -13,6 +14,8 @@ use crate::{core::Core, failure::stored};
 
 /// The most characters of foreign text in a summary.
 const MAX_SUMMARY: usize = 200;
+/// The most bytes of a permission's name that stands in the journal as it is.
+const MAX_NAME: usize = 60;
 /// The most bytes of arguments that the owner can be shown.
 const MAX_ARGUMENTS: usize = 16 * 1024;
 
@@ -35,8 +38,10 @@ pub(crate) struct Asking {
 impl Asking {
     /// What the question is called in the journal.
     fn key(&self, permission: &str) -> String {
-        let short: String = permission.chars().filter(|character| !character.is_control()).take(64).collect();
-        format!("permission-{}-{short}", self.record)
+        // Names that only begin alike are two questions.
+        let is_short = permission.len() <= MAX_NAME && !permission.contains(char::is_control);
+        let name = if is_short { permission.to_owned() } else { hex::encode(Sha256::digest(permission.as_bytes())) };
+        format!("permission-{}-{name}", self.record)
     }
 }
 
@@ -195,5 +200,7 @@ mod tests {
         assert_ne!(asking(3).key("0"), asking(90).key("0"));
         assert!(asking(3).key(&"\n".repeat(9_000)).len() < 100);
         assert!(asking(3).key(&"x".repeat(9_000)).len() < 100);
+        let long = |end: &str| asking(3).key(&format!("{}{end}", "x".repeat(200)));
+        assert_ne!(long("a"), long("b"), "names that begin alike");
     }
 }
