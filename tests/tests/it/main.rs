@@ -16,6 +16,7 @@ mod disasters;
 mod full_disk;
 mod job_killed;
 mod job_land;
+mod job_others;
 mod job_push;
 mod job_real;
 mod job_tree;
