@@ -120,7 +120,7 @@ impl World {
                 let closes = *command == CoderCommand::Close;
                 match result {
                     None | Some(Ok(())) => {}
-                    Some(Err(DriverError::NotRunning | DriverError::NotAsked(_))) => {}
+                    Some(Err(DriverError::NotRunning | DriverError::NotAsked(_) | DriverError::Idle)) => {}
                     Some(Err(DriverError::Unsupported(_))) if closes => {}
                     Some(Err(error)) => panic!("{command:?}: {error}"),
                 }
