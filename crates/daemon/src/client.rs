@@ -14,7 +14,8 @@ use types::{
 };
 
 use crate::api::views::{
-    Check, CoderView, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView,
+    Check, CoderView, Health, JobDiff, MessageView, RecipeView, RecipesView, SessionView, SnapshotView, Status,
+    TurnView, WhyView,
 };
 use crate::{commands::send, failure::network};
 
@@ -103,6 +104,16 @@ impl Client {
     /// `GET /v1/jobs`: latest first.
     pub async fn jobs(&self) -> Result<Vec<JobView>, Failure> {
         self.get("/v1/jobs", &[]).await
+    }
+
+    /// `GET /v1/jobs/recipes`: by name.
+    pub async fn recipes(&self) -> Result<RecipesView, Failure> {
+        self.get("/v1/jobs/recipes", &[]).await
+    }
+
+    /// `GET /v1/jobs/recipes/NAME`, with the parameters that are known.
+    pub async fn recipe(&self, name: &WorkspaceName, set: &[(&str, String)]) -> Result<RecipeView, Failure> {
+        self.get(&format!("/v1/jobs/recipes/{name}"), set).await
     }
 
     /// `GET /v1/jobs/ID`.

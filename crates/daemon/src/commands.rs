@@ -75,6 +75,12 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             let text = format!("job {} waits for a place", job.id);
             Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
         }
+        Command::StartRecipe { call, id } => {
+            let spec = work::from_recipe(core, &call)?;
+            let (job, duplicate, since) = work::start(core, spec, by_client(id)?).await?;
+            let text = format!("job {} waits for a place", job.id);
+            Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
+        }
         Command::SteerJob { job, text } => {
             work::steer(core, job, text, by_client(None)?).await.map(|text| CommandReply::Done { text })
         }

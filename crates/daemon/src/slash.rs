@@ -2,7 +2,7 @@
 
 mod job;
 
-pub(crate) use job::{JobDraft, JobWord};
+pub(crate) use job::JobWord;
 use types::{AllowanceId, Code, Failure, ProposalId, RequestId, Scope, SessionId, WorkspaceName};
 
 use crate::failure::user;
@@ -80,7 +80,7 @@ pub(crate) const HELP: &str = "\
 /why - what this session holds and where it comes from; /endorse CALL - begin anew with that result and your words
 /proposals - what waits to be kept; /accept N, /reject N - decide about it
 /workspace NAME - let this session work elsewhere
-/jobs - long work of coding agents; /job start TASK, /job N, /job steer N TEXT, /job takeover N, /job handback N, /job stop N, /job resume N, /job diff N
+/jobs - long work of coding agents; /job start TASK, /job recipes, /job recipe NAME key=value, /job N, /job steer N TEXT, /job takeover N, /job handback N, /job stop N, /job resume N, /job diff N
 /queue TEXT - say it after the running task; /interrupt TEXT - say it instead
 Anything else goes to the agent; while it works, it hears it at its next step.";
 

@@ -368,7 +368,7 @@ fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
     let ways = ground.ways.clone();
     let web = move |session, name: &WorkspaceName| ways.web(session, name);
     let mut all = tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find), Arc::new(web));
-    all.push(tools::job(jobs::tool(ground.late.clone())));
+    all.push(tools::job(jobs::tool(ground.late.clone()), jobs::plan_of(ground.late.clone())));
     all
 }
 

@@ -2,14 +2,14 @@
 //! is told are orders; so both count as what persists: free in a session that holds the owner's words alone, asked about where
 //! foreign text could be speaking, a proposal where nobody is present. Ending one takes something away from nobody.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use policy::Grant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
-    BoxFuture, Cadence, DoneWhen, Effect, InvalidInput, JobId, JobLimits, JobSpec, Label, Place, SessionId, Sink, Then,
-    Tool, ToolContext, ToolOutput, ToolSpec, TurnId, WorkspaceName,
+    BoxFuture, Cadence, DoneWhen, Effect, InvalidInput, JobId, JobLimits, JobSpec, Label, Place, RecipeCall, SessionId,
+    Sink, Then, Tool, ToolContext, ToolOutput, ToolSpec, TurnId, WorkspaceName,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     spec::{Field, Presence::*, changing, looking, number, spec, text},
 };
 
-const FIELDS: &str = "action, task?, coder?, workspace?, branch?, done?, every?, job?, text?";
+const FIELDS: &str = "action, task?, recipe?, set?, coder?, workspace?, branch?, done?, every?, job?, text?";
 /// The most bytes of a task and of words to a job.
 const MAX_TEXT: usize = 32 << 10;
 /// The most bytes of a done condition, and of a name.
@@ -35,11 +35,16 @@ pub enum JobAsk {
     Start(Box<JobSpec>),
     /// Say how one is doing, or what jobs there are.
     Show(Option<JobId>),
+    /// Say what recipes there are.
+    Recipes,
     /// Say something to one.
     Steer(JobId, String),
     /// End one.
     Stop(JobId),
 }
+
+/// The job that a recipe makes, and all of it in words. The error is for the model.
+pub type Plans = Arc<dyn Fn(&RecipeCall) -> Result<(JobSpec, String), String> + Send + Sync>;
 
 /// Who asks: one call of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +63,14 @@ pub struct JobCaller {
 pub type Jobs = Arc<dyn Fn(JobAsk, JobCaller) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// The tool `job`.
-pub fn job(jobs: Jobs) -> Arc<dyn Tool<Grant>> {
-    Arc::new(Job::new(jobs))
+pub fn job(jobs: Jobs, plans: Plans) -> Arc<dyn Tool<Grant>> {
+    Arc::new(Job::new(jobs, plans))
 }
 
 struct Job {
     spec: ToolSpec,
     jobs: Jobs,
+    plans: Plans,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -72,6 +78,9 @@ struct Job {
 struct Arguments {
     action: Action,
     task: Option<String>,
+    recipe: Option<String>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
     coder: Option<String>,
     workspace: Option<String>,
     branch: Option<String>,
@@ -86,6 +95,7 @@ struct Arguments {
 enum Action {
     Start,
     List,
+    Recipes,
     Show,
     Steer,
     Stop,
@@ -93,6 +103,16 @@ enum Action {
 
 fn invalid(why: &str) -> InvalidInput {
     InvalidInput(why.to_owned())
+}
+
+/// A text on one line and with nothing that cannot be seen, so that the owner approves what they read.
+fn line(text: &Option<String>, name: &str, most: usize) -> Result<Option<String>, InvalidInput> {
+    match text {
+        Some(text) if text.trim().is_empty() || text.len() > most || text.chars().any(is_hidden) => {
+            Err(InvalidInput(format!("`{name}` must be one line of 1 to {most} bytes without control characters")))
+        }
+        text => Ok(text.clone()),
+    }
 }
 
 /// Reads a call. The workspace is none where the session's own is meant.
@@ -105,18 +125,14 @@ fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
         Some(text) if !text.trim().is_empty() && text.len() <= MAX_TEXT => Ok(text.clone()),
         _ => Err(InvalidInput(format!("`{name}` must have 1 to {MAX_TEXT} bytes"))),
     };
-    // On one line and with nothing that cannot be seen, so that the owner approves what they read.
-    let line = |text: &Option<String>, name: &str, most: usize| match text {
-        Some(text) if text.trim().is_empty() || text.len() > most || text.chars().any(is_hidden) => {
-            Err(InvalidInput(format!("`{name}` must be one line of 1 to {most} bytes without control characters")))
-        }
-        text => Ok(text.clone()),
-    };
     let ask = match arguments.action {
         Action::List => Ask::Show(None),
         Action::Show => Ask::Show(Some(job()?)),
         Action::Stop => Ask::Stop(job()?),
         Action::Steer => Ask::Steer(job()?, words(&arguments.text, "text")?),
+        Action::Recipes => Ask::Recipes,
+        Action::Start if arguments.recipe.is_some() => Ask::Recipe(recipe(arguments, workspace.clone())?),
+        Action::Start if !arguments.set.is_empty() => return Err(invalid("`set` goes with `recipe`")),
         Action::Start => Ask::Start(Draft {
             task: words(&arguments.task, "task")?,
             coder: line(&arguments.coder, "coder", MAX_NAME)?.unwrap_or_default(),
@@ -128,9 +144,36 @@ fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
     Ok((ask, workspace))
 }
 
+/// What a recipe is to make. The task and when it is done are the recipe's to say.
+fn recipe(arguments: Arguments, workspace: Option<WorkspaceName>) -> Result<RecipeCall, InvalidInput> {
+    if arguments.task.is_some() || arguments.done.is_some() {
+        return Err(invalid(
+            "a recipe has its own `task` and `done`; say what it needs in `set`, or leave `recipe` out",
+        ));
+    }
+    let is_long = arguments.set.values().map(String::len).sum::<usize>() > MAX_TEXT;
+    if is_long || arguments.set.iter().any(|(name, value)| name.chars().chain(value.chars()).any(is_hidden)) {
+        return Err(InvalidInput(format!(
+            "`set` must have at most {MAX_TEXT} bytes, on lines without control characters"
+        )));
+    }
+    let every = arguments.every.filter(|every| *every > 0).map(|every| every.min(MAX_EVERY));
+    Ok(RecipeCall {
+        recipe: line(&arguments.recipe, "recipe", MAX_NAME)?.unwrap_or_default(),
+        coder: line(&arguments.coder, "coder", MAX_NAME)?,
+        branch: line(&arguments.branch, "branch", MAX_NAME)?,
+        set: arguments.set,
+        workspace,
+        report: every.map(|count| Cadence::Iterations { count }),
+        ..RecipeCall::default()
+    })
+}
+
 /// A checked call.
 enum Ask {
     Start(Draft),
+    Recipe(RecipeCall),
+    Recipes,
     Show(Option<JobId>),
     Steer(JobId, String),
     Stop(JobId),
@@ -194,16 +237,21 @@ impl Draft {
             report: self.every.map_or(Cadence::End, |count| Cadence::Iterations { count }),
             then,
             recipe: None,
+            phases: Vec::new(),
+            review: None,
         }
     }
 }
 
 impl Job {
-    fn new(jobs: Jobs) -> Self {
-        let actions = json!({"type": "string", "enum": ["start", "list", "show", "steer", "stop"]});
+    fn new(jobs: Jobs, plans: Plans) -> Self {
+        let actions = json!({"type": "string", "enum": ["start", "list", "recipes", "show", "steer", "stop"]});
+        let set = json!({"type": "object", "additionalProperties": {"type": "string"}});
         let fields = vec![
             Field("action", actions, Required),
             Field("task", text(), Optional),
+            Field("recipe", text(), Optional),
+            Field("set", set, Optional),
             Field("coder", text(), Optional),
             Field("workspace", text(), Optional),
             Field("branch", text(), Optional),
@@ -214,9 +262,14 @@ impl Job {
         ];
         let description = "Long work of a coding agent (claude, codex, opencode, …) that goes on after this task and reports \
                            to the owner by itself. start: `task`, and if the owner says so `coder`, `workspace`, a `branch` to \
-                           work on, `done` (a command that exits with 0 when the work is done), `every` N tools a report. \
-                           list, show, steer (`text`) and stop need the number in `job`, except list.";
-        Self { spec: spec("job", description, fields), jobs }
+                           work on, `done` (a command that exits with 0 when the work is done), `every` N tools a report; or in place \
+                           of task and done a `recipe` with its parameters in `set` (recipes lists them). list, show, steer (`text`) and stop need the number in `job`, except list.";
+        Self { spec: spec("job", description, fields), jobs, plans }
+    }
+
+    /// The job that a recipe makes for a model, and all of it in words.
+    fn plan(&self, call: &RecipeCall) -> Result<(JobSpec, String), InvalidInput> {
+        (self.plans)(call).map_err(InvalidInput)
     }
 
     async fn carry_out(&self, input: &Value, context: &ToolContext) -> Result<ToolOutput, InvalidInput> {
@@ -226,6 +279,11 @@ impl Job {
         let label = if matches!(ask, Ask::Show(_)) { Label::UNKNOWN } else { Label::OWNER };
         let ask = match ask {
             Ask::Start(draft) => JobAsk::Start(Box::new(draft.spec(workspace))),
+            Ask::Recipe(call) => {
+                let (spec, _) = self.plan(&RecipeCall { workspace: Some(workspace), ..call })?;
+                JobAsk::Start(Box::new(spec))
+            }
+            Ask::Recipes => JobAsk::Recipes,
             Ask::Show(job) => JobAsk::Show(job),
             Ask::Steer(job, text) => JobAsk::Steer(job, text),
             Ask::Stop(job) => JobAsk::Stop(job),
@@ -248,6 +306,7 @@ impl Tool<Grant> for Job {
         let (ask, workspace) = check(input)?;
         Ok(match ask {
             Ask::Show(None) => looking("job: list".to_owned()),
+            Ask::Recipes => looking("job: recipes".to_owned()),
             Ask::Show(Some(job)) => looking(format!("job: show {job}")),
             Ask::Stop(job) => Effect { sink: Sink::Compute, ..changing(format!("job: stop {job}")) },
             Ask::Steer(job, text) => Effect {
@@ -267,6 +326,19 @@ impl Tool<Grant> for Job {
                 );
                 Effect { sink: Sink::Persist, payload: Some(draft.shown(&place)), ..changing(summary) }
             }
+            Ask::Recipe(call) => {
+                let (_, plan) = self.plan(&call)?;
+                let coder = call.coder.as_deref().unwrap_or("the usual one");
+                let place =
+                    workspace.map_or_else(|| "this workspace".to_owned(), |name| format!("the workspace {name}"));
+                let every = match call.report {
+                    Some(Cadence::Iterations { count }) => format!("every {count} tools"),
+                    _ => "at the end only".to_owned(),
+                };
+                let shown = format!("coding agent: {coder}\nwhere: {place}\nreports: {every}\n{plan}");
+                let summary = format!("job: let {} do the recipe {}", one_line(coder, 40), one_line(&call.recipe, 60));
+                Effect { sink: Sink::Persist, payload: Some(shown), ..changing(summary) }
+            }
         })
     }
 
@@ -284,7 +356,21 @@ mod tests {
     use super::*;
 
     fn tool() -> Job {
-        Job::new(Arc::new(|_, _| Box::pin(async { Ok(String::new()) })))
+        let plans = |call: &RecipeCall| match call.set.get("command") {
+            Some(command) => {
+                let workspace = call.workspace.clone().unwrap_or_else(|| WorkspaceName::new("main").unwrap());
+                let draft = Draft {
+                    task: "mend it".to_owned(),
+                    coder: String::new(),
+                    branch: None,
+                    done: Some(command.clone()),
+                    every: None,
+                };
+                Ok((draft.spec(workspace), format!("mend it until {command}")))
+            }
+            None => Err("it needs `command`".to_owned()),
+        };
+        Job::new(Arc::new(|_, _| Box::pin(async { Ok(String::new()) })), Arc::new(plans))
     }
 
     fn decision(input: Value, label: Label, origin: Origin) -> &'static str {
@@ -315,7 +401,8 @@ mod tests {
     fn foreign_text_does_not_give_orders_to_coding_agents() {
         let start = || json!({"action": "start", "task": "mend it", "coder": "claude"});
         let steer = || json!({"action": "steer", "job": 3, "text": "faster"});
-        for input in [start(), steer()] {
+        let recipe = || json!({"action": "start", "recipe": "fix-tests", "set": {"command": "make"}});
+        for input in [start(), steer(), recipe()] {
             assert_eq!(decision(input.clone(), Label::OWNER, Origin::Owner), "allow");
             assert_eq!(decision(input.clone(), Label::FOREIGN, Origin::Owner), "ask");
             assert_eq!(decision(input.clone(), Label::UNKNOWN, Origin::Owner), "ask");
@@ -326,6 +413,25 @@ mod tests {
         assert_eq!(decision(stop.clone(), Label::UNKNOWN, Origin::Owner), "allow");
         assert_eq!(decision(stop, Label::OWNER, Origin::Program), "deny", "a guest ends nothing");
         assert_eq!(decision(json!({"action": "list"}), Label::OWNER, Origin::Program), "deny");
+    }
+
+    #[test]
+    fn a_recipe_is_shown_whole() {
+        let input = json!({"action": "start", "recipe": "fix-tests", "set": {"command": "make"}, "coder": "codex"});
+        let effect = tool().assess(&input).unwrap();
+        let shown = "coding agent: codex\nwhere: this workspace\nreports: at the end only\nmend it until make";
+        assert_eq!(effect.payload.as_deref(), Some(shown));
+        assert_eq!(effect.summary, "job: let codex do the recipe fix-tests");
+        for bad in [
+            json!({"action": "start", "recipe": "fix-tests"}),
+            json!({"action": "start", "recipe": "fix-tests", "set": {"command": "make\u{202e}"}}),
+            json!({"action": "start", "recipe": "fix-tests", "set": {"command": "make"}, "branch": "a\nb"}),
+            json!({"action": "start", "recipe": "fix-tests", "set": {"command": "make"}, "task": "and more"}),
+            json!({"action": "start", "recipe": "fix-tests", "set": {"command": 1}}),
+            json!({"action": "start", "task": "x", "set": {"command": "make"}}),
+        ] {
+            assert!(tool().assess(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

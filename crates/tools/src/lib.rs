@@ -32,7 +32,7 @@ use types::{Tool, WorkspaceName};
 
 pub use fetch::{Web, Webs};
 pub use glob::Glob;
-pub use job::{JobAsk, JobCaller, Jobs, job};
+pub use job::{JobAsk, JobCaller, Jobs, Plans, job};
 
 /// Finds a configured workspace by its name.
 pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AllowanceId, Answer, Code, InboxId, JobId, JobSpec, ProposalId, RequestId, Seq, SessionId, ShellName, SnapshotId,
-    WhenBusy, WorkspaceName,
+    AllowanceId, Answer, Code, InboxId, JobId, JobSpec, ProposalId, RecipeCall, RequestId, Seq, SessionId, ShellName,
+    SnapshotId, WhenBusy, WorkspaceName,
 };
 
 /// What a client can ask of the daemon: `POST /v1/commands`.
@@ -105,6 +105,14 @@ pub enum Command {
     StartJob {
         /// What is wanted.
         spec: Box<JobSpec>,
+        /// A value of the client's choice: the same one starts one job only.
+        #[serde(default)]
+        id: Option<String>,
+    },
+    /// Start a job as a recipe makes it.
+    StartRecipe {
+        /// The recipe with its parameters.
+        call: Box<RecipeCall>,
         /// A value of the client's choice: the same one starts one job only.
         #[serde(default)]
         id: Option<String>,

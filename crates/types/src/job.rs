@@ -1,5 +1,7 @@
 //! Jobs: long work that a coding agent does under supervision, in a tree of its own, until a command says that it is done.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,80 @@ pub struct JobSpec {
     /// The recipe that it was made from.
     #[serde(default)]
     pub recipe: Option<String>,
+    /// The parts of the task, done one after the other, each committed before the next begins; none where it is one piece.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<JobPhase>,
+    /// The number of the pull request that is reviewed. It is fetched from the repository's host before, and the review becomes
+    /// one comment on it after the owner's approval; nothing is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<u64>,
+}
+
+impl JobSpec {
+    /// The done condition of a phase, counted from 0: its own command, or that of the whole job. What is pinned is so in all.
+    pub fn done_in(&self, phase: u32) -> Option<DoneWhen> {
+        let own = self.phase(phase).and_then(|phase| phase.done.clone());
+        match (own, &self.done) {
+            (Some(command), Some(done)) => Some(DoneWhen { command, ..done.clone() }),
+            (Some(command), None) => Some(DoneWhen { command, timeout_s: check_seconds(), pinned: Vec::new() }),
+            (None, done) => done.clone(),
+        }
+    }
+
+    /// The phase of this number, counted from 0; none where the task is one piece.
+    pub fn phase(&self, phase: u32) -> Option<&JobPhase> {
+        self.phases.get(usize::try_from(phase).ok()?)
+    }
+}
+
+/// One part of a job's task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobPhase {
+    /// What it is called.
+    pub name: String,
+    /// What is to be done in it, beside what the task as a whole says.
+    pub brief: String,
+    /// The command that shows that it is done; that of the whole job when absent.
+    #[serde(default)]
+    pub done: Option<String>,
+    /// The first line of its commit's message.
+    pub commit: String,
+    /// Whether it begins in a new conversation, which knows nothing of the phases before.
+    #[serde(default)]
+    pub fresh: bool,
+}
+
+/// A job as a recipe makes it. What is absent is as the recipe says, or as it usually is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeCall {
+    /// The recipe's name.
+    pub recipe: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// The coding agent.
+    #[serde(default)]
+    pub coder: Option<String>,
+    /// The model, as that coding agent names it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The workspace; that of the present session when absent.
+    #[serde(default)]
+    pub workspace: Option<WorkspaceName>,
+    /// The branch to work on.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// The most that it may cost.
+    #[serde(default)]
+    pub cost: Option<MicroUsd>,
+    /// How often the owner hears of it.
+    #[serde(default)]
+    pub report: Option<Cadence>,
+    /// What becomes of finished work.
+    #[serde(default)]
+    pub then: Option<Then>,
 }
 
 /// Where a job works.

@@ -25,7 +25,8 @@ pub use ids::{
     SessionId, ShellName, SnapshotId, TurnId, WorkspaceName,
 };
 pub use job::{
-    Cadence, DoneWhen, JobEnd, JobLimits, JobPause, JobRound, JobRun, JobSpec, JobState, JobView, Place, RoundEnd, Then,
+    Cadence, DoneWhen, JobEnd, JobLimits, JobPause, JobPhase, JobRound, JobRun, JobSpec, JobState, JobView, Place,
+    RecipeCall, RoundEnd, Then,
 };
 pub use label::{Confidentiality, Integrity, Label};
 pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};

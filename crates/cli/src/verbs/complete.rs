@@ -46,6 +46,7 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::Endorse { .. }
         | Command::Undo { .. }
         | Command::StartJob { .. }
+        | Command::StartRecipe { .. }
         | Command::SteerJob { .. }
         | Command::StopJob { .. }
         | Command::TakeOverJob { .. }

@@ -2,7 +2,8 @@
 
 mod start;
 
-use types::{Command, CommandReply, JobId, JobState, JobView, Seq};
+use daemon::api::views::RecipeView;
+use types::{Command, CommandReply, JobId, JobState, JobView, Seq, WorkspaceName};
 
 use super::complete::complete;
 use crate::{args::Context, error::Stop, runtime, show, watch::Watch};
@@ -19,6 +20,15 @@ pub struct Job {
 enum What {
     /// Let a coding agent work on something until it is done
     Start(Box<start::Start>),
+    /// List the recipes, or tell what one would do
+    Recipes {
+        /// Which
+        #[arg(value_name = "RECIPE")]
+        recipe: Option<WorkspaceName>,
+        /// A parameter of it, as name=value
+        #[arg(long, value_name = "NAME=VALUE", requires = "recipe", value_parser = start::pair)]
+        set: Vec<(String, String)>,
+    },
     /// List the jobs, latest first
     List,
     /// Show one
@@ -89,6 +99,8 @@ impl Job {
         match self.what {
             None | Some(What::List) => list(context),
             Some(What::Start(start)) => start.run(context),
+            Some(What::Recipes { recipe: None, .. }) => recipes(context),
+            Some(What::Recipes { recipe: Some(recipe), set }) => recipe_page(context, &recipe, &set),
             Some(What::Show { job }) => show_one(context, JobId(job)),
             Some(What::Steer { job, text }) => {
                 tell(context, Command::SteerJob { job: JobId(job), text: text.join(" ") })
@@ -121,6 +133,25 @@ fn list(context: &Context) -> Result<(), Stop> {
             [] => "there are no jobs".to_owned(),
             jobs => jobs.iter().map(show::job_line).collect::<Vec<_>>().join("\n"),
         })
+    })
+}
+
+fn recipes(context: &Context) -> Result<(), Stop> {
+    runtime::ask(async {
+        let list = context.client().await?.recipes().await?;
+        context.output.fact(&list, |list| {
+            let mut lines: Vec<String> = list.recipes.iter().map(RecipeView::line).collect();
+            lines.extend(list.mistakes.iter().map(|mistake| format!("not a recipe: {mistake}")));
+            daemon::terminal::neutral(&lines.join("\n"))
+        })
+    })
+}
+
+fn recipe_page(context: &Context, recipe: &WorkspaceName, set: &[(String, String)]) -> Result<(), Stop> {
+    runtime::ask(async {
+        let set: Vec<(&str, String)> = set.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let view = context.client().await?.recipe(recipe, &set).await?;
+        context.output.fact(&view, |view| daemon::terminal::neutral(&view.to_string()))
     })
 }
 

@@ -1,6 +1,6 @@
 //! The API's reads: views of the store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -9,11 +9,14 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use store::{StoredMessage, Turn, TurnState};
-use types::{Allowance, Envelope, JobId, JobView, OwnerRequest, Proposal, Seq, TurnId, WorkspaceName};
+use types::{Allowance, Envelope, JobId, JobView, OwnerRequest, Proposal, RecipeCall, Seq, TurnId, WorkspaceName};
 
 use super::{
     commands::Refused,
-    views::{Check, CoderView, Health, JobDiff, MessageView, SessionView, SnapshotView, Status, TurnView, WhyView},
+    views::{
+        Check, CoderView, Health, JobDiff, MessageView, RecipeView, RecipesView, SessionView, SnapshotView, Status,
+        TurnView, WhyView,
+    },
 };
 use crate::{
     commands,
@@ -124,6 +127,21 @@ pub(super) async fn job_log(
     let job = jobs::find(&core, JobId(id))?;
     let after = Seq(place.after.and_then(|after| i64::try_from(after).ok()).unwrap_or(0));
     Ok(Json(core.store.events_after(after, Some(job.session), MAX_ROWS).map_err(stored)?))
+}
+
+/// The recipes of jobs.
+pub(super) async fn recipes(State(core): State<Arc<Core>>) -> Answer<RecipesView> {
+    Ok(Json(jobs::recipe_list(&core)))
+}
+
+/// One recipe, with what it would do with these parameters.
+pub(super) async fn recipe(
+    State(core): State<Arc<Core>>,
+    Path(recipe): Path<String>,
+    Query(set): Query<BTreeMap<String, String>>,
+) -> Answer<RecipeView> {
+    let call = RecipeCall { recipe, set, ..RecipeCall::default() };
+    Ok(Json(jobs::recipe(&core, &call)?))
 }
 
 /// What a job has changed since it began.

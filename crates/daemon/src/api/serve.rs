@@ -74,6 +74,8 @@ fn routes(core: Arc<Core>) -> Router {
         .route("/v1/proposals", get(reads::proposals))
         .route("/v1/turns/{id}", get(reads::turn))
         .route("/v1/jobs", get(reads::jobs))
+        .route("/v1/jobs/recipes", get(reads::recipes))
+        .route("/v1/jobs/recipes/{name}", get(reads::recipe))
         .route("/v1/jobs/{id}", get(reads::job))
         .route("/v1/jobs/{id}/log", get(reads::job_log))
         .route("/v1/jobs/{id}/diff", get(reads::job_diff))

@@ -142,6 +142,72 @@ pub struct JobDiff {
     pub patch: String,
 }
 
+/// The recipes of jobs: `GET /v1/jobs/recipes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecipesView {
+    /// By name, without their plans.
+    pub recipes: Vec<RecipeView>,
+    /// The owner's files that are no recipes, each with its line and what is wrong.
+    pub mistakes: Vec<String>,
+}
+
+/// One recipe: `GET /v1/jobs/recipes/NAME`, with values of its parameters in the query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecipeView {
+    /// Its name.
+    pub name: String,
+    /// What it does, in a line.
+    pub title: String,
+    /// Whether it is a file of the owner's.
+    pub own: bool,
+    /// What can be said for it, by name.
+    pub parameters: Vec<RecipeParameter>,
+    /// What it would do, with the whole task. What must be said and was not stands there as `<name>`. Empty in a list.
+    pub plan: String,
+}
+
+/// What can be said for a recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecipeParameter {
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub about: String,
+    /// What it may be, in words.
+    pub kind: String,
+    /// What it is when nothing is said; none where something must be said, empty where it may be left out.
+    pub default: Option<String>,
+}
+
+impl RecipeView {
+    /// In one line.
+    pub fn line(&self) -> String {
+        let parameters = self.parameters.iter().map(|one| match one.default {
+            None => one.name.clone(),
+            Some(_) => format!("[{}]", one.name),
+        });
+        let parameters = parameters.collect::<Vec<_>>().join(" ");
+        format!("{}: {} ({parameters})", self.name, self.title)
+    }
+}
+
+impl std::fmt::Display for RecipeView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whose =
+            if self.own { format!("recipes/{}.toml in the home", self.name) } else { "of the program".to_owned() };
+        writeln!(f, "{}: {} ({whose})\n\nParameters:", self.name, self.title)?;
+        for parameter in &self.parameters {
+            let default = match parameter.default.as_deref() {
+                None => "must be given".to_owned(),
+                Some("") => "may be left out".to_owned(),
+                Some(default) => format!("`{default}` if left out"),
+            };
+            writeln!(f, "  {}: {} ({}; {default})", parameter.name, parameter.about, parameter.kind)?;
+        }
+        if self.plan.is_empty() { Ok(()) } else { write!(f, "\n{}", self.plan) }
+    }
+}
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use types::{CommandReply, Failure, Label};
+use types::{CommandReply, Failure, JobSpec, Label};
 
 use super::send::Incoming;
 use crate::{
     core::Core,
-    failure::stored,
     jobs::{self, Asked},
-    slash::{JobDraft, JobWord},
+    slash::JobWord,
 };
 
 /// The most characters of a patch in a chat; the command line shows all of it.
@@ -26,7 +25,13 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, word: JobWo
     };
     let text = match word {
         JobWord::Show(job) => jobs::shown(core, job)?,
-        JobWord::Start(draft) => return start(core, said, *draft).await,
+        JobWord::Start(draft) => {
+            let spec = draft.spec(jobs::present_workspace(core)?);
+            return start(core, said, spec).await;
+        }
+        JobWord::Recipe(call) => return start(core, said, jobs::from_recipe(core, &call)?).await,
+        JobWord::Recipes(None) => recipes(core),
+        JobWord::Recipes(Some(call)) => jobs::recipe(core, &call)?.to_string(),
         JobWord::Steer(job, text) => jobs::steer(core, job, text, said).await?,
         JobWord::Stop(job) => jobs::stop_one(core, job).await?,
         JobWord::TakeOver(job) => jobs::take_over(core, job).await?,
@@ -45,14 +50,19 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, word: JobWo
     Ok(CommandReply::Said { text })
 }
 
-async fn start(core: &Arc<Core>, said: Asked, draft: JobDraft) -> Result<CommandReply, Failure> {
-    let present = core.store.session(core.current_session()?).map_err(stored)?;
-    let workspace = present.map_or_else(|| core.live().default_workspace.clone(), |session| session.workspace);
-    let (job, duplicate, since) = jobs::start(core, draft.spec(workspace), said).await?;
+async fn start(core: &Arc<Core>, said: Asked, spec: JobSpec) -> Result<CommandReply, Failure> {
+    let (job, duplicate, since) = jobs::start(core, spec, said).await?;
     let text = format!(
         "job {0} begins as soon as there is a place: {1} in {2}. /job {0} shows it, /job steer {0} TEXT says something to it, \
          /job stop {0} ends it.",
         job.id, job.memory.coder, job.spec.workspace
     );
     Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
+}
+
+/// The recipes, a line each, with how one is used.
+fn recipes(core: &Core) -> String {
+    let mut lines = jobs::recipe_lines(core);
+    lines.push("/job recipes NAME tells more; /job recipe NAME key=value ... starts a job".to_owned());
+    lines.join("\n")
 }

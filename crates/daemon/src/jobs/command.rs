@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use store::{Job, JobSince, NewInbox, NewJob, StoreError};
-use types::{ChannelId, Failure, JobId, JobSpec, JobState, Label, Origin, Place, Seq, WhenBusy};
+use types::{
+    ChannelId, Failure, JobId, JobSpec, JobState, Label, Origin, Place, RecipeCall, Seq, Then, WhenBusy, WorkspaceName,
+};
 
 use super::{
     engine::is_over,
-    prompts, report,
+    prompts,
+    recipes::{self, RecipeError},
+    report,
     telling::{forget_conversation, prompt_with},
     view::position,
     worker::MAX_ROUNDS,
 };
 use crate::{
+    api::views::{RecipeView, RecipesView},
     commands::send,
     core::{Core, shown as harmless},
     failure::{stored, user},
@@ -20,6 +25,8 @@ use crate::{
 
 /// How many jobs a chat lists.
 const LISTED: usize = 15;
+/// The most phases of one job.
+const MAX_PHASES: usize = 12;
 /// The most jobs that may wait.
 const MAX_WAITING: usize = 100;
 
@@ -54,6 +61,46 @@ pub(crate) async fn start(core: &Arc<Core>, spec: JobSpec, asked: Asked) -> Resu
     Ok((job, duplicate, since))
 }
 
+/// The job that a recipe makes, in the workspace of the present session where none is named.
+pub(crate) fn from_recipe(core: &Core, call: &RecipeCall) -> Result<JobSpec, Failure> {
+    let recipe = recipes::find(core.home.path(), &call.recipe).map_err(mistaken)?;
+    recipe.expand(call, present_workspace(core)?).map_err(mistaken)
+}
+
+/// What there is to start jobs by, and what each recipe would do.
+pub(crate) fn recipe_list(core: &Core) -> RecipesView {
+    recipes::list(core.home.path())
+}
+
+/// The recipes, a line each.
+pub(crate) fn recipe_lines(core: &Core) -> Vec<String> {
+    let list = recipe_list(core);
+    let mistakes = list.mistakes.iter().map(|mistake| format!("not a recipe: {mistake}"));
+    list.recipes.iter().map(RecipeView::line).chain(mistakes).collect()
+}
+
+/// One recipe with what it would do.
+pub(crate) fn recipe(core: &Core, call: &RecipeCall) -> Result<RecipeView, Failure> {
+    recipes::view(core.home.path(), call, present_workspace(core)?).map_err(mistaken)
+}
+
+fn mistaken(error: RecipeError) -> Failure {
+    let hint = match &error {
+        RecipeError::Unknown { .. } => "`factotum job recipes` or /job recipes lists them".to_owned(),
+        RecipeError::File { .. } => "correct the file".to_owned(),
+        RecipeError::Parameter { recipe, .. } => {
+            format!("`factotum job recipes {recipe}` or /job recipes {recipe} tells what it takes")
+        }
+    };
+    user(error.to_string(), hint)
+}
+
+/// The workspace of the present session.
+pub(crate) fn present_workspace(core: &Core) -> Result<WorkspaceName, Failure> {
+    let present = core.store.session(core.current_session()?).map_err(stored)?;
+    Ok(present.map_or_else(|| core.live().default_workspace.clone(), |session| session.workspace))
+}
+
 /// Checks what can be checked before a job gets its place, and masks secrets in its task.
 async fn check(core: &Arc<Core>, mut spec: JobSpec) -> Result<JobSpec, Failure> {
     core.workspace(&spec.workspace)?;
@@ -62,6 +109,11 @@ async fn check(core: &Arc<Core>, mut spec: JobSpec) -> Result<JobSpec, Failure> 
         return Err(user("the task is empty", "say what is to be done"));
     }
     spec.brief = core.leaks.take_in(spec.brief, "the task of a job".to_owned()).await;
+    for phase in &mut spec.phases {
+        send::fits(&phase.brief)?;
+        let brief = std::mem::take(&mut phase.brief);
+        phase.brief = core.leaks.take_in(brief, "the task of a job".to_owned()).await;
+    }
     if spec.coder.is_empty() {
         spec.coder = usual_coder(core)?;
     }
@@ -74,11 +126,31 @@ async fn check(core: &Arc<Core>, mut spec: JobSpec) -> Result<JobSpec, Failure> 
     {
         return Err(user("that is no name for a branch", "use letters, digits, `-`, `_`, `.` and `/`"));
     }
+    fits_together(&spec)?;
     let waiting = core.store.open_jobs().map_err(stored)?;
     if waiting.iter().filter(|job| job.state == JobState::Queued).count() >= MAX_WAITING {
         return Err(user(format!("{MAX_WAITING} jobs wait already"), "stop some of them first"));
     }
     Ok(spec)
+}
+
+/// Phases are committed, and a review is not.
+fn fits_together(spec: &JobSpec) -> Result<(), Failure> {
+    if spec.phases.len() > MAX_PHASES {
+        return Err(user(format!("a job has at most {MAX_PHASES} phases"), "make several jobs of it"));
+    }
+    if !spec.phases.is_empty() && spec.then == Then::Nothing {
+        return Err(user("each phase of a job is committed", "let `then` be `commit`, `push` or `pr`"));
+    }
+    let is_apart = matches!(spec.place, Place::Branch { .. });
+    if spec.review == Some(0) {
+        return Err(user("pull requests are counted from 1", "name the one that is to be reviewed"));
+    }
+    if spec.review.is_some() && (!is_apart || spec.then != Then::Nothing || !spec.phases.is_empty()) {
+        let hint = "start it with the recipe `review-pr`";
+        return Err(user("a review works on a branch of its own, in one piece, and commits nothing", hint));
+    }
+    Ok(())
 }
 
 /// The coding agents that there are.

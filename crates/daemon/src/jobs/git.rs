@@ -106,7 +106,7 @@ pub fn check_branch(name: &str) -> Result<(), InvalidBranch> {
 }
 
 /// Characters that make a name look like another one.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

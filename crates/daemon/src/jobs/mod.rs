@@ -40,7 +40,10 @@ pub mod tree;
 mod view;
 mod worker;
 
-pub(crate) use command::{Asked, diff, find, listed, resume, shown, start, steer, stop_one};
+pub(crate) use command::{
+    Asked, diff, find, from_recipe, listed, present_workspace, recipe, recipe_lines, recipe_list, resume, shown, start,
+    steer, stop_one,
+};
 pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
 pub(crate) use registry::registry;
@@ -48,7 +51,7 @@ pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop,
 pub use site::{Site, SiteError};
 pub(crate) use takeover::{Terminal, closed, hand_back, take_over, terminal};
 pub(crate) use telling::may_begin;
-pub(crate) use tool::{Late, tool};
+pub(crate) use tool::{Late, plan_of, tool};
 pub(crate) use trade::Trade;
 pub(crate) use view::view;
 

@@ -1,17 +1,21 @@
 //! Recipes: templates of jobs, usable with every coding agent. Those of the program stand beside this file as data; the owner's
-//! own lie in `recipes/` in the agent's home and win over them. Pure but for reading that directory. Start with [`all`] and
+//! own lie in `recipes/` in the agent's home and win over them. A recipe says what is to be done and nothing of what a job may do:
+//! rules, secrets and approvals are the workspace's. Pure but for reading that directory. Start with [`all`] and
 //! [`Recipe::expand`].
 
+mod expand;
 mod parameter;
+mod parse;
+mod shown;
+mod template;
 
 use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
 use serde::{Deserialize, Serialize};
-use types::{Cadence, DoneWhen, JobLimits, JobSpec, Place, Then, WorkspaceName};
-
-use super::{check::check_patterns, check_branch};
+use types::{Then, WorkspaceName};
 
 pub use parameter::{Kind, Parameter};
+pub(crate) use shown::{list, plan, view};
 
 /// The largest file of a recipe, in bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -33,13 +37,13 @@ const SHIPPED: [(&str, &str); 6] = [
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Its name, from the file's.
-    #[serde(default)]
+    #[serde(skip)]
     pub name: String,
+    /// Whether it is the owner's own.
+    #[serde(skip)]
+    pub own: bool,
     /// What it does, in a line.
     pub title: String,
-    /// Whether its branch is a pull request that is fetched before, and its `REVIEW.md` is posted as one comment after.
-    #[serde(default)]
-    pub reviews: bool,
     /// What must be said, by name.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
@@ -59,18 +63,26 @@ struct Template {
     pinned: Vec<String>,
     #[serde(default)]
     then: Then,
+    /// The pull request that is reviewed: the name of a parameter in braces.
+    review: Option<String>,
     rounds: Option<u32>,
     iterations: Option<u32>,
     minutes: Option<u64>,
+    /// Parts that are done one after the other, each committed before the next begins.
+    #[serde(default)]
+    phases: Vec<Phase>,
 }
 
-/// Who is to do a job, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct For {
-    /// The coding agent.
-    pub coder: String,
-    /// The workspace.
-    pub workspace: WorkspaceName,
+/// One part of the job of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Phase {
+    name: String,
+    brief: String,
+    done: Option<String>,
+    commit: String,
+    #[serde(default)]
+    fresh: bool,
 }
 
 /// Why a recipe cannot be used.
@@ -85,10 +97,12 @@ pub enum RecipeError {
         known: String,
     },
     /// A file of the owner's is no recipe.
-    #[error("{file}: {why}")]
+    #[error("{file}:{line}: {why}")]
     File {
-        /// The file.
+        /// The file, relative to the home.
         file: String,
+        /// The line, from 1.
+        line: usize,
         /// What is wrong with it.
         why: String,
     },
@@ -102,17 +116,23 @@ pub enum RecipeError {
     },
 }
 
-/// All recipes by name, the owner's own in `home` included. A file that is no recipe is told and hides none of the others.
+/// All recipes by name, the owner's own in `home` included. A file that is no recipe is told and hides none of the others, but for
+/// one of the program with the same name, which the owner did not mean.
 pub fn all(home: &Path) -> (BTreeMap<String, Recipe>, Vec<RecipeError>) {
     let mut recipes = BTreeMap::new();
     let mut mistakes = Vec::new();
-    let shipped = SHIPPED.map(|(name, text)| (name.to_owned(), Ok(text.to_owned())));
-    for (name, text) in shipped.into_iter().chain(own(home)) {
-        match text.and_then(|text| Recipe::parse(&name, &text)) {
+    let shipped = SHIPPED.map(|(name, text)| (name.to_owned(), false, Ok(text.to_owned())));
+    let own = own(home).into_iter().map(|(name, text)| (name, true, text));
+    for (name, own, text) in shipped.into_iter().chain(own) {
+        let read = text.map_err(|why| (1, why)).and_then(|text| Recipe::parse(&name, &text));
+        match read {
             Ok(recipe) => {
-                recipes.insert(name, recipe);
+                recipes.insert(name, Recipe { own, ..recipe });
             }
-            Err(why) => mistakes.push(RecipeError::File { file: format!("recipes/{name}.toml"), why }),
+            Err((line, why)) => {
+                recipes.remove(&name);
+                mistakes.push(RecipeError::File { file: file(&name), line, why });
+            }
         }
     }
     (recipes, mistakes)
@@ -124,14 +144,17 @@ pub fn find(home: &Path, name: &str) -> Result<Recipe, RecipeError> {
     if let Some(recipe) = recipes.remove(name) {
         return Ok(recipe);
     }
-    let file = format!("recipes/{name}.toml");
-    if let Some(mistake) =
-        mistakes.into_iter().find(|mistake| matches!(mistake, RecipeError::File { file: of, .. } if *of == file))
-    {
+    let meant = file(name);
+    let is_it = |mistake: &RecipeError| matches!(mistake, RecipeError::File { file, .. } if *file == meant);
+    if let Some(mistake) = mistakes.into_iter().find(is_it) {
         return Err(mistake);
     }
     let known: Vec<&str> = recipes.keys().map(String::as_str).collect();
     Err(RecipeError::Unknown { name: crate::core::shown(name), known: known.join(", ") })
+}
+
+fn file(name: &str) -> String {
+    format!("recipes/{name}.toml")
 }
 
 /// The owner's files, by name.
@@ -150,132 +173,14 @@ fn own(home: &Path) -> Vec<(String, Result<String, String>)> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
+    let is_file = fs::metadata(path).map_err(|error| error.to_string())?.is_file();
+    if !is_file {
+        return Err("it is no file".to_owned());
+    }
     let mut text = String::new();
     let file = fs::File::open(path).map_err(|error| error.to_string())?;
     let size = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if size as u64 > MAX_FILE { Err(format!("it has more than {} KiB", MAX_FILE >> 10)) } else { Ok(text) }
-}
-
-impl Recipe {
-    /// Reads a recipe and checks that its parts fit together. The error is a sentence.
-    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let mut recipe: Self = toml::from_str(text).map_err(|error| error.to_string().trim().to_owned())?;
-        name.clone_into(&mut recipe.name);
-        for (name, parameter) in &recipe.parameters {
-            if !is_name(name) {
-                return Err(format!("`{name}` is no name of a parameter; use letters, digits and `_`"));
-            }
-            if let Some(default) = parameter.default.as_deref().filter(|default| !default.is_empty()) {
-                parameter.check(name, default)?;
-            }
-        }
-        let job = &recipe.job;
-        let texts = [Some(&job.brief), job.branch.as_ref(), job.done.as_ref()].into_iter().flatten().chain(&job.pinned);
-        for text in texts {
-            for used in names_in(text) {
-                if !recipe.parameters.contains_key(used) {
-                    return Err(format!("it uses `{{{used}}}`, which is none of its parameters"));
-                }
-            }
-        }
-        let is_pull_request = |branch: &String| branch == "review/pr-{number}";
-        if recipe.reviews && !job.branch.as_ref().is_some_and(is_pull_request) {
-            return Err("a recipe with `reviews` has the branch `review/pr-{number}`".to_owned());
-        }
-        Ok(recipe)
-    }
-
-    /// The job that the recipe makes with these parameters.
-    pub fn expand(&self, values: &BTreeMap<String, String>, whom: For) -> Result<JobSpec, RecipeError> {
-        let values = self.settle(values)?;
-        let fill = |text: &str| fill(text, &values);
-        let refuse = |why: String| RecipeError::Parameter { recipe: self.name.clone(), why };
-        let place = match self.job.branch.as_deref().map(fill) {
-            None => Place::Workspace,
-            Some(branch) => {
-                check_branch(&branch).map_err(|error| refuse(error.to_string()))?;
-                Place::Branch { branch, base: None }
-            }
-        };
-        let pinned: Vec<String> = self.job.pinned.iter().map(|one| fill(one)).filter(|one| !one.is_empty()).collect();
-        check_patterns(&pinned).map_err(|error| refuse(error.to_string()))?;
-        let done = self.job.done.as_deref().map(|command| DoneWhen {
-            command: fill(command),
-            timeout_s: self.job.timeout_s.unwrap_or(900),
-            pinned: pinned.clone(),
-        });
-        let usual = JobLimits::default();
-        let limits = JobLimits {
-            rounds: self.job.rounds.unwrap_or(usual.rounds),
-            iterations: self.job.iterations.unwrap_or(usual.iterations),
-            minutes: self.job.minutes.unwrap_or(usual.minutes),
-            ..usual
-        };
-        Ok(JobSpec {
-            brief: fill(&self.job.brief).trim().to_owned(),
-            coder: whom.coder,
-            model: None,
-            workspace: whom.workspace,
-            place,
-            done,
-            limits,
-            report: Cadence::default(),
-            then: self.job.then,
-            recipe: Some(self.name.clone()),
-        })
-    }
-
-    /// Every parameter with its value, checked.
-    fn settle(&self, values: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, RecipeError> {
-        let refuse = |why: String| RecipeError::Parameter { recipe: self.name.clone(), why };
-        if let Some(unknown) = values.keys().find(|name| !self.parameters.contains_key(*name)) {
-            let known: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
-            let unknown = crate::core::shown(unknown);
-            return Err(refuse(format!("it has no parameter `{unknown}`; it has: {}", known.join(", "))));
-        }
-        let mut settled = BTreeMap::new();
-        for (name, parameter) in &self.parameters {
-            let value = values.get(name).cloned().or_else(|| parameter.default.clone());
-            let missing = || refuse(format!("it needs `--set {name}=...`: {}", parameter.about));
-            let value = value.ok_or_else(missing)?;
-            // An empty default means that the parameter may be left out.
-            if !(value.is_empty() && parameter.default.as_deref() == Some("")) {
-                parameter.check(name, &value).map_err(refuse)?;
-            }
-            settled.insert(name.clone(), value);
-        }
-        Ok(settled)
-    }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// The names in braces of a template.
-fn names_in(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).filter(|name| is_name(name))
-}
-
-/// The text with values in place of names. What a value holds is never looked at again.
-fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('{') {
-        filled.push_str(before);
-        match behind.split_once('}').and_then(|(name, after)| Some((values.get(name)?, after))) {
-            Some((value, after)) => {
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push('{');
-                rest = behind;
-            }
-        }
-    }
-    filled.push_str(rest);
-    filled
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use store::Turn;
 use tools::{JobAsk, JobCaller};
-use types::Failure;
+use types::{Failure, Then};
 
-use super::command::{self, Asked};
+use super::{
+    command::{self, Asked},
+    recipes,
+};
 use crate::{
     core::Core,
     failure::{internal, stored},
@@ -26,6 +29,17 @@ pub(crate) fn tool(core: Late) -> tools::Jobs {
     })
 }
 
+/// What a recipe would do for the model. Nothing leaves the machine in its name, so its work is committed and no more.
+pub(crate) fn plan_of(core: Late) -> tools::Plans {
+    Arc::new(move |call| {
+        let core = core.get().and_then(Weak::upgrade).ok_or_else(|| "the daemon is starting; try again".to_owned())?;
+        let mut spec = command::from_recipe(&core, call).map_err(in_words)?;
+        spec.then = spec.then.min(Then::Commit);
+        let plan = recipes::plan(&spec);
+        Ok((spec, plan))
+    })
+}
+
 fn in_words(failure: Failure) -> String {
     match failure.hint {
         Some(hint) => format!("{}; {hint}", failure.error),
@@ -37,6 +51,7 @@ async fn carry_out(core: &Arc<Core>, ask: JobAsk, caller: JobCaller) -> Result<S
     let turn = core.store.turn(caller.turn).map_err(stored)?.ok_or_else(|| internal("the task is missing"))?;
     match ask {
         JobAsk::Show(None) => command::listed(core),
+        JobAsk::Recipes => Ok(command::recipe_lines(core).join("\n")),
         JobAsk::Show(Some(job)) => command::shown(core, job),
         JobAsk::Stop(job) => command::stop_one(core, job).await,
         JobAsk::Steer(job, text) => command::steer(core, job, text, asked(turn, &caller)).await,

@@ -1,6 +1,6 @@
 //! What the owner can say about jobs in a chat. Pure parsing.
 
-use types::{Cadence, DoneWhen, Failure, JobId, JobLimits, JobSpec, MicroUsd, Place, Then, WorkspaceName};
+use types::{Cadence, DoneWhen, Failure, JobId, JobLimits, JobSpec, MicroUsd, Place, RecipeCall, Then, WorkspaceName};
 
 use super::number;
 use crate::failure::user;
@@ -12,6 +12,10 @@ pub(crate) enum JobWord {
     Show(JobId),
     /// Begins one.
     Start(Box<JobDraft>),
+    /// Begins one as a recipe makes it.
+    Recipe(Box<RecipeCall>),
+    /// Lists the recipes, or tells what one would do.
+    Recipes(Option<Box<RecipeCall>>),
     /// Says something to one.
     Steer(JobId, String),
     /// Ends one.
@@ -62,6 +66,8 @@ impl JobDraft {
             report: self.report,
             then,
             recipe: None,
+            phases: Vec::new(),
+            review: None,
         }
     }
 }
@@ -72,12 +78,20 @@ pub(crate) const HOW: &str = "\
 base=NAME done=\"COMMAND\" pin=GLOB every=5 (tools) or every=10m model=NAME rounds=20 tools=400 usd=5 minutes=240 \
 then=nothing|commit|push|pr";
 
+/// How a recipe is used in a chat.
+const RECIPE: &str = "\
+/job recipe NAME key=value key=\"some words\" ... - start it; beside its parameters: coder=NAME in=WORKSPACE model=NAME every=5 usd=5 \
+then=commit|push|pr; /job recipes lists them, /job recipes NAME tells what one takes";
+
 /// Reads what follows `/job`.
 pub(super) fn parse(argument: &str) -> Result<JobWord, Failure> {
     let (word, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
     let rest = rest.trim();
     match word {
         "start" => draft(rest).map(|draft| JobWord::Start(Box::new(draft))),
+        "recipe" => recipe(rest).map(|call| JobWord::Recipe(Box::new(call))),
+        "recipes" if rest.is_empty() => Ok(JobWord::Recipes(None)),
+        "recipes" => recipe(rest).map(|call| JobWord::Recipes(Some(Box::new(call)))),
         "show" => job(word, rest).map(JobWord::Show),
         "diff" => job(word, rest).map(JobWord::Diff),
         "stop" => job(word, rest).map(JobWord::Stop),
@@ -93,9 +107,10 @@ pub(super) fn parse(argument: &str) -> Result<JobWord, Failure> {
         }
         "resume" => resume(rest),
         _ if word.trim_start_matches('#').parse::<i64>().is_ok() => job("show", word).map(JobWord::Show),
-        _ => {
-            Err(user("/job is followed by start, show, steer, takeover, handback, stop, resume, diff or a number", HOW))
-        }
+        _ => Err(user(
+            "/job is followed by start, recipe, recipes, show, steer, takeover, handback, stop, resume, diff or a number",
+            HOW,
+        )),
     }
 }
 
@@ -115,6 +130,32 @@ fn resume(rest: &str) -> Result<JobWord, Failure> {
         }
     }
     Ok(JobWord::Resume(id, coder, (!text.is_empty()).then(|| text.to_owned())))
+}
+
+fn recipe(rest: &str) -> Result<RecipeCall, Failure> {
+    let (name, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    if name.is_empty() || name.contains('=') {
+        return Err(user("/job recipe needs the name of one", RECIPE));
+    }
+    let (options, more) = options(rest)?;
+    if !more.is_empty() {
+        return Err(user("behind a recipe's name stand `key=value`, and nothing else", RECIPE));
+    }
+    let mut call = RecipeCall { recipe: name.to_owned(), ..RecipeCall::default() };
+    for (key, value) in options {
+        match key.as_str() {
+            "coder" => call.coder = Some(value),
+            "model" => call.model = Some(value),
+            "in" => call.workspace = Some(WorkspaceName::new(value).map_err(|error| user(error.to_string(), RECIPE))?),
+            "every" => call.report = Some(cadence(&value)?),
+            "usd" => call.cost = Some(dollars(&value)?),
+            "then" => call.then = Some(then(&value)?),
+            _ => {
+                call.set.insert(key, value);
+            }
+        }
+    }
+    Ok(call)
 }
 
 fn draft(rest: &str) -> Result<JobDraft, Failure> {
@@ -160,7 +201,8 @@ fn options(text: &str) -> Result<(Options, &str), Failure> {
     loop {
         let word = rest.split(char::is_whitespace).next().unwrap_or_default();
         let Some((key, value)) = word.split_once('=') else { return Ok((options, rest.trim())) };
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        let is_key = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !key.starts_with(|first: char| first.is_ascii_lowercase()) || !key.bytes().all(is_key) {
             return Ok((options, rest.trim()));
         }
         let after_key = &rest[key.len() + 1..];
@@ -228,6 +270,21 @@ mod tests {
         let spec = plain.spec(WorkspaceName::new("main").unwrap());
         assert_eq!((spec.workspace.as_str(), spec.then, spec.coder.as_str()), ("main", Then::Nothing, ""));
 
+        let text = "recipe fix-tests command=\"cargo test\" tests=tests/** in=billing coder=codex every=10m usd=1";
+        let JobWord::Recipe(call) = parse(text).unwrap() else { panic!() };
+        let set =
+            [("command", "cargo test"), ("tests", "tests/**")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!((call.recipe.as_str(), &call.set), ("fix-tests", &set.into()));
+        assert_eq!(
+            (call.coder.as_deref(), call.workspace.map(|name| name.to_string())),
+            (Some("codex"), Some("billing".to_owned()))
+        );
+        assert_eq!((call.report, call.cost), (Some(Cadence::Minutes { count: 10 }), Some(MicroUsd(1_000_000))));
+        assert_eq!(parse("recipes").unwrap(), JobWord::Recipes(None));
+        assert!(
+            matches!(parse("recipes fix-tests").unwrap(), JobWord::Recipes(Some(call)) if call.recipe == "fix-tests")
+        );
+
         assert_eq!(parse("7").unwrap(), JobWord::Show(JobId(7)));
         assert_eq!(parse("stop #7").unwrap(), JobWord::Stop(JobId(7)));
         assert_eq!(parse("takeover 7").unwrap(), JobWord::TakeOver(JobId(7)));
@@ -251,6 +308,11 @@ mod tests {
             "start done=\"never ends",
             "start then=ship do",
             "start in=No do",
+            "recipe",
+            "recipe command=x",
+            "recipe fix-tests do it",
+            "recipe fix-tests command=\"x",
+            "recipe fix-tests every=0",
             "steer 7",
             "stop x",
             "takeover",

@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// A daemon with played jobs.
-struct Bench {
-    home: TempDir,
-    play: Arc<Play>,
-    channel: Arc<FakeChannel>,
+pub struct Bench {
+    pub home: TempDir,
+    pub play: Arc<Play>,
+    pub channel: Arc<FakeChannel>,
     model: Arc<FakeModel>,
     daemon: Daemon,
 }
@@ -25,7 +25,7 @@ struct Bench {
 const CONFIG: &str = "[api]\nlisten = \"127.0.0.1:0\"\n";
 
 impl Bench {
-    async fn with(play: Arc<Play>) -> Self {
+    pub async fn with(play: Arc<Play>) -> Self {
         Self::again(tempfile::tempdir().unwrap(), play, FakeChannel::new(), FakeModel::echo()).await
     }
 
@@ -37,17 +37,17 @@ impl Bench {
         Self { home, play, channel, model, daemon }
     }
 
-    async fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         let Self { home, play, channel, model, daemon } = self;
         daemon.stop().await;
         Self::again(home, play, channel, model).await
     }
 
-    async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         Client::connect(self.home.path()).await.unwrap()
     }
 
-    async fn start(&self, more: serde_json::Value) -> JobId {
+    pub async fn start(&self, more: serde_json::Value) -> JobId {
         let mut spec = json!({ "brief": "mend the toys", "coder": "claude", "workspace": "main" });
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let command = Command::StartJob { spec: serde_json::from_value(spec).unwrap(), id: None };
@@ -58,7 +58,7 @@ impl Bench {
     }
 
     /// The job once it is as the test wants it.
-    async fn until(&self, job: JobId, what: &str, is: impl Fn(&JobView) -> bool) -> JobView {
+    pub async fn until(&self, job: JobId, what: &str, is: impl Fn(&JobView) -> bool) -> JobView {
         let client = self.client().await;
         for _ in 0..600 {
             let view = client.job(job).await.unwrap();
@@ -70,7 +70,7 @@ impl Bench {
         panic!("{what}: {:#?}", client.job(job).await.unwrap());
     }
 
-    async fn ended(&self, job: JobId) -> (JobView, JobEnd) {
+    pub async fn ended(&self, job: JobId) -> (JobView, JobEnd) {
         let view = self.until(job, "it does not end", |view| matches!(view.state, JobState::Ended { .. })).await;
         match view.state.clone() {
             JobState::Ended { end } => (view, end),

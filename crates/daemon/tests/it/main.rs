@@ -12,6 +12,7 @@ mod jobs;
 mod labels;
 mod leaks;
 mod play;
+mod recipes;
 mod requests;
 mod restart;
 mod scene;

@@ -1,6 +1,11 @@
 //! `factotum job start`: the options of a job.
 
-use types::{Cadence, Command, DoneWhen, Failure, JobLimits, JobSpec, MicroUsd, Place, Then, WorkspaceName};
+use std::collections::BTreeMap;
+
+use daemon::client::Client;
+use types::{
+    Cadence, Command, DoneWhen, Failure, JobLimits, JobSpec, MicroUsd, Place, RecipeCall, Then, WorkspaceName,
+};
 
 use crate::{
     args::Context,
@@ -13,8 +18,14 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Start {
     /// What is to be done
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required_unless_present = "recipe")]
     task: Vec<String>,
+    /// A recipe in place of the task; `factotum job recipes` lists them
+    #[arg(long, value_name = "RECIPE", conflicts_with_all = OF_THE_RECIPE)]
+    recipe: Option<String>,
+    /// A parameter of the recipe, as name=value
+    #[arg(long, value_name = "NAME=VALUE", requires = "recipe", value_parser = pair)]
+    set: Vec<(String, String)>,
     /// The coding agent: a name under [coders], or factotum for our own loop
     #[arg(long, value_name = "NAME")]
     coder: Option<String>,
@@ -77,6 +88,35 @@ enum What {
     Pr,
 }
 
+impl From<What> for Then {
+    fn from(what: What) -> Self {
+        match what {
+            What::Nothing => Self::Nothing,
+            What::Commit => Self::Commit,
+            What::Push => Self::Push,
+            What::Pr => Self::DraftPullRequest,
+        }
+    }
+}
+
+fn cost(usd: Option<f64>) -> Result<Option<MicroUsd>, Failure> {
+    match usd {
+        Some(usd) if !usd.is_finite() || usd < 0.0 => {
+            Err(user("--usd is no amount of money", "write dollars, such as 2.5"))
+        }
+        usd => Ok(usd.map(MicroUsd::from_dollars)),
+    }
+}
+
+/// What a recipe says by itself.
+const OF_THE_RECIPE: [&str; 8] = ["task", "base", "done", "pin", "rounds", "iterations", "tokens", "minutes"];
+
+/// Reads `name=value`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "write it as name=value".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn cadence(text: &str) -> Result<Cadence, String> {
     let count = |text: &str| text.parse::<u32>().ok().filter(|count| *count > 0);
     let wrong = || "write a number of tools such as 5, of minutes such as 10m, or end".to_owned();
@@ -92,36 +132,56 @@ impl Start {
     pub fn run(self, context: &Context) -> Result<(), Stop> {
         runtime::ask(async {
             let client = context.client().await?;
-            let workspace = match self.workspace.clone() {
-                Some(workspace) => workspace,
+            let id = self.id.clone();
+            let command = match self.recipe.clone() {
+                Some(recipe) => Command::StartRecipe { call: Box::new(self.call(recipe)?), id },
                 None => {
-                    let sessions = client.sessions().await?;
-                    let present = sessions.into_iter().find(|session| session.current);
-                    let missing = || user("no workspace is known", "name one with --workspace");
-                    present.map(|session| session.workspace).ok_or_else(missing)?
+                    let workspace = self.workspace(&client).await?;
+                    Command::StartJob { spec: Box::new(self.spec(workspace)?), id }
                 }
             };
-            let id = self.id.clone();
-            let spec = Box::new(self.spec(workspace)?);
-            let reply = complete(context, &client, Command::StartJob { spec, id }).await?;
+            let reply = complete(context, &client, command).await?;
             crate::verbs::tell(context.output, &reply)
+        })
+    }
+
+    /// The named workspace, or that of the present session.
+    async fn workspace(&self, client: &Client) -> Result<WorkspaceName, Failure> {
+        if let Some(workspace) = self.workspace.clone() {
+            return Ok(workspace);
+        }
+        let sessions = client.sessions().await?;
+        let present = sessions.into_iter().find(|session| session.current);
+        present
+            .map(|session| session.workspace)
+            .ok_or_else(|| user("no workspace is known", "name one with --workspace"))
+    }
+
+    fn call(self, recipe: String) -> Result<RecipeCall, Failure> {
+        let mut set = BTreeMap::new();
+        for (name, value) in self.set {
+            if set.insert(name.clone(), value).is_some() {
+                return Err(user(format!("`{name}` is set twice"), "give each parameter once"));
+            }
+        }
+        Ok(RecipeCall {
+            recipe,
+            set,
+            coder: self.coder,
+            model: self.model,
+            workspace: self.workspace,
+            branch: self.branch,
+            cost: cost(self.usd)?,
+            report: Some(self.every),
+            then: self.then.map(Then::from),
         })
     }
 
     fn spec(self, workspace: WorkspaceName) -> Result<JobSpec, Failure> {
         let usual = JobLimits::default();
-        let cost = match self.usd {
-            Some(usd) if !usd.is_finite() || usd < 0.0 => {
-                return Err(user("--usd is no amount of money", "write dollars, such as 2.5"));
-            }
-            usd => usd.map(MicroUsd::from_dollars),
-        };
-        let then = match (self.then, &self.branch) {
-            (Some(What::Nothing), _) | (None, None) => Then::Nothing,
-            (Some(What::Commit), _) | (None, Some(_)) => Then::Commit,
-            (Some(What::Push), _) => Then::Push,
-            (Some(What::Pr), _) => Then::DraftPullRequest,
-        };
+        let cost = cost(self.usd)?;
+        let usual_then = if self.branch.is_some() { Then::Commit } else { Then::Nothing };
+        let then = self.then.map_or(usual_then, Then::from);
         let base = self.base;
         Ok(JobSpec {
             brief: self.task.join(" "),
@@ -141,6 +201,8 @@ impl Start {
             report: self.every,
             then,
             recipe: None,
+            phases: Vec::new(),
+            review: None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::jobs::{check::check_patterns, check_branch};
+use crate::jobs::{check::check_patterns, check_branch, git::is_invisible};
 
 /// The longest value, in bytes.
 const MAX_VALUE: usize = 4_000;
@@ -15,7 +15,8 @@ pub struct Parameter {
     pub about: String,
     /// What it may be.
     pub kind: Kind,
-    /// What it is when nothing is said; without it something must be. Empty: it may be left out.
+    /// What it is when nothing is said; without it something must be. It may use other parameters that have none of their own.
+    /// Empty: it may be left out.
     pub default: Option<String>,
 }
 
@@ -37,24 +38,62 @@ pub enum Kind {
     Number,
 }
 
+impl Kind {
+    /// In words.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Text => "words on one line",
+            Self::Command => "a command on one line",
+            Self::Branch => "the name of a branch",
+            Self::Path => "a path within the repository",
+            Self::Pattern => "a pattern of paths within the repository",
+            Self::Number => "a number from 1 on",
+        }
+    }
+}
+
 impl Parameter {
-    /// Whether a value fits; the error is a sentence.
+    /// Whether a value fits; the error is a sentence that names the parameter and what it is when nothing is said.
     pub(super) fn check(&self, name: &str, value: &str) -> Result<(), String> {
-        let refuse = |why: &str| Err(format!("`{name}` {why}"));
-        if value.is_empty() || value.len() > MAX_VALUE {
+        self.judge(value).map_err(|why| {
+            let default = match self.default.as_deref() {
+                None => "it must be given".to_owned(),
+                Some("") => "it may be left out".to_owned(),
+                Some(default) => format!("left out it is `{default}`"),
+            };
+            format!("`{name}` {why} ({}; {default})", self.about)
+        })
+    }
+
+    /// Whether it may be said to be empty.
+    fn may_be_empty(&self) -> bool {
+        match self.kind {
+            Kind::Text | Kind::Pattern => self.default.is_some(),
+            Kind::Command | Kind::Branch | Kind::Path | Kind::Number => self.default.as_deref() == Some(""),
+        }
+    }
+
+    fn judge(&self, value: &str) -> Result<(), String> {
+        let refuse = |why: &str| Err(why.to_owned());
+        if value.is_empty() && self.may_be_empty() {
+            return Ok(());
+        }
+        if value.trim().is_empty() || value.len() > MAX_VALUE {
             return refuse("must have 1 to 4000 bytes");
         }
-        if value.contains(char::is_control) {
-            return refuse("must be one line without control characters");
+        if value.contains(|c: char| c.is_control() || is_invisible(c)) {
+            return refuse("must be one line without control characters and characters that cannot be seen");
         }
         match self.kind {
             Kind::Text | Kind::Command => Ok(()),
-            Kind::Branch => check_branch(value).map_err(|error| format!("`{name}`: {error}")),
+            Kind::Branch => check_branch(value).map_err(|error| format!("is no branch: {error}")),
             Kind::Path | Kind::Pattern if value.starts_with('/') || value.split('/').any(|part| part == "..") => {
                 refuse("must lie within the repository, without `..` and a slash at the beginning")
             }
+            // It may stand behind the name of a command.
+            Kind::Path if value.starts_with('-') => refuse("must not begin with `-`; write it as `./-name`"),
             Kind::Path => Ok(()),
-            Kind::Pattern => check_patterns(&[value.to_owned()]).map_err(|error| format!("`{name}`: {error}")),
+            Kind::Pattern => check_patterns(&[value.to_owned()]).map_err(|error| format!("is no pattern: {error}")),
             Kind::Number => match value.parse::<u32>() {
                 Ok(1..) if !value.starts_with(['0', '+']) => Ok(()),
                 Ok(_) | Err(_) => refuse("must be a number from 1 on"),
