@@ -127,13 +127,9 @@ impl Workshop {
 
     /// The same, where it may fail.
     pub fn try_land(&self, site: &Site, then: Then, answer: Answer) -> (Result<Landed, String>, Vec<OwnerRequest>) {
-        self.wait(async {
-            let store = self.store.clone();
-            let answering = tokio::spawn(answer_all(store, answer));
-            let message = Message::new(site.job, "claude", "Fix the failing tests\n\nAll of them.", "2 rounds");
-            let desk = self.desk();
-            let forges =
-                self.forges.lock().unwrap().clone().unwrap_or_else(|| nowhere(self.vault.clone(), &self.clock));
+        let message = Message::new(site.job, "claude", "Fix the failing tests\n\nAll of them.", "2 rounds");
+        let (desk, forges) = (self.desk(), self.forges());
+        self.while_answering(answer, async {
             let landing = Landing {
                 then,
                 author: &author(),
@@ -142,12 +138,25 @@ impl Workshop {
                 redactor: self.vault.redactor(),
                 forges: &forges,
             };
-            let landed = daemon::jobs::land::land(site, &landing).await.map_err(|error| error.to_string());
+            daemon::jobs::land::land(site, &landing).await.map_err(|error| error.to_string())
+        })
+    }
+
+    /// Does something while the owner answers every question as told. Gives all questions so far too.
+    pub fn while_answering<T>(&self, answer: Answer, work: impl Future<Output = T>) -> (T, Vec<OwnerRequest>) {
+        self.wait(async {
+            let answering = tokio::spawn(answer_all(self.store.clone(), answer));
+            let done = work.await;
             answering.abort();
             let _ = answering.await;
             let all = (1..100).filter_map(|id| self.store.request(types::RequestId(id)).unwrap()).collect();
-            (landed, all)
+            (done, all)
         })
+    }
+
+    /// Ways to the hosts of repositories, as far as [`Workshop::reach`] opened them.
+    pub fn forges(&self) -> Forges {
+        self.forges.lock().unwrap().clone().unwrap_or_else(|| nowhere(self.vault.clone(), &self.clock))
     }
 
     /// Who puts questions.

@@ -16,14 +16,14 @@ use types::{Answer, Ask, Then};
 
 const GIT: &str = "203.0.113.12";
 const API: &str = "203.0.113.13";
-const ADDRESSES: [&str; 2] = ["203.0.113.12/32", "203.0.113.13/32"];
-const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+pub const ADDRESSES: [&str; 2] = ["203.0.113.12/32", "203.0.113.13/32"];
+pub const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 
 fn at(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 443)
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         token: TOKEN.to_owned(),
         repository: "acme/app".to_owned(),
@@ -36,14 +36,14 @@ fn settings() -> Settings {
 }
 
 /// A workspace whose origin is played, and the host's interface.
-struct Scene {
-    it: Workshop,
-    server: GitServer,
-    api: ForgeDouble,
+pub struct Scene {
+    pub it: Workshop,
+    pub server: GitServer,
+    pub api: ForgeDouble,
 }
 
 impl Scene {
-    fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind) -> Self {
         let runtime = scene::runtime();
         let it = Workshop::new(&runtime);
         let authority = Authority::new();
@@ -91,7 +91,7 @@ impl Scene {
     }
 }
 
-fn secret(kind: Kind) -> SecretSettings {
+pub fn secret(kind: Kind) -> SecretSettings {
     let bindings = match kind {
         Kind::Github => "acme/app:rw".parse::<GithubRepository>().unwrap().bindings(),
         Kind::Gitea => {

@@ -25,7 +25,7 @@ pub struct Forges {
 }
 
 /// How git logs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GitToken {
     /// The name that goes before the token.
     pub user: String,
@@ -55,6 +55,8 @@ pub struct PullRequest {
     pub url: String,
     /// Its title; foreign text.
     pub title: String,
+    /// Its description; foreign text.
+    pub body: String,
     /// The commit at the end of its branch.
     pub head: String,
     /// The branch that it is for.
@@ -91,7 +93,16 @@ impl Forges {
 
     /// How git may push to a repository; none where no secret of the workspace is bound to that.
     pub(crate) fn git_token(&self, repository: &Repository) -> Option<GitToken> {
-        let url = WebTarget::parse_written(&format!("{}/git-receive-pack", repository.url())).ok()?;
+        self.login(repository, "git-receive-pack")
+    }
+
+    /// How git may fetch from a repository; none where no secret of the workspace is bound to that.
+    pub(crate) fn git_reader(&self, repository: &Repository) -> Option<GitToken> {
+        self.login(repository, "git-upload-pack")
+    }
+
+    fn login(&self, repository: &Repository, service: &str) -> Option<GitToken> {
+        let url = WebTarget::parse_written(&format!("{}/{service}", repository.url())).ok()?;
         let bound = self.vault.bound().ok()?;
         let usable = bound.iter().filter(|secret| self.rules.secrets.contains(&secret.name));
         usable.into_iter().find_map(|secret| {
@@ -142,6 +153,11 @@ impl Forge {
     pub async fn pull_request(&self, number: u64) -> Result<PullRequest, ForgeError> {
         let answer = self.rest.get(&self.path(&format!("/pulls/{number}")), &[]).await?;
         rest::pull_request(&answer)
+    }
+
+    /// The address of the comment on a pull request that holds `mark`, if there is one.
+    pub async fn commented(&self, number: u64, mark: &str) -> Result<Option<String>, ForgeError> {
+        rest::find_comment(&self.rest, &self.path(&format!("/issues/{number}/comments")), mark).await
     }
 
     /// Writes one comment on a pull request and gives its address. `mark` is in no other comment: where it is found, that comment

@@ -32,6 +32,8 @@ use record::LandRecord;
 pub(crate) use record::NAME as RECORD;
 use vet::Vetted;
 
+pub(crate) use scan::secrets_in;
+
 /// What landing needs beside the job's places.
 #[derive(Clone)]
 pub struct Landing<'a> {

@@ -25,6 +25,7 @@ pub mod recipes;
 mod record;
 mod registry;
 mod report;
+pub mod review;
 mod round;
 mod seam;
 mod site;

@@ -67,6 +67,8 @@ pub(super) fn after_check(job: &Job, checked: &Checked, has_words: bool) -> Next
 
 fn after_success(job: &Job) -> Next {
     match job.spec.then {
+        // A review is posted where other work is committed.
+        Then::Nothing if job.spec.review.is_some() => Next::Land,
         Then::Nothing => Next::End(JobEnd::Done),
         Then::Commit | Then::Push | Then::DraftPullRequest => Next::Land,
     }
@@ -155,6 +157,8 @@ mod tests {
         assert_eq!(after_turn(&job, &done, false), Next::Land);
         job.spec.then = Then::Nothing;
         assert_eq!(after_turn(&job, &done, false), Next::End(JobEnd::Done));
+        job.spec.review = Some(7);
+        assert_eq!(after_turn(&job, &done, false), Next::Land, "a review is posted");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::{
 use coders::{Permission, Verdict};
 use policy::{Act, decide_own};
 use sandbox::Workspace;
-use store::Job;
+use store::{DeliveryBody, Job, NewDelivery};
 use tokio_util::sync::CancellationToken;
-use types::{BoxFuture, JobId, Place, Then, WorkspaceName};
+use types::{BoxFuture, ChannelId, JobId, Place, Then, WorkspaceName};
 
 use super::{
     Author, OUR_OWN, Site, SiteError,
@@ -22,10 +22,11 @@ use super::{
     land::{self, Landing, Message},
     own::OwnLoop,
     report,
+    review::{self, Posting},
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
     tree,
 };
-use crate::{core::Core, terminals};
+use crate::{core::Core, deliver, terminals};
 
 /// What a daemon's jobs have done for them.
 pub(crate) struct Trade {
@@ -56,6 +57,33 @@ impl Trade {
             pool: core.pool.clone(),
             store: core.store.clone(),
         })
+    }
+
+    /// Who puts questions to the owner.
+    fn desk(&self) -> Result<Desk, JobTrouble> {
+        let core = self.core()?;
+        let patience = core.live().config.agent.approval_timeout();
+        Ok(Desk { rules: core.rules.clone(), clock: core.clock.clone(), patience })
+    }
+
+    /// Ways to the hosts of repositories.
+    fn forges(&self, job: &Job) -> Result<Forges, JobTrouble> {
+        let core = self.core()?;
+        let web = core.ways.web(job.session, &job.spec.workspace).map_err(JobTrouble::lasting)?;
+        Ok(Forges::new(web.fetcher, web.rules, core.vault.clone()))
+    }
+
+    /// Posts the review of a pull request. One that was not posted is a note and no error.
+    async fn post(&self, job: &Job, number: u64, site: &Site, desk: &Desk) -> Result<Landed, JobTrouble> {
+        let (core, forges) = (self.core()?, self.forges(job)?);
+        let redactor = core.vault.redactor();
+        let posting = Posting { number, coder: &job.memory.coder, desk, redactor, forges: &forges };
+        let show = async |digest: &str, body: &str| show_whole(&core, job, digest, body).await;
+        let note = match review::post(site, &posting, show).await? {
+            Ok(address) => format!("the review is a comment on the pull request: {address}"),
+            Err(why) => format!("no comment was posted: {why}"),
+        };
+        Ok(Landed { notes: vec![note], ..Landed::default() })
     }
 
     fn author(&self) -> Result<Author, JobTrouble> {
@@ -101,7 +129,11 @@ impl Shop for Trade {
                 return Ok(Prepared::default());
             }
             let site = self.site(job)?;
-            let notes = tree::prepare(&site, &self.author()?).await?;
+            let author = self.author()?;
+            let notes = match job.spec.review {
+                Some(number) => review::prepare(&site, &author, &self.forges(job)?, number).await?,
+                None => tree::prepare(&site, &author).await?,
+            };
             if let Some(done) = &job.spec.done {
                 // What it may not change is kept as it is now, once.
                 check::hold(&site, done).await?;
@@ -152,22 +184,26 @@ impl Shop for Trade {
         Box::pin(async move {
             let site = self.site(job)?;
             let done = job.spec.done.as_ref().ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
-            checked(check::check(&site, done).await?)
+            let checked = checked(check::check(&site, done).await?)?;
+            if job.spec.review.is_none() || !checked.passed {
+                return Ok(checked);
+            }
+            Ok(match review::check(&site).await? {
+                Ok(()) => checked,
+                Err(why) => Checked { passed: false, signature: why.clone(), tail: why, ..checked },
+            })
         })
     }
 
     fn land<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
         Box::pin(async move {
             let (core, site) = (self.core()?, self.site(job)?);
-            let live = core.live();
+            let desk = self.desk()?;
+            if let Some(number) = job.spec.review {
+                return self.post(job, number, &site, &desk).await;
+            }
             let message = Message::new(job.id, &job.memory.coder, &job.spec.brief, &report::sums(job));
-            let desk = Desk {
-                rules: core.rules.clone(),
-                clock: core.clock.clone(),
-                patience: live.config.agent.approval_timeout(),
-            };
-            let web = core.ways.web(job.session, &job.spec.workspace).map_err(JobTrouble::lasting)?;
-            let forges = Forges::new(web.fetcher, web.rules, core.vault.clone());
+            let forges = self.forges(job)?;
             let author = self.author()?;
             let landing = Landing {
                 then: job.spec.then,
@@ -232,6 +268,32 @@ impl Shop for Trade {
             let remove = move || files.remove(&grant);
             tokio::task::spawn_blocking(remove).await.map_err(JobTrouble::passing)?.map_err(JobTrouble::passing)
         })
+    }
+}
+
+/// Sends a text that will be asked about to the chat in which the job was asked for, because a question there shows only the
+/// beginning of a long one. Once for each text.
+async fn show_whole(core: &Arc<Core>, job: &Job, digest: &str, text: &str) {
+    let (channel, Some(target)) = (job.reply_channel.clone(), job.reply_to.clone()) else { return };
+    if channel == ChannelId::api() {
+        return;
+    }
+    let text = format!("Job {}: this would be posted, if you approve it.\n\n{text}", job.id);
+    let pieces = deliver::pieces(core, &channel, &text).into_iter().enumerate();
+    let deliveries: Vec<NewDelivery> = pieces
+        .map(|(number, text)| NewDelivery {
+            session: Some(job.session),
+            turn: job.turn,
+            channel: channel.clone(),
+            target: target.clone(),
+            body: DeliveryBody::Notice { text },
+            key: format!("job:{}:shown:{digest}:{number}", job.id),
+        })
+        .collect();
+    let shown =
+        core.store.transact(move |tx| deliveries.into_iter().try_for_each(|one| tx.deliver(one).map(|_| ()))).await;
+    if let Err(error) = shown {
+        tracing::error!(job = %job.id, %error, "what is asked about could not be shown whole in the chat");
     }
 }
 

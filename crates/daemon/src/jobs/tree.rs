@@ -126,7 +126,13 @@ async fn look(room: &Room<'_>, at: &str, branch: &str, base: &str) -> Result<Fac
     Facts::read(&room.git(errand).await?)
 }
 
-async fn clone(site: &Site, author: &Author, branch: &str, base: Option<&str>) -> Result<TreeRecord, SiteError> {
+/// Makes a clone on a branch. Nothing is recorded yet.
+pub(super) async fn clone(
+    site: &Site,
+    author: &Author,
+    branch: &str,
+    base: Option<&str>,
+) -> Result<TreeRecord, SiteError> {
     check_branch(branch).map_err(|error| SiteError::Unfit(error.to_string()))?;
     // What a crash left half made.
     remove(site).await?;

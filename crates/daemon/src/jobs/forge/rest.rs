@@ -260,6 +260,8 @@ pub(super) fn pull_request(answer: &Value) -> Result<PullRequest, ForgeError> {
         number,
         url: text(answer, "/html_url")?,
         title: text(answer, "/title")?,
+        // An empty one is null at some hosts.
+        body: answer["body"].as_str().unwrap_or_default().to_owned(),
         head: text(answer, "/head/sha")?,
         base: text(answer, "/base/ref")?,
     })

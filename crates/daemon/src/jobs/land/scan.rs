@@ -34,6 +34,13 @@ pub(super) fn scan(patch: &[u8], messages: &[u8], redactor: &Redactor) -> Vec<St
     findings
 }
 
+/// What looks like a secret in a text that would be published, each in a line.
+pub(crate) fn secrets_in(text: &str, redactor: &Redactor) -> Vec<String> {
+    let mut findings = Vec::new();
+    look("the text", text, redactor, &mut findings);
+    findings
+}
+
 /// What was added to one file.
 #[derive(Default)]
 struct Added {
