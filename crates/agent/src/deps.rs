@@ -21,9 +21,10 @@ pub type BeforeWrite = Arc<dyn Fn(TurnId, WorkspaceName) -> BoxFuture<'static, R
 /// such call: must be cheap.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// The state of a workspace as the number of a snapshot: two calls give the same one if no file was changed in between.
+/// The state of the files on which a session works in a workspace as the number of a snapshot: two calls give the same one if no file was changed in between.
 /// An error refuses the call that it was asked for and is shown to the model.
-pub type WorkspaceState = Arc<dyn Fn(WorkspaceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+pub type WorkspaceState =
+    Arc<dyn Fn(SessionId, WorkspaceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// How many bytes a session has sent to the network since its turn began. Must be cheap.
 pub type Sent = Arc<dyn Fn(types::SessionId) -> u64 + Send + Sync>;

@@ -37,7 +37,7 @@ pub(crate) async fn judge(run: &Run<'_>, judged: &mut Judged) -> Result<Result<V
         return Ok(Ok(Verdict::Allowed(Box::new(allowance))));
     }
     if depends_on_files(judged) {
-        match (run.deps.workspace_state)(run.workspace.clone()).await {
+        match (run.deps.workspace_state)(run.session, run.workspace.clone()).await {
             Ok(state) => judged.workspace_state = Some(state),
             Err(error) => {
                 let text = format!("nothing was done, because the state of the workspace cannot be told: {error}");
@@ -57,7 +57,7 @@ pub(crate) async fn judge(run: &Run<'_>, judged: &mut Judged) -> Result<Result<V
 /// than was shown, so that the approval does not hold.
 pub(crate) async fn look_again(run: &Run<'_>, judged: &mut Judged) {
     if judged.workspace_state.is_some() {
-        judged.workspace_state = (run.deps.workspace_state)(run.workspace.clone()).await.ok();
+        judged.workspace_state = (run.deps.workspace_state)(run.session, run.workspace.clone()).await.ok();
     }
 }
 

@@ -15,7 +15,9 @@ use policy::{Act, Rules, decide_own};
 use providers::practice::PracticeModel;
 use sandbox::{Pool, Snapshots, Workspace};
 use store::Store;
-use types::{BoxFuture, Clock, Event, Failure, FailureKind, Invariant, Provider, SecretName, TurnId, WorkspaceName};
+use types::{
+    BoxFuture, Clock, Event, Failure, FailureKind, Invariant, Provider, SecretName, SessionId, TurnId, WorkspaceName,
+};
 
 use crate::{
     Config, Home,
@@ -363,8 +365,8 @@ fn rules(config: &Config) -> Rules {
 }
 
 fn tools(ground: &Ground) -> Vec<Arc<dyn types::Tool<policy::Grant>>> {
-    let workspaces = ground.workspaces.clone();
-    let find = move |name: &WorkspaceName| workspaces.get(name);
+    let of = ground.clone();
+    let find = move |session, name: &WorkspaceName| of.files(session, name).ok().map(|(workspace, _)| workspace);
     let ways = ground.ways.clone();
     let web = move |session, name: &WorkspaceName| ways.web(session, name);
     let mut all = tools::builtin(ground.store.clone(), ground.pool.clone(), Arc::new(find), Arc::new(web));
@@ -407,15 +409,30 @@ fn before_write(ground: Ground) -> BeforeWrite {
 
 /// The state of a workspace: what a snapshot of now is called. An unchanged workspace has the name of its last one.
 fn workspace_state(ground: Ground) -> WorkspaceState {
-    Arc::new(move |workspace: WorkspaceName| {
+    Arc::new(move |session, workspace: WorkspaceName| {
         let ground = ground.clone();
-        Box::pin(async move { snapshot(&ground, &workspace).await })
+        Box::pin(async move { snapshot(&ground, session, &workspace).await })
     })
 }
 
-async fn snapshot(ground: &Ground, name: &WorkspaceName) -> Result<String, String> {
-    let workspace = ground.workspaces.get(name).ok_or_else(|| format!("workspace {name} is no longer configured"))?;
-    let snapshots = ground.snapshots.clone();
+impl Ground {
+    /// The files on which a session works, and where they are saved: a workspace, or the tree of the job that our own loop works
+    /// on in this session, which is saved beside it and removed with it.
+    fn files(&self, session: SessionId, name: &WorkspaceName) -> Result<(Workspace, Snapshots), String> {
+        let Some(job) = jobs::own_tree(&self.store, &self.home, session).map_err(|error| error.to_string())? else {
+            let workspace =
+                self.workspaces.get(name).ok_or_else(|| format!("workspace {name} is no longer configured"))?;
+            return Ok((workspace, self.snapshots.clone()));
+        };
+        let gone = |error: &dyn std::fmt::Display| format!("the tree of this session's job cannot be used: {error}");
+        let tree = Workspace::open(name.clone(), &job.join("tree")).map_err(|error| gone(&error))?;
+        let snapshots = self.snapshots.beside(&job).map_err(|error| gone(&error))?;
+        Ok((tree, snapshots))
+    }
+}
+
+async fn snapshot(ground: &Ground, session: SessionId, name: &WorkspaceName) -> Result<String, String> {
+    let (workspace, snapshots) = ground.files(session, name)?;
     let take = move || snapshots.take(&decide_own(Act::Snapshot, workspace.name.clone()), &workspace);
     let taken = tokio::task::spawn_blocking(take).await.map_err(|_| "saving the workspace broke off".to_owned())?;
     taken.map_err(|error| format!("the workspace cannot be saved before it is changed: {error}"))
@@ -427,7 +444,13 @@ async fn save(ground: &Ground, turn: TurnId, name: WorkspaceName) -> Result<(), 
         // A turn that a restart interrupted: its first snapshot is the one to go back to.
         return Ok(());
     }
-    let manifest = snapshot(ground, &name).await?;
+    let session = ground.store.turn(turn).map_err(|error| error.to_string())?.map(|turn| turn.session);
+    let session = session.ok_or_else(|| format!("turn {turn} is missing"))?;
+    if jobs::own_tree(&ground.store, &ground.home, session).map_err(|error| error.to_string())?.is_some() {
+        // A job's tree is a clone: what it began with is in the workspace's repository.
+        return Ok(());
+    }
+    let manifest = snapshot(ground, session, &name).await?;
     let record = move |tx: &mut store::Tx<'_>| {
         let snapshot = tx.add_snapshot(&name, Some(turn), manifest)?;
         tx.record(None, Some(turn), Event::SnapshotTaken { snapshot, workspace: name.clone() })

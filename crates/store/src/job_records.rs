@@ -89,6 +89,8 @@ pub struct JobMemory {
     pub used: JobUse,
     /// How many amounts were booked.
     pub bookings: u32,
+    /// The phase that it is in, counted from 0, where its task has some.
+    pub phase: u32,
     /// Prompts that were answered.
     pub rounds: u32,
     /// Tools that were used.

@@ -28,14 +28,14 @@ use std::sync::Arc;
 use policy::Grant;
 use sandbox::{Pool, Workspace};
 use store::Store;
-use types::{Tool, WorkspaceName};
+use types::{SessionId, Tool, WorkspaceName};
 
 pub use fetch::{Web, Webs};
 pub use glob::Glob;
 pub use job::{JobAsk, JobCaller, Jobs, Plans, job};
 
-/// Finds a configured workspace by its name.
-pub type Workspaces = Arc<dyn Fn(&WorkspaceName) -> Option<Workspace> + Send + Sync>;
+/// Finds the files on which a session works in a configured workspace: those of the workspace, or of a tree of its own.
+pub type Workspaces = Arc<dyn Fn(SessionId, &WorkspaceName) -> Option<Workspace> + Send + Sync>;
 
 /// The tools every session has, in the fixed order in which models are told of them: exec, read, write, edit, list,
 /// grep, search, fetch, ask.

@@ -23,8 +23,9 @@ impl Reach {
 
     /// The session's workspace, or what to tell the model.
     pub(crate) fn workspace(&self, context: &ToolContext) -> Result<Workspace, ToolOutput> {
-        (self.workspaces)(&context.workspace).ok_or_else(|| {
-            ToolOutput::error(format!("the workspace `{}` is not in the configuration any more", context.workspace))
+        (self.workspaces)(context.session, &context.workspace).ok_or_else(|| {
+            let why = "is not in the configuration any more, or the tree of this session's job is gone";
+            ToolOutput::error(format!("the workspace `{}` {why}", context.workspace))
         })
     }
 

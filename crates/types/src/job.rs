@@ -282,6 +282,9 @@ pub struct JobView {
     /// What it has taken since it was last asked for, by `resume` or at first; the sums below are those of all times.
     #[serde(default)]
     pub run: JobRun,
+    /// The phase that it is in, counted from 1; none where its task is one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<u32>,
     /// Prompts that the coding agent has answered.
     pub rounds: u32,
     /// Tools that it has used.

@@ -169,7 +169,7 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
         before_write: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         ready: Arc::new(|| Ok(())),
         // The suites have no files of a workspace.
-        workspace_state: Arc::new(|_| Box::pin(async { Ok("none".to_owned()) })),
+        workspace_state: Arc::new(|_, _| Box::pin(async { Ok("none".to_owned()) })),
         sent: Arc::new(|_| 0),
         begun: Begun::default(),
     }

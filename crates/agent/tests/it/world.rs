@@ -113,7 +113,7 @@ impl World {
                 Box::pin(async { Ok(()) })
             }),
             ready: Arc::new(|| Ok(())),
-            workspace_state: Arc::new(move |_| {
+            workspace_state: Arc::new(move |_, _| {
                 let state = files.lock().unwrap().clone();
                 Box::pin(async move { Ok(state) })
             }),

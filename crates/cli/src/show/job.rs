@@ -32,6 +32,13 @@ pub fn job(job: &JobView) -> String {
             run.rounds, run.iterations, run.cost
         ));
     }
+    if let Some(phase) = job.phase {
+        let names: Vec<String> = (1_u32..)
+            .zip(&job.spec.phases)
+            .map(|(number, one)| if number == phase { format!("[{}]", one.name) } else { one.name.clone() })
+            .collect();
+        lines.push(format!("phase {phase} of {}: {}", names.len(), names.join(", ")));
+    }
     match (&job.report, &job.last) {
         (Some(report), _) => lines.push(report.clone()),
         (None, Some(last)) => lines.push(format!("last: {last}")),

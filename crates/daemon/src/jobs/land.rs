@@ -56,6 +56,8 @@ pub struct Landing<'a> {
 pub struct Landed {
     /// The commit that holds the work; none when there was nothing to commit, or it was not committed.
     pub commit: Option<String>,
+    /// Why work that there is was not committed, if it was not.
+    pub withheld: Option<String>,
     /// The branch of the workspace's repository on which it is.
     pub branch: Option<String>,
     /// What it changed, such as `2 files changed, +10 -3`.
@@ -76,6 +78,7 @@ pub async fn land(site: &Site, landing: &Landing<'_>) -> Result<Landed, SiteErro
     let tree = TreeRecord::need(&site.directory)?;
     if let Some(why) = &tree.no_commit {
         landed.notes.push(format!("nothing was committed: {why}; the files are as the job left them"));
+        landed.withheld = Some(why.clone());
         return Ok(landed);
     }
     let record = match LandRecord::read(&site.directory)? {
@@ -86,6 +89,7 @@ pub async fn land(site: &Site, landing: &Landing<'_>) -> Result<Landed, SiteErro
         },
     };
     let branch = bring::bring(site, &record, &mut landed.notes).await?;
+    bring::follow(site, &record).await?;
     landed.commit = Some(record.commit.clone());
     landed.changes = Some(record.changes.clone());
     landed.branch = Some(branch.clone());
@@ -118,12 +122,14 @@ async fn commit(
     let vetted = vet::vet(site, base, &candidate, &landing.redactor).await?;
     if let Some(why) = vetted.never() {
         landed.notes.push(format!("nothing was committed: {why}; the job's tree stays as it is"));
+        landed.withheld = Some(why.to_owned());
         return Ok(None);
     }
     if let Some(question) = vetted.question()
         && let Some(refusal) = ask_about(site, landing, &candidate, &vetted, &question).await?
     {
         landed.notes.push(format!("nothing was committed: {question}; {refusal}; the job's tree stays as it is"));
+        landed.withheld = Some(format!("{question}; {refusal}"));
         return Ok(None);
     }
     let branch = match &site.place {

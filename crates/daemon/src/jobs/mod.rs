@@ -18,6 +18,7 @@ pub mod land;
 mod limits;
 mod next;
 mod own;
+mod phases;
 mod prompts;
 mod proof;
 mod questions;
@@ -47,6 +48,7 @@ pub(crate) use command::{
 };
 pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
+pub(crate) use own::own_tree;
 pub(crate) use registry::registry;
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop, TakenUp};
 pub use site::{Site, SiteError};

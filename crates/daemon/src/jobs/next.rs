@@ -6,7 +6,7 @@ use coders::{CoderEnd, Trouble};
 use store::Job;
 use types::{JobEnd, Then};
 
-use super::seam::Checked;
+use super::{phases, seam::Checked};
 
 /// Failures in a row that may pass, before the job is given up.
 pub(super) const MAX_TROUBLES: u32 = 6;
@@ -43,7 +43,7 @@ pub(super) fn after_turn(job: &Job, end: &CoderEnd, has_words: bool) -> Next {
     }
     match end {
         CoderEnd::Done { .. } if has_words => Next::Tell,
-        CoderEnd::Done { .. } if job.spec.done.is_some() => Next::Check,
+        CoderEnd::Done { .. } if phases::done(job).is_some() => Next::Check,
         CoderEnd::Done { .. } => after_success(job),
         CoderEnd::Interrupted => Next::GoOn,
         CoderEnd::Failed { trouble, message } => match trouble {

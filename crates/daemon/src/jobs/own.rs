@@ -1,20 +1,24 @@
 //! Our own loop as a coding agent: the job's session is worked on by ordinary turns. A prompt is a message in it, the end of a
 //! turn is the end of a round. What it spends is booked with its turns.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use coders::{CoderCommand, CoderEnd, CoderEvent, Permission, Totals, Trouble};
-use store::{Job, NewInbox, StoreError};
+use store::{Job, NewInbox, Store, StoreError};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::timeout,
 };
 use types::{
-    BoxFuture, ChannelId, Envelope, Event, JobId, MicroUsd, Seq, SessionId, ToolEnd, TurnEnd, TurnId, Usage, WhenBusy,
+    BoxFuture, ChannelId, Envelope, Event, JobId, MicroUsd, Place, Seq, SessionId, ToolEnd, TurnEnd, TurnId, Usage,
+    WhenBusy,
 };
 
-use super::seam::{Hand, JobTrouble, NotTold, Said};
-use crate::{core::Core, sessions};
+use super::{
+    OUR_OWN,
+    seam::{Hand, JobTrouble, NotTold, Said},
+};
+use crate::{core::Core, home::Home, sessions};
 
 /// How long an interrupted turn may take to end.
 const TO_END: Duration = Duration::from_secs(10);
@@ -22,6 +26,14 @@ const TO_END: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Events that are read from the journal in one go.
 const BATCH: usize = 200;
+
+/// The directory of the job in whose tree a session works, beneath which `tree` is: that of a job on a branch that our own loop works
+/// on. None where a session works in its workspace.
+pub(crate) fn own_tree(store: &Store, home: &Home, session: SessionId) -> Result<Option<PathBuf>, StoreError> {
+    let job = store.job_of_session(session)?;
+    let in_tree = |job: &Job| job.memory.coder == OUR_OWN && matches!(job.spec.place, Place::Branch { .. });
+    Ok(job.filter(in_tree).map(|job| home.path().join("jobs").join(job.id.to_string())))
+}
 
 /// Our own loop at work on a job.
 pub(super) struct OwnLoop {

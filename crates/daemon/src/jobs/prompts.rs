@@ -4,7 +4,7 @@
 use store::Job;
 use types::{JobRound, RoundEnd};
 
-use super::seam::Checked;
+use super::{phases, seam::Checked};
 
 /// The most characters of a check's output in a prompt.
 const MAX_TAIL: usize = 6_000;
@@ -16,7 +16,35 @@ const MAX_ROUNDS: usize = 12;
 /// The first prompt of a job.
 pub(super) fn first(job: &Job) -> String {
     let mut text = job.spec.brief.trim().to_owned();
-    if let Some(done) = &job.spec.done {
+    let names: Vec<&str> = job.spec.phases.iter().map(|phase| phase.name.as_str()).collect();
+    if !names.is_empty() {
+        text.push_str(&format!(
+            "\n\nThis is done in phases, each committed before the next begins: {}. Do the present one, and nothing of the next.",
+            names.join("; ")
+        ));
+        text.push_str(&part(job));
+    }
+    text.push_str(&conditions(job));
+    text
+}
+
+/// The prompt of a later phase, for a conversation that knows the ones before.
+pub(super) fn next_phase(job: &Job) -> String {
+    format!("That is committed.{}{}", part(job), conditions(job))
+}
+
+/// The present phase.
+fn part(job: &Job) -> String {
+    let (Some(place), Some(phase)) = (phases::place(job), job.spec.phase(job.memory.phase)) else {
+        return String::new();
+    };
+    format!("\n\nNow {place}:\n\n{}", phase.brief.trim())
+}
+
+/// When the work is done, and what holds for all work.
+fn conditions(job: &Job) -> String {
+    let mut text = String::new();
+    if let Some(done) = phases::done(job) {
         text.push_str(&format!("\n\nThe work is done when this command exits with 0: {}", done.command));
         text.push_str("\nIt is run for you after each of your turns; you may run it yourself as well.");
         if !done.pinned.is_empty() {
@@ -31,7 +59,7 @@ pub(super) fn first(job: &Job) -> String {
 
 /// After a check that did not pass.
 pub(super) fn not_yet(job: &Job, checked: &Checked, tried: &[JobRound]) -> String {
-    let command = job.spec.done.as_ref().map_or("the check", |done| &done.command);
+    let command = phases::done(job).map_or_else(|| "the check".to_owned(), |done| done.command);
     let mut text = format!("`{command}` does not exit with 0 yet. The end of its output:\n\n{}", quoted(&checked.tail));
     if !checked.restored.is_empty() {
         text.push_str(&format!(

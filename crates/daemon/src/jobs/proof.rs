@@ -6,7 +6,7 @@ use types::{Event, JobEnd, JobState, RoundEnd};
 
 use super::{
     next::{self, Next},
-    prompts,
+    phases, prompts, report,
     seam::Checked,
     worker::Worker,
 };
@@ -30,13 +30,49 @@ impl Worker {
             Err(trouble) => self.trouble(trouble).await,
             Ok(landed) => {
                 self.note(landed.notes);
+                let has_commit = landed.commit.is_some() && landed.commit != self.job.memory.commit;
                 self.job.memory.commit = landed.commit.or(self.job.memory.commit.take());
                 self.job.memory.changes = landed.changes.or(self.job.memory.changes.take());
-                self.job.memory.ending = Some(JobEnd::Done);
-                self.save().await?;
-                self.end(JobEnd::Done).await
+                match landed.withheld {
+                    _ if phases::is_last(&self.job) => self.end_with(JobEnd::Done).await,
+                    Some(why) => {
+                        let error = format!("the work of a phase was not committed: {why}");
+                        self.end_with(JobEnd::Failed { error }).await
+                    }
+                    None => self.next_phase(has_commit).await,
+                }
             }
         }
+    }
+
+    /// The present phase is committed: the next one begins, with its number and its prompt stored together.
+    async fn next_phase(&mut self, has_commit: bool) -> Result<(), StoreError> {
+        let place = phases::place(&self.job).unwrap_or_default();
+        let commit = self.job.memory.commit.as_deref().filter(|_| has_commit);
+        self.note(vec![match commit {
+            Some(commit) => format!("{place} is done: commit {}", report::short(commit)),
+            None => format!("{place} is done: nothing changed"),
+        }]);
+        if let Some(limit) = self.limit(true)? {
+            return self.end_with(JobEnd::Limit { limit }).await;
+        }
+        phases::go_on(&mut self.job);
+        self.move_to(JobState::Working);
+        let prompt = match phases::is_fresh(&self.job) {
+            true => {
+                self.begin_anew();
+                prompts::first(&self.job)
+            }
+            false => prompts::next_phase(&self.job),
+        };
+        self.prompt(prompt, |_, _| Ok(())).await
+    }
+
+    /// Stores how the job ends, and ends it.
+    async fn end_with(&mut self, end: JobEnd) -> Result<(), StoreError> {
+        self.job.memory.ending = Some(end.clone());
+        self.save().await?;
+        self.end(end).await
     }
 
     /// Ends the coding agent's program with all that it left running: nothing may change the tree while we look at it. After a

@@ -9,6 +9,7 @@ use types::{CoderWord, JobEnd, JobPause, JobRound, JobRun, JobState, MicroUsd, P
 
 use super::{
     limits::tokens,
+    phases,
     prompts::{end_in_words, one_line},
 };
 
@@ -23,7 +24,11 @@ pub(super) fn progress(job: &Job) -> String {
     let last = job.memory.last.as_deref().map(|last| format!("\nLast: {}", theirs(last))).unwrap_or_default();
     let before = if is_first(job) { String::new() } else { format!(" ({} in all)", job.memory.used.cost) };
     let (round, most) = (run.rounds.saturating_add(1), job.spec.limits.rounds);
-    format!("Job {}: round {round} of at most {most}, {} tools, {}{before}.{last}", job.id, run.iterations, run.cost)
+    let phase = phases::place(job).map(|place| format!("{place}, ")).unwrap_or_default();
+    format!(
+        "Job {}: {phase}round {round} of at most {most}, {} tools, {}{before}.{last}",
+        job.id, run.iterations, run.cost
+    )
 }
 
 /// What it has taken since it was last asked for.
@@ -60,6 +65,9 @@ pub(super) fn end(job: &Job, end: &JobEnd, tried: &[JobRound], took: Duration) -
     } else {
         lines.push(format!("This time: {}, {minutes} min", in_words(run(job))));
         lines.push(format!("In all, with what was done before: {}", sums(job)));
+    }
+    if let Some(place) = phases::place(job).filter(|_| *end != JobEnd::Done) {
+        lines.push(format!("It ended in {place}; what the phases before committed stays."));
     }
     // What was tried before it was asked to go on stands in the report of that time.
     let tried: Vec<&JobRound> = tried.iter().filter(|round| round.round > memory.since.rounds).collect();
@@ -120,7 +128,7 @@ fn end_of_job(end: &JobEnd) -> String {
 
 /// What is known of the done condition, which is not what the coding agent says of it.
 fn check(job: &Job, tried: &[&JobRound]) -> Option<String> {
-    let Some(done) = &job.spec.done else {
+    let Some(done) = phases::done(job) else {
         return Some("There was no done condition: nobody checked the work.".to_owned());
     };
     let last = tried.iter().rev().find_map(|round| match &round.end {
@@ -156,7 +164,8 @@ pub(super) fn round(round: &JobRound) -> String {
     format!("- round {} ({}): {end}", round.round, round.coder)
 }
 
-fn short(commit: &str) -> String {
+/// A commit in a few characters.
+pub(super) fn short(commit: &str) -> String {
     commit.chars().filter(char::is_ascii_hexdigit).take(12).collect()
 }
 
@@ -204,7 +213,7 @@ pub(crate) fn line(job: &Job, pause: Option<&JobPause>, now: Timestamp) -> Strin
     let state = match &job.state {
         JobState::Queued => "waits".to_owned(),
         JobState::Preparing => "is being prepared".to_owned(),
-        JobState::Working => "works".to_owned(),
+        JobState::Working => phases::place(job).map_or_else(|| "works".to_owned(), |place| format!("works, {place}")),
         JobState::Asking => "waits for your answer".to_owned(),
         JobState::TakenOver => "is in your hands".to_owned(),
         JobState::Checking => "is being checked".to_owned(),

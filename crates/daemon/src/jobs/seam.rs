@@ -63,6 +63,8 @@ pub struct Checked {
 pub struct Landed {
     /// The commit that holds it; none when there was nothing to commit.
     pub commit: Option<String>,
+    /// Why work that there is was not committed, if it was not.
+    pub withheld: Option<String>,
     /// What it changed, such as `2 files changed, +10 -3`.
     pub changes: Option<String>,
     /// What the owner should read, such as the address of the pull request, or why something was not pushed.

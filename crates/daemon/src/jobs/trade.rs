@@ -21,7 +21,7 @@ use super::{
     hand::{self, Driven},
     land::{self, Landing, Message},
     own::OwnLoop,
-    report,
+    phases, report,
     review::{self, Posting},
     seam::{Checked, Hand, JobTrouble, Landed, Prepared, Shop},
     tree,
@@ -86,6 +86,14 @@ impl Trade {
         Ok(Landed { notes: vec![note], ..Landed::default() })
     }
 
+    /// Ends what our own loop's commands left running: nothing may change the tree while we look at it.
+    async fn rest(&self, job: &Job) -> Result<(), JobTrouble> {
+        if job.memory.coder == OUR_OWN {
+            self.core()?.pool.stop_session(job.session).await;
+        }
+        Ok(())
+    }
+
     fn author(&self) -> Result<Author, JobTrouble> {
         let author = &self.core()?.live().config.jobs.author;
         Author::parse(author).map_err(|error| JobTrouble::lasting(format!("jobs.author: {error}")))
@@ -120,11 +128,8 @@ impl Shop for Trade {
 
     fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
         Box::pin(async move {
-            if job.memory.coder == OUR_OWN && job.spec.place != Place::Workspace {
-                let why = "our own loop works in workspaces alone; leave the branch out, or name a coding agent";
-                return Err(JobTrouble::lasting(why));
-            }
-            if job.memory.coder == OUR_OWN && job.spec.then == Then::Nothing && job.spec.done.is_none() {
+            let in_place = job.spec.place == Place::Workspace;
+            if job.memory.coder == OUR_OWN && in_place && job.spec.then == Then::Nothing && job.spec.done.is_none() {
                 // Nothing of its place will be looked at.
                 return Ok(Prepared::default());
             }
@@ -182,9 +187,10 @@ impl Shop for Trade {
 
     fn check<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
         Box::pin(async move {
+            self.rest(job).await?;
             let site = self.site(job)?;
-            let done = job.spec.done.as_ref().ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
-            let checked = checked(check::check(&site, done).await?)?;
+            let done = phases::done(job).ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
+            let checked = checked(check::check(&site, &done).await?)?;
             if job.spec.review.is_none() || !checked.passed {
                 return Ok(checked);
             }
@@ -198,15 +204,19 @@ impl Shop for Trade {
     fn land<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
         Box::pin(async move {
             let (core, site) = (self.core()?, self.site(job)?);
+            self.rest(job).await?;
             let desk = self.desk()?;
             if let Some(number) = job.spec.review {
                 return self.post(job, number, &site, &desk).await;
             }
             let message = Message::new(job.id, &job.memory.coder, &job.spec.brief, &report::sums(job));
+            let message = message.of_part(phases::commit(job));
+            let is_last = phases::is_last(job);
             let forges = self.forges(job)?;
             let author = self.author()?;
             let landing = Landing {
-                then: job.spec.then,
+                // Only the whole is published.
+                then: if is_last { job.spec.then } else { Then::Commit },
                 author: &author,
                 message: &message,
                 desk: &desk,
@@ -215,9 +225,13 @@ impl Shop for Trade {
             };
             let landed = land::land(&site, &landing).await?;
             let mut notes = landed.notes;
+            if !is_last {
+                // The next phase has a landing of its own. Asked again after a crash, this one finds its commit as it is.
+                forget_landing(&core, job.id).map_err(JobTrouble::passing)?;
+            }
             notes.extend(landed.branch.map(|branch| format!("the work is on the branch {branch}")));
             notes.extend(landed.pull_request.map(|address| format!("a draft pull request is open: {address}")));
-            Ok(Landed { commit: landed.commit, changes: landed.changes, notes })
+            Ok(Landed { commit: landed.commit, withheld: landed.withheld, changes: landed.changes, notes })
         })
     }
 

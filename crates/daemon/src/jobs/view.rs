@@ -20,6 +20,7 @@ pub(crate) fn view(store: &Store, job: Job, now: Timestamp) -> Result<JobView, S
     let pause = report::pause(&job, position(store, &job)?, now);
     let run = report::run(&job);
     let tried = store.job_rounds(job.id, MAX_ROUNDS)?;
+    let phase = job.spec.phase(job.memory.phase).map(|_| job.memory.phase.saturating_add(1));
     let memory = job.memory;
     Ok(JobView {
         id: job.id,
@@ -31,6 +32,7 @@ pub(crate) fn view(store: &Store, job: Job, now: Timestamp) -> Result<JobView, S
         since: memory.moved_at,
         pause,
         run,
+        phase,
         rounds: memory.rounds,
         iterations: memory.iterations,
         usage: memory.used.usage,

@@ -134,7 +134,8 @@ impl Worker {
         self.core.traffic.begin(self.session);
         let at_work = match &session {
             Some(session) => {
-                let directory = self.core.directory(&session.workspace);
+                let of_job = jobs::own_tree(&self.core.store, &self.core.home, self.session)?;
+                let directory = of_job.map_or_else(|| self.core.directory(&session.workspace), |job| job.join("tree"));
                 tokio::select! {
                     at_work = self.core.occupancy.work(&directory) => Some(at_work),
                     // A turn that is stopped while it waits for an undo only records its end.

@@ -3,11 +3,11 @@
 use std::fs;
 
 use serde_json::json;
-use types::{Command, CommandReply, JobEnd, JobId, Place, WorkspaceName};
+use types::{Command, CommandReply, JobEnd, JobId, JobState, Place, WorkspaceName};
 
 use crate::{
     jobs::Bench,
-    play::{Play, done, passed},
+    play::{Play, done, failing, passed, tool},
 };
 
 fn bench_play() -> std::sync::Arc<Play> {
@@ -95,4 +95,82 @@ async fn a_chat_lists_looks_and_starts() {
     bench.channel.wait_for("is done.").await;
     let prompt = bench.play.prompts(JobId(1)).pop().unwrap();
     assert!(prompt.starts_with("Make the failing tests of this repository pass."), "{prompt}");
+}
+
+fn migration() -> Command {
+    let set = json!({ "from": "unittest", "to": "pytest", "command": "pytest -q" });
+    start(json!({ "recipe": "migrate-repository", "set": set, "coder": "claude" }))
+}
+
+async fn begin(bench: &Bench, command: &Command) -> JobId {
+    match bench.client().await.command(command).await.unwrap() {
+        CommandReply::Job { job, .. } => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn phases_follow_each_other_across_a_restart() {
+    // The second phase is told once that it is not done yet; its first turn waits until the daemon was restarted.
+    let brain = |number, _: &str| if number == 2 { tool(2).into() } else { vec![done(&format!("turn {number}"))] };
+    let play = Play::new(brain, |number| if number == 2 { failing("test_a") } else { passed() });
+    let bench = Bench::with(play).await;
+    let job = begin(&bench, &migration()).await;
+    bench.until(job, "it is not in its second phase", |view| view.phase == Some(2) && view.iterations == 1).await;
+    let bench = bench.restart().await;
+    bench.play.does(job, [done("turn 2")]);
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.phase, view.rounds), (JobEnd::Done, Some(3), 4));
+    assert_eq!(*bench.play.landings.lock().unwrap(), 3, "each phase is committed");
+    let prompts = bench.play.prompts(job);
+    assert_eq!(prompts.len(), 4, "{prompts:#?}");
+    for (prompt, parts) in prompts.iter().zip([
+        ["Migrate this repository from unittest to pytest", "Now phase 1 of 3 (inventory):", "0: test -s MIGRATION.md"],
+        ["That is committed.", "Now phase 2 of 3 (change):", "exits with 0: pytest -q\n"],
+        ["`pytest -q` does not exit with 0 yet", "test_a failed", "Go on until it does."],
+        // In a new conversation, so it is told everything.
+        ["Migrate this repository from unittest to pytest", "Now phase 3 of 3 (verify):", "! -e MIGRATION.md"],
+    ]) {
+        assert!(parts.iter().all(|part| prompt.contains(part)), "{parts:?}: {prompt}");
+    }
+    let report = view.report.unwrap();
+    for part in
+        ["phase 1 of 3 (inventory) is done: commit c0ffeec0ffee", "phase 2 of 3 (change) is done", "! -e MIGRATION.md"]
+    {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_phase_that_fails_ends_the_job_and_can_be_resumed() {
+    let play = Play::new(
+        |_, _| vec![done("I am done")],
+        |number| if (2..=4).contains(&number) { failing("test_a") } else { passed() },
+    );
+    let bench = Bench::with(play).await;
+    let job = begin(&bench, &migration()).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, view.phase), (JobEnd::NoProgress { failure: "test_a".to_owned() }, Some(2)));
+    assert_eq!(*bench.play.landings.lock().unwrap(), 1);
+    assert_eq!(view.commit.as_deref(), Some("c0ffee".repeat(6).as_str()), "the earlier phase's stays");
+    let report = view.report.unwrap();
+    assert!(report.contains("It ended in phase 2 of 3 (change); what the phases before committed stays."), "{report}");
+    let resume = Command::ResumeJob { job, coder: None, text: None };
+    bench.client().await.command(&resume).await.unwrap();
+    let view = bench.until(job, "it does not end", |view| view.state == JobState::Ended { end: JobEnd::Done }).await;
+    assert_eq!((view.phase, *bench.play.landings.lock().unwrap()), (Some(3), 3));
+}
+
+#[tokio::test]
+async fn limits_hold_for_all_phases_together() {
+    let bench = Bench::with(bench_play()).await;
+    let spec = json!({
+        "brief": "x", "coder": "claude", "workspace": "main", "limits": { "rounds": 1 },
+        "phases": [{ "name": "a", "brief": "b", "commit": "c" }, { "name": "d", "brief": "e", "commit": "f" }],
+    });
+    let command = serde_json::from_value(json!({ "command": "start_job", "spec": spec })).unwrap();
+    let job = begin(&bench, &command).await;
+    let (view, end) = bench.ended(job).await;
+    assert!(matches!(end, JobEnd::Limit { .. }), "{end:?}");
+    assert_eq!((view.phase, *bench.play.landings.lock().unwrap()), (Some(1), 1));
 }

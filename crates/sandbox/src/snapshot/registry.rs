@@ -97,6 +97,11 @@ impl Snapshots {
         Ok(Self { directory, objects, config })
     }
 
+    /// A store of its own in another directory, with the same settings.
+    pub fn beside(&self, directory: &Path) -> Result<Self, SnapshotError> {
+        Self::open(directory, self.config.clone())
+    }
+
     /// The ids of a workspace's snapshots, oldest first.
     pub fn list(&self, workspace: &WorkspaceName) -> Result<Vec<String>, SnapshotError> {
         let entries = match fs::read_dir(self.manifests(workspace)) {

@@ -57,7 +57,7 @@ impl Bench {
         let pool = Arc::new(Pool::new(SandboxConfig::default(), &agent_home));
         let workspace = Workspace::open(workspace_name(), &inside).expect("it is a directory");
         let known = workspace.clone();
-        let workspaces = move |name: &WorkspaceName| (*name == known.name).then(|| known.clone());
+        let workspaces = move |_, name: &WorkspaceName| (*name == known.name).then(|| known.clone());
         let tools = tools::builtin(
             store.clone(),
             Arc::clone(&pool),

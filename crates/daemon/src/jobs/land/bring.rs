@@ -42,6 +42,27 @@ git update-index -q --refresh > /dev/null || :
 echo "branch $BRANCH"
 "#;
 
+/// Puts the job's own branch on the commit, whose files are there already, unless it is there or somewhere else by now.
+const FOLLOW: &str = r#"
+export GIT_DIR=/workspace/.git
+if [ "$(git rev-parse -q --verify 'HEAD^{commit}')" != "$WAS" ]; then exit 0; fi
+git update-ref -m "job $JOB" HEAD "$COMMIT" "$WAS"
+git read-tree "$COMMIT"
+"#;
+
+/// Lets the job's clone follow to the commit, so that work after it begins there and the branch goes forward again.
+pub(super) async fn follow(site: &Site, record: &LandRecord) -> Result<(), SiteError> {
+    if site.place == Place::Workspace || record.head == record.commit {
+        return Ok(());
+    }
+    let errand = Errand::new("put the job's branch on its commit", FOLLOW)
+        .with("COMMIT", record.commit.clone())
+        .with("WAS", record.head.clone())
+        .with("JOB", site.job.to_string());
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, has_door: false };
+    site.room(purpose).await?.git(errand).await.map(|_| ())
+}
+
 /// Brings the commit back and gives the branch on which it is.
 pub(super) async fn bring(site: &Site, record: &LandRecord, notes: &mut Vec<String>) -> Result<String, SiteError> {
     let what = "bring the job's commit into the workspace's repository";

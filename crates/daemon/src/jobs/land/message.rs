@@ -11,6 +11,8 @@ const MAX_BODY: usize = 8_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     title: String,
+    /// The commit's own, where it holds a part of the work.
+    part: Option<String>,
     job: JobId,
     coder: String,
     brief: String,
@@ -21,7 +23,13 @@ impl Message {
     /// The message of a job with this brief, done by this coding agent; `report` is ours, such as rounds and cost.
     pub fn new(job: JobId, coder: &str, brief: &str, report: &str) -> Self {
         let coder = plain(coder, 64);
-        Self { title: title(brief, job), job, coder, brief: brief.to_owned(), report: report.to_owned() }
+        Self { title: title(brief, job), part: None, job, coder, brief: brief.to_owned(), report: report.to_owned() }
+    }
+
+    /// The same for a commit of a part of the work, which has a title of its own.
+    pub fn of_part(self, part: Option<&str>) -> Self {
+        let part = part.map(|part| title(part, self.job));
+        Self { part, ..self }
     }
 
     /// The first line.
@@ -31,7 +39,8 @@ impl Message {
 
     /// The commit's message.
     pub fn commit(&self) -> String {
-        format!("{}\n\nJob: {}\nCoding-agent: {}\n", self.title, self.job, self.coder)
+        let title = self.part.as_ref().unwrap_or(&self.title);
+        format!("{title}\n\nJob: {}\nCoding-agent: {}\n", self.job, self.coder)
     }
 
     /// The text of the pull request.
@@ -112,6 +121,9 @@ mod tests {
         let message = Message::new(JobId(7), "claude\nX: y", "do ```` it\n@everyone ![x](http://x)", "3 rounds");
         let text = message.pull_request("1 file changed");
         assert!(text.contains("`````\ndo ```` it"), "{text}");
+        let part = message.clone().of_part(Some("Rename a thing\nX: y"));
+        assert!(part.commit().starts_with("Rename a thing\n\nJob: 7\n"), "{}", part.commit());
+        assert_eq!(part.title(), message.title());
         assert!(message.commit().ends_with("\n\nJob: 7\nCoding-agent: claude X: y\n"));
         assert!(Message::new(JobId(7), "c", &"y".repeat(100_000), "").pull_request("").len() <= MAX_BODY);
     }
