@@ -22,7 +22,7 @@ use types::{
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A model that calls `TOOL {arguments}` when it is told `call TOOL {arguments}`, and repeats what came of it. A plan that it was
-/// given goes before: it makes those calls one after the other, whatever it is told.
+/// given goes before: it makes those calls one after the other, whatever it is told. A call of `say` ends its turn with that text.
 #[derive(Default)]
 struct Obedient {
     plan: Mutex<VecDeque<(String, serde_json::Value)>>,
@@ -34,6 +34,11 @@ impl Provider for Obedient {
         let last = request.messages.last().map(|message| message.blocks.clone()).unwrap_or_default();
         self.shown.lock().unwrap().push_str(&format!("{last:?}\n"));
         if let Some((tool, input)) = self.plan.lock().unwrap().pop_front() {
+            if tool == "say" {
+                let blocks = vec![Block::text(input.as_str().unwrap_or_default())];
+                let reply = ModelReply { blocks, stop: StopReason::EndTurn, usage: Usage::default() };
+                return Box::pin(stream::iter([ModelEvent::Finished(reply)]));
+            }
             let call = Block::ToolUse { id: format!("plan-{}", request.messages.len()), name: tool, input };
             let reply = ModelReply { blocks: vec![call], stop: StopReason::ToolUse, usage: Usage::default() };
             return Box::pin(stream::iter([ModelEvent::Finished(reply)]));
@@ -157,6 +162,21 @@ impl Online {
         self.runtime.block_on(self.client.jobs()).unwrap()[0].id
     }
 
+    /// Starts a job as a recipe makes it.
+    pub fn start_recipe(&self, call: serde_json::Value) -> JobId {
+        let call = Box::new(serde_json::from_value(call).unwrap());
+        match self.command(&Command::StartRecipe { call, id: None }).unwrap() {
+            CommandReply::Job { job, .. } => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the model will do next, whatever it is told: calls, and texts that end a turn (`say`).
+    pub fn plan(&self, steps: &[(&str, serde_json::Value)]) {
+        let steps = steps.iter().map(|(tool, input)| ((*tool).to_owned(), input.clone()));
+        self.model.plan.lock().unwrap().extend(steps);
+    }
+
     /// Waits until a job is as it should be.
     pub fn wait_for_job(&self, job: JobId, wanted: impl Fn(&JobView) -> bool) -> JobView {
         let begun = std::time::Instant::now();
@@ -266,8 +286,7 @@ impl Online {
 
     /// The owner says something innocent, and the model makes these calls of its own accord.
     pub fn misbehave(&self, text: &str, calls: &[(&str, serde_json::Value)]) -> String {
-        let calls = calls.iter().map(|(tool, input)| ((*tool).to_owned(), input.clone()));
-        self.model.plan.lock().unwrap().extend(calls);
+        self.plan(calls);
         self.say(None, text)
     }
 

@@ -19,6 +19,7 @@ mod job_land;
 mod job_others;
 mod job_push;
 mod job_real;
+mod job_recipes;
 mod job_review;
 mod job_tree;
 mod main_job;
