@@ -176,6 +176,8 @@ impl RuleConfig {
             pass_through: self.pass_through,
             upgrade: self.upgrade,
             needs_secret: self.needs_secret,
+            only_reads: false,
+            asks_model: false,
             caps: Caps {
                 url: self.max_url_bytes,
                 up: self.max_up_kib * 1024,

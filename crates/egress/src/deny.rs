@@ -73,6 +73,15 @@ pub enum DenyReason {
         /// The rule.
         rule: RuleId,
     },
+    /// A request that is no reading, from programs that may only read.
+    #[error(
+        "the programs of a job may only read by the rule `{rule}`; what a job is to send, such as a branch, leaves by the job's \
+         own push, after the owner's approval"
+    )]
+    OnlyReads {
+        /// The rule.
+        rule: RuleId,
+    },
     /// A rule forbids it.
     #[error("the rule `{rule}` denies it")]
     DeniedByRule {
@@ -158,6 +167,7 @@ impl DenyReason {
             Self::Body { .. } => "body",
             Self::Upgrade { .. } => "upgrade",
             Self::NeedsSecret { .. } => "needs-secret",
+            Self::OnlyReads { .. } => "only-reads",
             Self::DeniedByRule { .. } => "denied-by-rule",
             Self::PassThroughTainted { .. } => "pass-through-tainted",
             Self::Unresolved { .. } => "unresolved",

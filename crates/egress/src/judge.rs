@@ -44,6 +44,8 @@ pub struct Allowed {
     pub reach: Reach,
     /// Whether records show its path: where the rule says which paths it is about.
     pub logs_path: bool,
+    /// Whether it goes out only if it asks a model and has its vendor do nothing else.
+    pub asks_model: bool,
     /// Counts its bytes against the rule's caps.
     pub meter: Meter,
 }
@@ -86,7 +88,13 @@ impl Judge {
         // A day that is used up ends before the next request, not in the middle of it.
         meter.send(0)?;
         meter.receive(0)?;
-        Ok(Allowed { rule: rule.id.clone(), reach, logs_path: !rule.paths.is_empty(), meter })
+        Ok(Allowed {
+            rule: rule.id.clone(),
+            reach,
+            logs_path: !rule.paths.is_empty(),
+            asks_model: rule.asks_model,
+            meter,
+        })
     }
 
     /// Finds the target's addresses, once, and keeps those that may be dialled.

@@ -11,6 +11,7 @@ mod error;
 mod fetch;
 mod judge;
 mod log;
+mod model;
 mod network;
 mod path;
 mod presets;

@@ -94,6 +94,30 @@ impl RequestPath {
         std::iter::once(&self.segments).chain(&self.deep)
     }
 
+    /// Whether it is the path by which git says what it wants to fetch from `/OWNER/NAME`, however a server reads it. Just
+    /// that deep: beneath an interface, a file to be written may have any name.
+    pub(crate) fn is_git_fetch(&self) -> bool {
+        self.readings().all(|segments| segments.len() == 3 && segments[2] == "git-upload-pack")
+    }
+
+    /// Whether it ends in these segments, however a server reads it.
+    pub(crate) fn ends_with(&self, end: &[&str]) -> bool {
+        let ends = |segments: &Vec<String>| {
+            segments.len() >= end.len() && segments.iter().rev().zip(end.iter().rev()).all(|(own, other)| own == other)
+        };
+        self.readings().all(ends)
+    }
+
+    /// Whether its last segment stands right behind this one, however a server reads it.
+    pub(crate) fn is_in(&self, folder: &str) -> bool {
+        self.deep.is_none() && self.segments.iter().rev().nth(1).is_some_and(|segment| segment == folder)
+    }
+
+    /// Its last segment, where there is no doubt which one that is.
+    pub(crate) fn last(&self) -> Option<&str> {
+        self.segments.last().filter(|_| self.deep.is_none()).map(String::as_str)
+    }
+
     /// What a relative reference means from here. Dots are not resolved but refused.
     pub(crate) fn join(&self, reference: &str) -> Result<Self, PathError> {
         if reference.starts_with('/') {

@@ -118,6 +118,8 @@ impl Line {
             upgrade: false,
             body: writes || self.kind == Kind::Negotiate,
             needs_secret: writes,
+            only_reads: false,
+            asks_model: false,
             caps: self.kind.caps(),
         }
     }

@@ -133,6 +133,10 @@ pub struct Rule {
     pub body: bool,
     /// Whether only requests are allowed into which a secret of the vault is put.
     pub needs_secret: bool,
+    /// Whether only requests are allowed that read, whatever the methods say: see [`EgressRules::reading`].
+    pub only_reads: bool,
+    /// Whether requests are allowed only as far as they ask a model and have its vendor fetch, run and keep nothing.
+    pub asks_model: bool,
     /// The most that may be moved.
     pub caps: Caps,
 }
@@ -192,6 +196,22 @@ pub struct Ask<'a> {
     pub has_secret: bool,
 }
 
+impl Ask<'_> {
+    /// Whether the request changes nothing on the other side, as far as its form tells.
+    fn is_reading(&self) -> bool {
+        match self.method {
+            // The first step of a push is a question too; refused here, it fails with words and not half-way.
+            "GET" | "HEAD" => !self.has_body && !asks_to_push(self.path),
+            "POST" => self.path.is_git_fetch(),
+            _ => false,
+        }
+    }
+}
+
+fn asks_to_push(path: &RequestPath) -> bool {
+    path.query().is_some_and(|query| query.contains("git-receive-pack"))
+}
+
 /// What may be done with a connection before a request is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRule {
@@ -233,6 +253,8 @@ impl EgressRules {
             upgrade: false,
             body: false,
             needs_secret: false,
+            only_reads: false,
+            asks_model: false,
             caps: Caps { url: 8192, up: 0, down: 256 << 20, up_day: 0, down_day: 8 << 30 },
         };
         if may_send {
@@ -249,6 +271,17 @@ impl EgressRules {
         }
         own.rules.push(read);
         own
+    }
+
+    /// The same rules for programs that may read and nothing else: what they allow is GET and HEAD without a body, and the
+    /// POST by which git asks for what it fetches. TLS does not go through unopened, and no protocol is changed.
+    pub fn reading(mut self) -> Self {
+        for rule in self.rules.iter_mut().filter(|rule| !rule.deny) {
+            rule.only_reads = true;
+            rule.pass_through = false;
+            rule.upgrade = false;
+        }
+        self
     }
 
     /// Whether nothing at all is allowed.
@@ -344,6 +377,9 @@ fn refusal(rule: &Rule, ask: &Ask<'_>) -> Option<Refusal> {
     }
     if ask.upgrade && !rule.upgrade {
         return Some((5, DenyReason::Upgrade { rule: rule.id.clone() }));
+    }
+    if rule.only_reads && !ask.is_reading() {
+        return Some((6, DenyReason::OnlyReads { rule: rule.id.clone() }));
     }
     if rule.needs_secret && !ask.has_secret {
         return Some((6, DenyReason::NeedsSecret { rule: rule.id.clone() }));

@@ -99,6 +99,11 @@ impl Meter {
         self.check(total, today, (self.caps.down, self.caps.down_day), "receive")
     }
 
+    /// The most that the request may send.
+    pub fn most_up(&self) -> u64 {
+        self.caps.up
+    }
+
     /// What this request moved so far.
     pub fn moved(&self) -> Moved {
         Moved { up: self.up.load(Ordering::Relaxed), down: self.down.load(Ordering::Relaxed) }

@@ -8,7 +8,11 @@ use hyper::{
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 
-use crate::{DenyReason, proxy::credentials::CredentialError};
+use crate::{
+    DenyReason,
+    model::{Interface, Refused},
+    proxy::credentials::CredentialError,
+};
 
 /// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Broken>;
@@ -25,11 +29,20 @@ pub(super) struct Refusal {
     /// The word for the audit record.
     pub code: &'static str,
     pub text: String,
+    form: Form,
+}
+
+/// How a refusal is written down for the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Words,
+    /// As the vendor of a model says no, so that the program tells its user why and does not try again.
+    Vendor(Interface),
 }
 
 impl Refusal {
     pub fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into() }
+        Self { status, code, text: text.into(), form: Form::Words }
     }
 
     /// The program does not speak as it should.
@@ -42,13 +55,28 @@ impl Refusal {
         Self::new(StatusCode::BAD_GATEWAY, "upstream", text)
     }
 
+    /// A request to a model that would have its vendor do more than answer.
+    pub fn model(interface: Option<Interface>, why: &Refused) -> Self {
+        let status = match (why, interface) {
+            (Refused::TooLong, _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (_, None) => StatusCode::FORBIDDEN,
+            (_, Some(_)) => StatusCode::BAD_REQUEST,
+        };
+        let form = interface.map_or(Form::Words, Form::Vendor);
+        Self { form, ..Self::new(status, "model-request", why.to_string()) }
+    }
+
     /// As an answer to the program.
     pub fn response(&self) -> Response<Body> {
-        let text = format!("factotum's proxy refused this request: {}.\n", self.text);
+        let words = format!("factotum's proxy refused this request: {}.", self.text);
+        let (text, kind) = match self.form {
+            Form::Words => (format!("{words}\n"), "text/plain; charset=utf-8"),
+            Form::Vendor(interface) => (interface.error(self.status.as_u16(), &words), "application/json"),
+        };
         let mut response = Response::new(Full::from(text).map_err(|never| match never {}).boxed_unsync());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("x-factotum-refused", HeaderValue::from_static(self.code));
         response
@@ -72,6 +100,7 @@ impl From<DenyReason> for Refusal {
             | DenyReason::Body { .. }
             | DenyReason::Upgrade { .. }
             | DenyReason::NeedsSecret { .. }
+            | DenyReason::OnlyReads { .. }
             | DenyReason::DeniedByRule { .. }
             | DenyReason::PassThroughTainted { .. }
             | DenyReason::Address { .. }

@@ -8,8 +8,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use policy::redact::Redactor;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{answer::Broken, receipt::Receipt};
 
@@ -18,12 +20,45 @@ const MAX_HELD: usize = 1 << 20;
 
 /// A request's body on its way to the server.
 pub(super) struct Upload {
-    inner: Incoming,
+    inner: Outgoing,
     receipt: Arc<Receipt>,
 }
 
+/// A request's body as it is here.
+pub(super) enum Outgoing {
+    /// It goes on as it comes.
+    Passing(Incoming),
+    /// It was read to its end and looked at.
+    Read(ReadBody),
+}
+
+/// A body that was read to its end, with its place among those that are held at once.
+pub(super) struct ReadBody {
+    pub bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl ReadBody {
+    /// Reads a body of at most so many bytes; none where it is longer.
+    pub async fn read(body: Incoming, most: u64, place: OwnedSemaphorePermit) -> Result<Option<Self>, hyper::Error> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if body.size_hint().lower() > most as u64 {
+            return Ok(None);
+        }
+        let (mut body, mut bytes) = (body, BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if bytes.len() + data.len() > most {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Some(Self { bytes: bytes.freeze(), _place: place }))
+    }
+}
+
 impl Upload {
-    pub fn new(inner: Incoming, receipt: Arc<Receipt>) -> Self {
+    pub fn new(inner: Outgoing, receipt: Arc<Receipt>) -> Self {
         Self { inner, receipt }
     }
 }
@@ -34,7 +69,18 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
-            let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else { return Poll::Ready(None) };
+            let inner = match &mut self.inner {
+                Outgoing::Passing(inner) => inner,
+                Outgoing::Read(read) => {
+                    let bytes = std::mem::take(&mut read.bytes);
+                    if bytes.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    self.receipt.sending(bytes.len())?;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+            };
+            let Some(frame) = ready!(Pin::new(inner).poll_frame(cx)) else { return Poll::Ready(None) };
             let frame = frame.map_err(|error| self.receipt.broken("client", error.to_string()))?;
             if let Ok(data) = frame.into_data() {
                 self.receipt.sending(data.len())?;
@@ -44,11 +90,17 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Outgoing::Passing(inner) => inner.is_end_stream(),
+            Outgoing::Read(read) => read.bytes.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Outgoing::Passing(inner) => inner.size_hint(),
+            Outgoing::Read(read) => SizeHint::with_exact(read.bytes.len() as u64),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use types::Invariant;
 use super::{
     EgressPolicy, Proxy,
     answer::{Body, Refusal, empty},
-    body::{Download, Mask, Upload},
+    body::{Download, Mask, Outgoing, ReadBody, Upload},
     credentials::{self, About, CredentialError, Filled},
     head,
     receipt::Receipt,
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     Allowed, EgressRecord, Stage,
     judge::Judged,
+    model::{self, Interface, Refused},
     path::RequestPath,
     rules::Reach,
     target::{Scheme, Target},
@@ -72,6 +73,7 @@ impl Forwarder {
         match self.try_forward(&to, path, request).await {
             Ok(response) => response,
             Err(refusal) => {
+                self.present.clear();
                 let (host, port) = (to.target.host().to_string(), to.target.port());
                 self.proxy.denied(&refusal, host, port, method.as_str()).await;
                 refusal.response()
@@ -111,6 +113,15 @@ impl Forwarder {
             secrets: filled.used.clone(),
         };
         let allowed = policy.judge.judge(&active.ask())?;
+        let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        let (head, body) = request.into_parts();
+        // A change of the rules ends the connection from here on, also while the body is awaited.
+        self.present.set(active.clone());
+        let body = match allowed.asks_model {
+            true => self.looked_through(&active, &head.headers, body, &allowed).await,
+            false => Ok(Outgoing::Passing(body)),
+        };
+        let body = body?;
         let mut link = self.link.lock().await;
         let reused = link
             .take()
@@ -127,15 +138,37 @@ impl Forwarder {
             return Err(CredentialError::Clear { secret: secret.clone() }.into());
         }
         let record = self.record(&active, &allowed, &judged, &filled);
-        self.present.set(active.clone());
         let (log, tracker) = (egress.log.clone(), self.proxy.tracker.clone());
         let receipt = Receipt::begin(record, allowed.meter, log, tracker, self.present.clone()).await?;
-        let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let request = outgoing(request, &active, upgrade, &receipt);
+        let request = outgoing(head, body, &active, upgrade, &receipt);
         let sent = self.send(to, &policy, judged, reused, request).await;
         let (response, used) = sent.inspect_err(|refusal| drop(receipt.broken(refusal.code, String::new())))?;
         *link = Some(used);
         self.incoming(response, &filled, client_side, receipt)
+    }
+
+    /// Reads the body of a request to a model, and looks through it.
+    async fn looked_through(
+        &self,
+        active: &Active,
+        headers: &HeaderMap,
+        body: Incoming,
+        allowed: &Allowed,
+    ) -> Result<Outgoing, Refusal> {
+        let interface = Interface::of(&active.method, &active.path);
+        let refuse = |why: Refused| Refusal::model(interface, &why);
+        let Some(asked) = interface else { return Err(refuse(Refused::NoModelRequest)) };
+        if active.has_body && (is_encoded(headers) || !is_json(headers)) {
+            return Err(refuse(Refused::Unreadable));
+        }
+        let place = self.proxy.bodies.clone().acquire_owned().await;
+        let place = place.map_err(|_| Refusal::upstream("the proxy is ending"))?;
+        let most = model::MAX_BODY.min(allowed.meter.most_up());
+        let read = ReadBody::read(body, most, place).await;
+        let read = read.map_err(|_| Refusal::protocol("the body broke off"))?;
+        let read = read.ok_or_else(|| refuse(Refused::TooLong))?;
+        model::inspect(asked, &active.path, &read.bytes).map_err(refuse)?;
+        Ok(Outgoing::Read(read))
     }
 
     fn record(&self, active: &Active, allowed: &Allowed, judged: &Judged, filled: &Filled) -> EgressRecord {
@@ -277,12 +310,12 @@ impl Forwarder {
 
 /// The request as it goes to the server.
 fn outgoing(
-    request: Request<Incoming>,
+    mut head: hyper::http::request::Parts,
+    body: Outgoing,
     active: &Active,
     upgrade: Option<HeaderValue>,
     receipt: &Arc<Receipt>,
 ) -> Request<Upload> {
-    let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     // The path was parsed and judged as this very text.
     head.uri = Uri::try_from(active.path.as_str()).unwrap_or_default();
@@ -322,6 +355,15 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity") && !value.is_empty())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_alone = headers.get_all(CONTENT_TYPE).iter().count() == 1;
+    let mut parts = kind.split(';').map(str::trim);
+    // In another encoding it could read differently.
+    let is_kind = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    is_alone && is_kind && parts.all(|part| part.is_empty() || part.eq_ignore_ascii_case("charset=utf-8"))
 }
 
 /// Whether a body is likely to be text: other bodies from hosts without a credential are not searched, which costs time.

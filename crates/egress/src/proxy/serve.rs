@@ -24,6 +24,8 @@ use crate::{EgressRecord, Stage};
 
 /// How much of a message is buffered.
 pub(super) const BUFFER: usize = 128 * 1024;
+/// How many requests to models one sandbox may have looked through at once; more wait. Each is in memory until it is sent.
+const BODIES: usize = 4;
 
 /// The proxy of one sandbox.
 pub struct Proxy {
@@ -31,6 +33,8 @@ pub struct Proxy {
     /// Everything that runs for this sandbox; joined before [`Proxy::serve`] returns.
     pub(super) tracker: TaskTracker,
     pub(super) cancel: CancellationToken,
+    /// Places for bodies that are looked through, and held in memory for that.
+    pub(super) bodies: Arc<Semaphore>,
 }
 
 /// A connection from the sandbox, as its parts see it.
@@ -48,7 +52,8 @@ impl Proxy {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let cancel = cancel.child_token();
-        let proxy = Arc::new(Self { egress, tracker: TaskTracker::new(), cancel: cancel.clone() });
+        let bodies = Arc::new(Semaphore::new(BODIES));
+        let proxy = Arc::new(Self { egress, tracker: TaskTracker::new(), cancel: cancel.clone(), bodies });
         let result = tokio::select! {
             result = proxy.accept(&listener) => result,
             () = cancel.cancelled() => Ok(()),

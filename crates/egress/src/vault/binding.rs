@@ -130,6 +130,11 @@ impl Binding {
         self.port == target.port() && self.host.matches(target.host())
     }
 
+    /// Whether the secret may go into requests that only read.
+    pub fn reads(&self) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|method| method == "GET" || method == "HEAD")
+    }
+
     /// Whether the secret may go into this request.
     pub fn allows(&self, target: &Target, method: &str, path: &RequestPath) -> bool {
         self.is_for(target)

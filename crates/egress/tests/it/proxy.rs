@@ -21,6 +21,7 @@ mod framing;
 mod limits;
 mod live;
 mod masking;
+mod models;
 mod server;
 mod tunnels;
 mod world;

@@ -301,3 +301,58 @@ fn the_open_web_is_read_and_what_the_owner_denied_stays_denied() {
     let caps: Vec<Caps> = send.rules.iter().filter(|rule| !rule.deny).map(|rule| rule.caps).collect();
     assert!(caps.iter().all(|caps| caps.down < 1 << 30));
 }
+
+#[test]
+fn a_reader_reads_whatever_else_the_rules_allow() {
+    let whole = EgressConfig {
+        presets: vec![Preset::Github, Preset::Rust, Preset::Anthropic],
+        rules: vec![
+            rule("git.example.com", |rule| (rule.methods, rule.upgrade) = (vec!["*".to_owned()], true)),
+            rule("tunnel.example.com", |rule| rule.pass_through = true),
+            rule("closed.example.com", |rule| rule.deny = true),
+        ],
+        ..EgressConfig::default()
+    };
+    let whole = whole.rules().unwrap();
+    let reading = whole.clone().reading();
+    let secret =
+        |ask: &mut Ask<'_>| (ask.has_body, ask.has_secret) = (ask.method != "GET" && ask.method != "HEAD", true);
+    for (method, url) in [
+        ("GET", "https://git.example.com/api/v1/repos/acme/app"),
+        ("HEAD", "https://git.example.com/acme/app"),
+        ("GET", "https://git.example.com/acme/app.git/info/refs?service=git-upload-pack"),
+        ("POST", "https://git.example.com/acme/app.git/git-upload-pack"),
+        ("POST", "https://github.com/acme/app/git-upload-pack"),
+        ("GET", "https://api.github.com/repos/acme/app/pulls"),
+        ("GET", "https://static.crates.io/crates/serde/serde-1.0.0.crate"),
+    ] {
+        assert!(
+            with(&whole, method, url, secret).is_ok() && with(&reading, method, url, secret).is_ok(),
+            "{method} {url}"
+        );
+    }
+    for (method, url) in [
+        ("GET", "https://git.example.com/acme/app.git/info/refs?service=git-receive-pack"),
+        ("POST", "https://git.example.com/acme/app.git/git-receive-pack"),
+        ("POST", "https://git.example.com/api/v1/repos/acme/app/pulls"),
+        ("PUT", "https://git.example.com/api/v1/repos/acme/app/contents/git-upload-pack"),
+        ("POST", "https://git.example.com/api/v1/repos/acme/app/contents/git-upload-pack"),
+        ("POST", "https://git.example.com/acme/app.git%2fgit-upload-pack"),
+        ("DELETE", "https://git.example.com/acme/app"),
+        ("OPTIONS", "https://git.example.com/acme/app"),
+        ("POST", "https://github.com/acme/app/git-receive-pack"),
+        ("PATCH", "https://api.github.com/repos/acme/app/pulls/1"),
+        ("POST", "https://api.anthropic.com/v1/messages"),
+    ] {
+        assert!(with(&whole, method, url, secret).is_ok(), "{method} {url}");
+        assert_eq!(with(&reading, method, url, secret), Err("only-reads"), "{method} {url}");
+    }
+    let url = "https://git.example.com/x";
+    assert_eq!(with(&reading, "GET", url, |ask| ask.has_body = true), Err("only-reads"));
+    assert_eq!(with(&reading, "GET", url, |ask| ask.upgrade = true), Err("upgrade"));
+    assert!(with(&whole, "GET", url, |ask| ask.upgrade = true).is_ok());
+    let tunnel = Target::parse_authority("tunnel.example.com:443").unwrap();
+    assert!(whole.connection(Scheme::Https, &tunnel).unwrap().pass_through.is_some());
+    assert!(reading.connection(Scheme::Https, &tunnel).unwrap().pass_through.is_none());
+    assert_eq!(asks(&reading, "GET", "https://closed.example.com/"), Err("denied-by-rule"));
+}

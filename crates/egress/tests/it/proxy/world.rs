@@ -12,8 +12,8 @@ use std::{
 
 use egress::{
     AddressRules, Binding, CredentialSlot, Custody, DayTally, EgressConfig, EgressLog, EgressPolicy, EgressRecord,
-    Interfaces, Judge, Limits, Network, Placeholders, Proxy, SandboxCa, SandboxEgress, SecretSettings, SecretValue,
-    Stage, TableResolver, Unrecorded, Upstream, Vault, Who,
+    EgressRules, Interfaces, Judge, Limits, Network, Placeholders, Proxy, SandboxCa, SandboxEgress, SecretSettings,
+    SecretValue, Stage, TableResolver, Unrecorded, Upstream, Vault, Who,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -235,6 +235,12 @@ impl World {
         self.policy.send_replace(Arc::new(policy_of(rules, self.resolver.clone(), self.home.path())));
     }
 
+    /// The same, with rules that no configuration can write.
+    pub fn change(&self, rules: &str, change: impl FnOnce(EgressRules) -> EgressRules) {
+        let policy = policy_by(change(rules_of(rules)), self.resolver.clone(), self.home.path());
+        self.policy.send_replace(Arc::new(policy));
+    }
+
     /// Ends the proxy, which must happen at once.
     pub async fn stop(self) {
         self.cancel.cancel();
@@ -303,9 +309,16 @@ pub async fn read_all(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-fn policy_of(rules: &str, resolver: Arc<TableResolver>, home: &Path) -> EgressPolicy {
+fn rules_of(rules: &str) -> EgressRules {
     let config: EgressConfig = toml::from_str(rules).unwrap();
-    let rules = Arc::new(config.rules().unwrap());
+    config.rules().unwrap()
+}
+
+fn policy_of(rules: &str, resolver: Arc<TableResolver>, home: &Path) -> EgressPolicy {
+    policy_by(rules_of(rules), resolver, home)
+}
+
+fn policy_by(rules: EgressRules, resolver: Arc<TableResolver>, home: &Path) -> EgressPolicy {
     let addresses = AddressRules::default().playing_public("203.0.113.0/24".parse().unwrap());
     let network = Network {
         resolver,
@@ -313,6 +326,6 @@ fn policy_of(rules: &str, resolver: Arc<TableResolver>, home: &Path) -> EgressPo
         addresses: Arc::new(addresses),
         guarded: Arc::from([]),
     };
-    let judge = Judge::new(rules, network, Arc::new(DayTally::new(Arc::new(Wall))));
+    let judge = Judge::new(Arc::new(rules), network, Arc::new(DayTally::new(Arc::new(Wall))));
     EgressPolicy { judge, upstream: Upstream::new(&[home.join("ca.pem")]).unwrap() }
 }
