@@ -400,7 +400,10 @@ fn rules(vendor: Vendor, dir: &Path) -> Arc<EgressPolicy> {
     });
     let rules: EgressConfig = serde_json::from_value(rules).unwrap();
     let tally = Arc::new(DayTally::new(Arc::new(Wall)));
-    let judge = Judge::new(Arc::new(rules.rules().unwrap()), played(&[(vendor.host, VENDOR)]), tally);
+    let mut rules = rules.rules().unwrap();
+    // As a job's door has it.
+    rules.rules.iter_mut().for_each(|rule| rule.asks_model = true);
+    let judge = Judge::new(Arc::new(rules), played(&[(vendor.host, VENDOR)]), tally);
     Arc::new(EgressPolicy { judge, upstream: Upstream::new(&[dir.join("ca.pem")]).unwrap() })
 }
 

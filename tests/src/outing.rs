@@ -8,7 +8,7 @@ use egress::{
     DayTally, EgressConfig, EgressPolicy, EgressRules, Fetcher, Judge, Limits, Network, Placeholders, Proxy, SandboxCa,
     SandboxEgress, SecretSettings, SecretValue, Upstream, VaultCredentials, Who,
 };
-use sandbox::{Door, ProxyTrust};
+use sandbox::{Door, ProxyTrust, WayOut};
 use types::{SecretName, Timestamp};
 
 use crate::{Workshop, workshop::Unlogged};
@@ -33,11 +33,16 @@ pub fn open(
     let fetcher = Fetcher::new(judge.clone(), upstream.clone(), Arc::new(Unlogged), Some(credentials), Who::default());
     let forges = Forges::new(fetcher, rules.clone(), it.vault.clone());
     let vault = it.vault.clone();
-    let doors = move |_: types::SessionId, _: &types::WorkspaceName| {
+    let reading = {
+        let rules = EgressRules::clone(&rules).reading();
+        Judge::new(Arc::new(rules), network.clone(), Arc::new(DayTally::new(clock.clone())))
+    };
+    let doors = move |_: types::SessionId, _: &types::WorkspaceName, way_out: WayOut| {
         let bound = vault.bound().map_err(|error| error.to_string())?;
         let named = bound.iter().filter(|secret| rules.secrets.contains(&secret.name));
         let named = named.map(|secret| (secret.name.clone(), secret.env.as_ref().map(|env| env.as_str().to_owned())));
-        let policy = EgressPolicy { judge: judge.clone(), upstream: upstream.clone() };
+        let judge = if way_out == WayOut::Reading { reading.clone() } else { judge.clone() };
+        let policy = EgressPolicy { judge, upstream: upstream.clone() };
         // The sender may go: these rules never change.
         let (_, policy) = tokio::sync::watch::channel(Arc::new(policy));
         let egress = Arc::new(SandboxEgress {

@@ -27,6 +27,17 @@ impl fmt::Debug for Door {
     }
 }
 
+/// What the commands behind a door may do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// What the session's own commands may.
+    Usual,
+    /// Read, whatever the workspace's rules allow besides.
+    Reading,
+    /// All that the workspace's rules allow: somebody approved what is sent.
+    Sending,
+}
+
 /// Makes the door for a session's sandbox in a workspace. The error is a sentence for the model and the log; it refuses the
 /// sandbox, since one without its door would only fail later and less clearly.
-pub type Doors = Arc<dyn Fn(SessionId, &WorkspaceName) -> Result<Door, String> + Send + Sync>;
+pub type Doors = Arc<dyn Fn(SessionId, &WorkspaceName, WayOut) -> Result<Door, String> + Send + Sync>;

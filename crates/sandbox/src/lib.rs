@@ -26,7 +26,7 @@ mod workspace;
 
 pub use canary::{CanaryReport, Outcome, QuotaKind, Row, canary};
 pub use command::{Command, Exit, ExitStatus, JobId, JobInfo, JobOutput, JobState};
-pub use door::{Door, Doors};
+pub use door::{Door, Doors, WayOut};
 pub use error::SandboxError;
 pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
 pub use init::{HOME, WORKSPACE};

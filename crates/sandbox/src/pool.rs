@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{Invariant, SessionId};
 
-use crate::{Door, Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace, mounts};
+use crate::{Door, Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, WayOut, Workspace, mounts};
 
 /// Sandboxes at once.
 const MAX_SANDBOXES: usize = 128;
@@ -92,7 +92,7 @@ impl Pool {
                 old.sandbox.stop().await;
             }
         }
-        let door = self.shared.door(session, workspace)?;
+        let door = self.shared.door(session, workspace, WayOut::Usual)?;
         let sandbox = Arc::new(Sandbox::start_for(Some(session), spec, door).await?);
         *kept = Some(Kept { sandbox: sandbox.clone(), workspace: workspace.clone() });
         drop(kept);
@@ -119,7 +119,10 @@ impl Pool {
         let mut spec = self.specification(apart.workspace)?;
         spec.source = apart.source.cloned();
         self.shared.check(&spec)?;
-        let door = if apart.has_door { self.shared.door(session, apart.workspace)? } else { None };
+        let door = match apart.way_out {
+            Some(way_out) => self.shared.door(session, apart.workspace, way_out)?,
+            None => None,
+        };
         Sandbox::start_for(None, spec, door).await
     }
 
@@ -181,15 +184,15 @@ pub struct Apart<'a> {
     pub workspace: &'a Workspace,
     /// What they may read besides.
     pub source: Option<&'a Workspace>,
-    /// Whether they reach what the workspace's rules allow.
-    pub has_door: bool,
+    /// Whether they reach the network by the workspace's rules, and for what.
+    pub way_out: Option<WayOut>,
 }
 
 impl Shared {
     /// The door of a session's sandbox; none where nobody serves doors.
-    fn door(&self, session: SessionId, workspace: &Workspace) -> Result<Option<Door>, SandboxError> {
+    fn door(&self, session: SessionId, workspace: &Workspace, way_out: WayOut) -> Result<Option<Door>, SandboxError> {
         let refused = |why| SandboxError::Build { step: "open its way to the proxy".to_owned(), why };
-        self.doors.get().map(|doors| doors.0(session, &workspace.name)).transpose().map_err(refused)
+        self.doors.get().map(|doors| doors.0(session, &workspace.name, way_out)).transpose().map_err(refused)
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Slot>>> {

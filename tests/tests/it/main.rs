@@ -22,6 +22,7 @@ mod job_real;
 mod job_recipes;
 mod job_review;
 mod job_tree;
+mod job_walls;
 mod main_job;
 mod malicious_repository;
 mod network;

@@ -6,7 +6,7 @@ mod signature;
 use std::{path::Path, time::Duration};
 
 use policy::{Act, decide_own};
-use sandbox::{Change, ChangeKind, Command, ExitStatus, Pins, SnapshotError, show_path};
+use sandbox::{Change, ChangeKind, Command, ExitStatus, Pins, SnapshotError, WayOut, show_path};
 use serde_json::json;
 use store::audit::AuditKind;
 use tools::Glob;
@@ -114,7 +114,9 @@ pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
     let timeout = Duration::from_secs(done.timeout_s.max(1));
     let command = Command::new(done.command.clone(), timeout);
     let what = "run the done condition";
-    let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, has_door: true };
+    // It runs what the coding agent wrote, so it can do no more than the coding agent.
+    let way_out = Some(WayOut::Reading);
+    let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, way_out };
     let outcome = match site.room(purpose).await {
         Ok(room) => {
             let ran = room.run(command, what, &done.command, (Keep::End, MAX_OUTPUT)).await?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use policy::{Act, decide_own};
-use sandbox::{Apart, Command, ExitStatus, Pool, Sandbox, SandboxError, Workspace};
+use sandbox::{Apart, Command, ExitStatus, Pool, Sandbox, SandboxError, WayOut, Workspace};
 use serde_json::json;
 use store::{
     Store,
@@ -111,8 +111,8 @@ pub(crate) struct Purpose {
     pub act: Act,
     pub writes: Spot,
     pub reads: Option<Spot>,
-    /// Whether commands reach what the workspace's rules allow.
-    pub has_door: bool,
+    /// Whether commands reach the network by the workspace's rules, and for what.
+    pub way_out: Option<WayOut>,
 }
 
 /// A sandbox for some commands of ours. Dropping it ends everything in it.
@@ -208,7 +208,7 @@ impl Site {
     pub(crate) async fn room(&self, purpose: Purpose) -> Result<Room<'_>, SiteError> {
         let workspace = self.spot(purpose.writes)?;
         let source = purpose.reads.map(|spot| self.spot(spot)).transpose()?;
-        let apart = Apart { workspace: &workspace, source: source.as_ref(), has_door: purpose.has_door };
+        let apart = Apart { workspace: &workspace, source: source.as_ref(), way_out: purpose.way_out };
         let sandbox = self.pool.apart(self.session, apart).await?;
         Ok(Room { site: self, sandbox, act: purpose.act })
     }

@@ -110,7 +110,7 @@ pub async fn remove(site: &Site) -> Result<(), SiteError> {
     }
     // Its directories may be closed, or deeper than a path may be long: what has the rights of the commands that made it, and
     // nothing else in reach, removes it best.
-    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Tree, reads: None, has_door: false }).await?;
+    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Tree, reads: None, way_out: None }).await?;
     room.git(Errand::new("remove the job's tree", scripts::EMPTY).within(CLONE)).await?;
     drop(room);
     std::fs::remove_dir(&tree).map_err(|source| SiteError::Directory { path: tree, source })
@@ -138,7 +138,7 @@ pub(super) async fn clone(
     remove(site).await?;
     make_private(&site.tree())?;
     let reads = Some(Spot::Workspace);
-    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Tree, reads, has_door: false }).await?;
+    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Tree, reads, way_out: None }).await?;
     let facts = look(&room, "/source", branch, base.unwrap_or_default()).await?;
     let (start, commit) = facts.start(branch, base)?;
     check_room(site, &facts)?;
@@ -191,7 +191,7 @@ async fn begin_in_place(site: &Site) -> Result<TreeRecord, SiteError> {
         no_commit: Some(why.to_owned()),
         notes: Vec::new(),
     };
-    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Workspace, reads: None, has_door: false }).await?;
+    let room = site.room(Purpose { act: Act::JobTree, writes: Spot::Workspace, reads: None, way_out: None }).await?;
     let facts = look(&room, "/workspace", "", "").await?;
     match facts.head() {
         Ok(_) => {}
@@ -223,7 +223,7 @@ async fn begin_in_place(site: &Site) -> Result<TreeRecord, SiteError> {
 async fn compare(site: &Site, script: &str) -> Result<Option<Vec<u8>>, SiteError> {
     let record = TreeRecord::need(&site.directory)?;
     let Some(base) = record.began.or(record.base) else { return Ok(None) };
-    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Tree), has_door: false };
+    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Tree), way_out: None };
     let room = site.room(purpose).await?;
     let errand = Errand { keep: 8 << 20, ..Errand::new("compare the job's tree", script) };
     room.git(errand.with("BASE", base).with("MOST", (2 * MAX_PATCH).to_string()).within(LOOK)).await.map(Some)

@@ -5,12 +5,12 @@
 use std::{collections::BTreeMap, os::fd::OwnedFd, sync::Arc};
 
 use egress::{BoundSecret, Custody, EgressPolicy, Limits, Placeholders, Preset, Proxy, SandboxCa, SandboxEgress, Who};
-use sandbox::{Door, ProxyTrust};
+use sandbox::{Door, ProxyTrust, WayOut};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::{Integrity, SecretName, SessionId, WorkspaceName};
 
-use super::ways::{Vendor, Way, Ways};
+use super::ways::{Vendor, Way, Ways, Whose};
 
 /// What records call the programs of a sandbox.
 pub(super) const CLIENT: &str = "sandbox";
@@ -35,8 +35,8 @@ pub(crate) struct NewDoor<'a> {
     pub session: SessionId,
     /// The workspace whose rules hold.
     pub workspace: &'a WorkspaceName,
-    /// The coding agent whose vendor may be reached; none for the owner's own shell.
-    pub coder: Option<&'a str>,
+    /// The coding agent whose vendor may be reached.
+    pub coder: &'a str,
 }
 
 impl JobDoor {
@@ -54,10 +54,20 @@ async fn serve(socket: OwnedFd, egress: Arc<SandboxEgress>, ending: Cancellation
 }
 
 impl Ways {
-    /// Makes the door for a session's sandbox in a workspace.
-    pub(super) fn door(&self, session: SessionId, workspace: &WorkspaceName) -> Result<Door, String> {
-        let policy = self.rules_of(workspace, None)?;
-        let placeholders = self.placeholders(&policy, None)?;
+    /// Makes the door for a session's sandbox in a workspace. Where the session is a job's, which its own loop works on, it is
+    /// a job's too, unless somebody approved what is sent.
+    pub(super) fn door(&self, session: SessionId, workspace: &WorkspaceName, way_out: WayOut) -> Result<Door, String> {
+        let whose = match way_out {
+            WayOut::Sending => Whose::Session,
+            WayOut::Reading => Whose::Job,
+            WayOut::Usual => match self.store().job_of_session(session).map_err(|error| error.to_string())? {
+                Some(_) => Whose::Job,
+                None => Whose::Session,
+            },
+        };
+        let only_reads = whose == Whose::Job;
+        let policy = self.rules_of(workspace, whose)?;
+        let placeholders = self.placeholders(&policy, None, only_reads)?;
         let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
         let (trust, env) = (trust(&ca, &policy), placeholders.environment());
         let egress = Arc::new(self.sandbox_egress(session, workspace, policy, ca, placeholders));
@@ -68,8 +78,8 @@ impl Ways {
     /// Makes the door for a job's new sandbox. The error is a sentence for the owner.
     pub(crate) fn job_door(&self, new: NewDoor<'_>) -> Result<JobDoor, String> {
         let vendor = self.vendor_of(new.coder)?;
-        let policy = self.rules_of(new.workspace, new.coder)?;
-        let placeholders = self.placeholders(&policy, vendor.as_ref())?;
+        let policy = self.rules_of(new.workspace, Whose::Coder(new.coder.to_owned()))?;
+        let placeholders = self.placeholders(&policy, vendor.as_ref(), true)?;
         let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
         Ok(self.finished(new, vendor, policy, ca, placeholders))
     }
@@ -78,8 +88,8 @@ impl Ways {
     /// trust, and hold what they hold. Rules and secrets are those of now. The error is a sentence for the owner.
     pub(crate) fn job_door_again(&self, new: NewDoor<'_>, custody: &[u8]) -> Result<JobDoor, String> {
         // A coding agent that is not configured any more has no vendor; what it asks for is refused, request by request.
-        let vendor = new.coder.and_then(|coder| self.vendor(coder));
-        let policy = self.rules_of(new.workspace, new.coder)?;
+        let vendor = self.vendor(new.coder);
+        let policy = self.rules_of(new.workspace, Whose::Coder(new.coder.to_owned()))?;
         let (ca, placeholders) = Custody::restore(custody).map_err(|error| error.to_string())?;
         Ok(self.finished(new, vendor, policy, ca, placeholders))
     }
@@ -118,8 +128,7 @@ impl Ways {
     }
 
     /// What the coding agent needs, with its secret in the vault and bound.
-    fn vendor_of(&self, coder: Option<&str>) -> Result<Option<Vendor>, String> {
-        let Some(name) = coder else { return Ok(None) };
+    fn vendor_of(&self, name: &str) -> Result<Option<Vendor>, String> {
         // Without a table of its own it may reach what its workspace allows.
         let Some(vendor) = self.vendor(name) else { return Ok(None) };
         let Some(secret) = &vendor.secret else { return Ok(Some(vendor)) };
@@ -138,20 +147,18 @@ impl Ways {
         Ok(Some(vendor))
     }
 
-    fn rules_of(
-        &self,
-        workspace: &WorkspaceName,
-        coder: Option<&str>,
-    ) -> Result<watch::Receiver<Arc<EgressPolicy>>, String> {
-        let way = Way { workspace: workspace.clone(), coder: coder.map(str::to_owned) };
+    fn rules_of(&self, workspace: &WorkspaceName, whose: Whose) -> Result<watch::Receiver<Arc<EgressPolicy>>, String> {
+        let way = Way { workspace: workspace.clone(), whose };
         self.policy(&way).map_err(|error| error.to_string())
     }
 
-    /// New placeholders for the secrets that the rules allow, the vendor's in the variable of the coding agent.
+    /// New placeholders for the secrets that the rules allow, the vendor's in the variable of the coding agent. With
+    /// `only_reads` there are none for what is bound to writing alone.
     fn placeholders(
         &self,
         policy: &watch::Receiver<Arc<EgressPolicy>>,
         vendor: Option<&Vendor>,
+        only_reads: bool,
     ) -> Result<Placeholders, String> {
         let allowed = policy.borrow().judge.rules().secrets.clone();
         let bound = if allowed.is_empty() {
@@ -159,9 +166,14 @@ impl Ways {
         } else {
             self.vault().bound().map_err(|error| error.to_string())?
         };
+        let is_vendors =
+            |secret: &BoundSecret| vendor.is_some_and(|vendor| vendor.secret.as_ref() == Some(&secret.name));
+        let is_useful = |secret: &BoundSecret| {
+            !only_reads || is_vendors(secret) || secret.bindings.iter().any(egress::Binding::reads)
+        };
         let named = bound
             .iter()
-            .filter(|secret| allowed.contains(&secret.name))
+            .filter(|secret| allowed.contains(&secret.name) && is_useful(secret))
             .map(|secret| (secret.name.clone(), variable(secret, vendor)))
             .collect::<Vec<(SecretName, Option<String>)>>();
         Placeholders::new(named).map_err(|error| error.to_string())

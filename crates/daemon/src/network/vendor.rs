@@ -38,6 +38,7 @@ pub(crate) fn vendor_rules(name: &str, coder: &CoderConfig) -> Result<EgressRule
     let mut rules = config.rules().map_err(|error| error.to_string())?;
     for rule in &mut rules.rules {
         rule.id = Arc::from(format!("coders/{name}/{}", rule.id));
+        rule.asks_model = true;
     }
     Ok(rules)
 }

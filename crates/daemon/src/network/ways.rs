@@ -24,11 +24,22 @@ use crate::{Config, config::WebConfig, network_log::NetworkLog};
 /// What records call the `fetch` tool.
 const FETCH: &str = "fetch";
 
-/// Whose way out it is: the programs of a workspace, or a coding agent that works in one.
+/// Whose way out it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Way {
     pub workspace: WorkspaceName,
-    pub coder: Option<String>,
+    pub whose: Whose,
+}
+
+/// Which of the programs of a workspace have a way out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whose {
+    /// Those of a session in it, and a push that the owner approved: all that its rules allow.
+    Session,
+    /// Those of a job, such as its done condition: reading by its rules.
+    Job,
+    /// A coding agent of this name with all that it starts: reading by its rules, and asking its vendor's models.
+    Coder(String),
 }
 
 /// The ways out of all workspaces. Cheap to clone.
@@ -177,7 +188,7 @@ impl Ways {
     /// Who makes the doors of sandboxes.
     pub fn doors(&self) -> Doors {
         let ways = self.clone();
-        Arc::new(move |session, workspace| ways.door(session, workspace))
+        Arc::new(move |session, workspace, way_out| ways.door(session, workspace, way_out))
     }
 
     /// The rules of a workspace's programs, or of a coding agent in it, as they change.
@@ -228,7 +239,7 @@ impl Ways {
 
     /// Whether a coding agent in a workspace may look at an address; why not, in words.
     pub fn may_reach(&self, workspace: &WorkspaceName, coder: &str, web: &WebTarget) -> Result<(), String> {
-        let way = Way { workspace: workspace.clone(), coder: Some(coder.to_owned()) };
+        let way = Way { workspace: workspace.clone(), whose: Whose::Coder(coder.to_owned()) };
         let policy = self.policy(&way).map_err(|error| error.message)?;
         let ask = Ask {
             scheme: web.scheme,
@@ -330,8 +341,13 @@ impl Planned {
     /// (any more) has none.
     fn rules(&self, way: &Way) -> Arc<EgressRules> {
         let own = self.sandboxes.get(&way.workspace).cloned().unwrap_or_default();
-        let Some(vendor) = way.coder.as_ref().and_then(|coder| self.coders.get(coder)) else { return own };
-        let mut rules = EgressRules::clone(&own);
+        let coder = match &way.whose {
+            Whose::Session => return own,
+            Whose::Job => None,
+            Whose::Coder(name) => Some(name),
+        };
+        let mut rules = EgressRules::clone(&own).reading();
+        let Some(vendor) = coder.and_then(|name| self.coders.get(name)) else { return Arc::new(rules) };
         rules.rules.extend(vendor.rules.rules.iter().cloned());
         rules.secrets.extend(vendor.rules.secrets.iter().cloned());
         rules.extra_ca.extend(vendor.rules.extra_ca.iter().cloned());

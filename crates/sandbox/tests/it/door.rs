@@ -98,7 +98,7 @@ impl Place {
         let env = BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://198.51.100.1:1".to_owned())]);
         let pool = Pool::new(SandboxConfig { env, ..SandboxConfig::default() }, &home);
         let double = double.clone();
-        pool.use_doors(Arc::new(move |_, _| {
+        pool.use_doors(Arc::new(move |_, _, _| {
             let double = double.clone();
             Ok(Door {
                 trust: ProxyTrust { ca_pem: CERTIFICATE.to_owned(), system_roots },
@@ -191,7 +191,7 @@ async fn a_door_that_cannot_be_made_refuses_the_sandbox() -> Outcome {
     use_own_program();
     let outer = tempfile::tempdir()?;
     let pool = Pool::new(SandboxConfig::default(), outer.path());
-    pool.use_doors(Arc::new(|_, _| Err("the vault cannot be read".to_owned())));
+    pool.use_doors(Arc::new(|_, _, _| Err("the vault cannot be read".to_owned())));
     let path = tempfile::tempdir()?;
     let refused = pool.get(SessionId(1), &Workspace::open(name()?, path.path())?).await;
     assert!(matches!(&refused, Err(SandboxError::Build { why, .. }) if why.contains("vault")), "{refused:?}");

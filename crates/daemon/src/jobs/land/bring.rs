@@ -78,7 +78,7 @@ pub(super) async fn bring(site: &Site, record: &LandRecord, notes: &mut Vec<Stri
             (None, errand(ADVANCE).with("WAS", record.head.clone()).input(record.index.clone().into_bytes()))
         }
     };
-    let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Workspace, reads, has_door: false }).await?;
+    let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Workspace, reads, way_out: None }).await?;
     let said = pairs(&room.git(errand).await?);
     let Some(branch) = said.get("branch") else {
         let why = match site.place {

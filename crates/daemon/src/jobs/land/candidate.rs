@@ -99,7 +99,7 @@ pub(super) async fn make(
     base: &str,
     landing: &Landing<'_>,
 ) -> Result<Candidate, SiteError> {
-    let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, has_door: false }).await?;
+    let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, way_out: None }).await?;
     let state = state(&room).await?;
     let (tree, index) = match &site.place {
         Place::Branch { .. } => (state.tree.clone(), String::new()),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use policy::Act;
+use sandbox::WayOut;
 use serde_json::json;
 use types::{Effect, Place, Sink};
 
@@ -52,10 +53,9 @@ pub(super) async fn push(
     record: &LandRecord,
     branch: &str,
 ) -> Result<Pushed, SiteError> {
-    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), has_door: true };
-    let room = site.room(purpose).await?;
     let what = "push the job's branch";
-    let origin = room.git(Errand::new(what, ORIGIN)).await?;
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
+    let origin = site.room(purpose).await?.git(Errand::new(what, ORIGIN)).await?;
     let origin = String::from_utf8_lossy(&origin).lines().next().unwrap_or_default().to_owned();
     let Some(repository) = Repository::of_remote(&origin) else {
         let why =
@@ -93,6 +93,8 @@ pub(super) async fn push(
         Consent::Given(_) => {}
         Consent::Refused(why) => return Ok(Pushed::Refused(why)),
     }
+    // The one sandbox of a job that can write to a host, and it runs nothing of the job's.
+    let room = site.room(Purpose { way_out: Some(WayOut::Sending), ..purpose }).await?;
     // Made anew: the question may have waited for hours.
     let open = Errand::new(what, vet::OPEN).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone());
     room.git(open).await?;

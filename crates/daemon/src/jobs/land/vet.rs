@@ -126,14 +126,14 @@ pub(super) async fn vet(
         Errand::new(what, script).with("BASE", base).with("COMMIT", candidate.commit.clone())
     };
     if let Place::Branch { .. } = site.place {
-        let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Tree), has_door: false };
+        let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Tree), way_out: None };
         let room = site.room(purpose).await?;
         let said = pairs(&room.git(ask("take the job's commits out of its tree", PACK)).await?);
         if said.get("bytes").and_then(|bytes| bytes.trim().parse().ok()).is_none_or(|bytes: u64| bytes > MAX_PACK) {
             return Ok(Vetted { never: Some("the job's commits hold more than 2 GB".to_owned()), ..Vetted::default() });
         }
     }
-    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), has_door: false };
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
     let room = site.room(purpose).await?;
     let what = "look at the job's commits";
     room.git(ask(what, OPEN)).await?;

@@ -1,0 +1,160 @@
+//! What a job's programs cannot do by themselves: push, write to a host with the owner's token, have a model's vendor go out for
+//! them. The coding agent, the done condition and our own loop all try; the same steps succeed in a session of the owner's, so
+//! that it is the wall that stops them.
+
+use std::{fs, net::SocketAddr};
+
+use egress::{Binding, CredentialSlot, EnvName, HostPattern, PathPattern, SecretSettings};
+use harness::{
+    all_inside,
+    online::{Authority, GitServer, Online, scene, serve_tls},
+    repository::Repository,
+};
+use serde_json::{Value, json};
+use testkit::forge::{ForgeDouble, Kind, Settings};
+use types::{JobEnd, JobState};
+
+const FORGE: &str = "203.0.113.12";
+const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+
+/// Reads and writes at the forge, and notes what came of each. The name of the notes is its argument.
+const STEPS: &str = r#"
+cd "$(dirname "$0")"
+api=https://git.acme.test/api/v1/repos/acme/app
+ask() { curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $FORGE_TOKEN" -H 'Content-Type: application/json' "$@"; }
+with_token() { git -c "credential.helper=!f() { echo username=x-access-token; echo \"password=$FORGE_TOKEN\"; }; f" "$@"; }
+{
+  echo "get $(ask "$api")"
+  echo "post $(ask -X POST -d '{"title":"x","head":"fix/tests","base":"main","draft":true}' "$api/pulls")"
+  echo "hook $(ask -X POST -d '{}' -H "Authorization: Bearer $HOOK_TOKEN" https://hooks.acme.test/in)"
+  if with_token ls-remote -q https://git.acme.test/acme/app.git main | grep -q main; then echo "fetch works"; else echo "fetch fails"; fi
+  if with_token push -q https://git.acme.test/acme/app.git "HEAD:refs/heads/by-$1"; then echo "push works"; else echo "push fails"; fi
+  echo "variable ${HOOK_TOKEN:+given}"
+} > "$1.notes" 2> "$1.errors"
+"#;
+
+const STOPPED: &str = "get 200\npost 403\nhook 403\nfetch works\npush fails\nvariable \n";
+
+struct Scene {
+    it: Online,
+    repository: Repository,
+    server: GitServer,
+    api: ForgeDouble,
+    bare: std::path::PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let runtime = scene::runtime();
+        let authority = Authority::new();
+        let home = tempfile::Builder::new().prefix("factotum-walls-").tempdir().unwrap();
+        authority.write(&home.path().join("ca.pem"));
+        let repository = Repository::with_failing_tests(&home.path().join("workspace"));
+        fs::write(repository.path.join("steps.sh"), STEPS).unwrap();
+        repository.git(&["add", "-A"]);
+        repository.git(&["commit", "-qm", "steps"]);
+        let server = GitServer::new(&home.path().join("served"), TOKEN);
+        let bare = home.path().join("served/acme/app.git");
+        let place = bare.display().to_string();
+        repository.git(&["init", "-q", "--bare", "-b", "main", &place]);
+        repository.git(&["push", "-q", &place, "HEAD:refs/heads/main"]);
+        repository.git(&["-C", &place, "config", "http.receivepack", "true"]);
+        let api = ForgeDouble::new(
+            Kind::Gitea,
+            Settings {
+                token: TOKEN.to_owned(),
+                repository: "acme/app".to_owned(),
+                may_write: true,
+                has_drafts: true,
+                branches: vec!["main".to_owned(), "fix/tests".to_owned()],
+                limit: None,
+                lost_answers: 0,
+            },
+        );
+        runtime.block_on(async {
+            let router = axum::Router::new().nest("/api", api.router()).fallback_service(server.router());
+            let address = SocketAddr::new(FORGE.parse().unwrap(), 443);
+            serve_tls(&authority, &["git.acme.test", "hooks.acme.test"], address, router).await;
+        });
+        let config = format!(
+            "[workspaces.online.egress]\nsecrets = [\"forge\", \"hook\"]\nextra_ca = [\"{ca}\"]\n\
+             [[workspaces.online.egress.rules]]\nhost = \"git.acme.test\"\nmethods = [\"*\"]\n\
+             [[workspaces.online.egress.rules]]\nhost = \"hooks.acme.test\"\nmethods = [\"POST\"]\n\
+             [coders.played]\nkind = \"oneshot\"\ncommand = [\"/bin/sh\", \"/workspace/steps.sh\", \"coder\", \"{{prompt}}\"]\n",
+            ca = home.path().join("ca.pem").display(),
+        );
+        let network = scene::played(&[("git.acme.test", FORGE), ("hooks.acme.test", FORGE)]);
+        let secrets = [("forge", TOKEN, forge()), ("hook", "hook-0123456789abcdef0123456789", hook())];
+        let it = Online::start_in(&runtime, home, &config, network, &secrets);
+        Self { it, repository, server, api, bare }
+    }
+
+    /// Runs a job to its end. Gives the directory in which it worked.
+    fn job(&self, more: &Value) -> std::path::PathBuf {
+        let mut spec = json!({
+            "brief": "do it", "coder": "played", "workspace": "online", "place": { "place": "branch", "branch": "fix/tests" },
+            "done": { "command": "sh steps.sh check" },
+        });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let job = self.it.start_job(spec);
+        let view = self.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
+        assert_eq!(view.state, JobState::Ended { end: JobEnd::Done }, "{view:#?}");
+        self.it.home.path().join(format!("home/jobs/{job}/tree"))
+    }
+
+    fn pushed(&self) -> Vec<String> {
+        let place = self.bare.display().to_string();
+        let all = self.repository.git(&["-C", &place, "for-each-ref", "--format=%(refname:short)"]);
+        all.lines().map(str::to_owned).collect()
+    }
+}
+
+fn settings(variable: &str, bindings: Vec<Binding>) -> SecretSettings {
+    SecretSettings { bindings: Some(bindings), env: Some(EnvName::new(variable).unwrap()) }
+}
+
+fn forge() -> SecretSettings {
+    let binding = |path: &str, slot| Binding {
+        host: HostPattern::parse("git.acme.test").unwrap(),
+        port: 443,
+        methods: Vec::new(),
+        paths: vec![PathPattern::parse(path).unwrap()],
+        slot,
+    };
+    let git = binding("/acme/app.git/**", CredentialSlot::Basic { user: None });
+    settings("FORGE_TOKEN", vec![git, binding("/api/v1/repos/acme/app/**", CredentialSlot::bearer())])
+}
+
+fn hook() -> SecretSettings {
+    let binding = Binding { methods: vec!["POST".to_owned()], ..Binding::to("hooks.acme.test").unwrap() };
+    settings("HOOK_TOKEN", vec![binding])
+}
+
+fn notes(directory: &std::path::Path, name: &str) -> String {
+    let read = |kind: &str| fs::read_to_string(directory.join(format!("{name}.{kind}"))).unwrap_or_default();
+    let errors = read("errors");
+    let notes = read("notes");
+    assert!(!notes.is_empty(), "{errors}");
+    notes
+}
+
+#[test]
+fn nothing_of_a_job_writes_to_a_host_by_itself() {
+    all_inside("job_walls::nothing_of_a_job_writes_to_a_host_by_itself", &["203.0.113.12/32"], || {
+        let scene = Scene::new();
+        let tree = scene.job(&json!({}));
+        assert_eq!(notes(&tree, "coder"), STOPPED);
+        assert_eq!(notes(&tree, "check"), STOPPED);
+        // Our own loop, whose commands run where every turn's do.
+        let brief = format!("call exec {}", json!({ "command": "sh steps.sh own" }));
+        scene.job(&json!({ "brief": brief, "coder": "factotum", "place": { "place": "workspace" } }));
+        assert_eq!(notes(&scene.repository.path, "own"), STOPPED);
+        assert_eq!(scene.pushed(), ["main"]);
+        assert!(scene.api.pulls().is_empty() && scene.server.credentials("receive-pack").is_empty());
+        // What the rules allow everybody else.
+        scene.it.run("sh steps.sh session");
+        let session = notes(&scene.repository.path, "session");
+        assert!(session.contains("post 201\n") && session.contains("push works\nvariable given"), "{session}");
+        assert_eq!(scene.pushed(), ["by-session", "main"]);
+    });
+}
