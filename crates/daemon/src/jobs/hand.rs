@@ -23,7 +23,7 @@ use super::{
     takeover::{self, Terminal},
     telling,
 };
-use crate::{core::Core, network::JobDoor};
+use crate::{core::Core, network::JobDoor, programs::check_unchanged};
 
 /// How long a supervisor may take to notice that nobody holds it any more, and how often it is asked.
 const NOTICING: Duration = Duration::from_millis(50);
@@ -219,8 +219,10 @@ impl Driven {
     }
 }
 
-/// Writes down that a program is about to start, for itself or at a terminal for the owner. Without it nothing may happen.
+/// Looks whether the program is still the one that was installed, and writes down that it is about to start, for itself or at a
+/// terminal for the owner. Without either nothing may happen.
 async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start, is_terminal: bool) -> Result<(), JobTrouble> {
+    check_unchanged(&outfit.program).await.map_err(JobTrouble::lasting)?;
     let detail = json!({
         "job": job.id, "coder": outfit.name, "program": outfit.program.path,
         "version": outfit.program.installed.as_ref().map(|installed| &installed.version),

@@ -7,8 +7,10 @@ mod install;
 mod list;
 mod probe;
 mod sandboxed;
+mod unchanged;
 
 pub(crate) use find::{Program, find};
 pub(crate) use install::install;
 pub(crate) use list::list;
 pub(crate) use probe::test;
+pub(crate) use unchanged::check_unchanged;
