@@ -112,6 +112,9 @@ pub enum SandboxError {
         /// How long it may be.
         limit: usize,
     },
+    /// A supervisor of another version, or one that answers nothing.
+    #[error("the job's supervisor cannot be understood: {0}")]
+    Foreign(String),
     /// The self-test could not be carried out, which counts as failed.
     #[error("the self-test could not be carried out: {0}")]
     Canary(String),
@@ -143,6 +146,7 @@ impl SandboxError {
             | Self::NoSuchJob(_)
             | Self::Supervisor(_)
             | Self::TooLarge { .. }
+            | Self::Foreign(_)
             | Self::Canary(_) => None,
         }
     }

@@ -64,7 +64,7 @@ impl Driven {
         let outfit = Outfit::of(core, &job.memory.coder).map_err(JobTrouble::lasting)?;
         let workspace = job.spec.workspace.clone();
         make_home(&directory.join(HOME)).map_err(|error| JobTrouble::passing(format!("the job's home: {error}")))?;
-        let (attached, way_out, is_new) = match attach(directory).await.map_err(JobTrouble::passing)? {
+        let (attached, way_out, is_new) = match attach(directory).await.map_err(not_attached)? {
             Some(attached) => {
                 let again = outfit.door_again(core, job.session, &workspace, &attached.custody);
                 (attached, again.map_err(JobTrouble::lasting)?, false)
@@ -238,12 +238,36 @@ async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start, is_ter
 /// Takes up the supervisor in a directory. One that we just let go of may not have noticed yet.
 pub(super) async fn attach(directory: &Path) -> Result<Option<Attached>, SandboxError> {
     for _ in 0..ATTACHMENTS {
-        if let Ok(attached) = Supervised::attach(directory).await {
-            return Ok(attached);
+        match Supervised::attach(directory).await {
+            // It will not learn it by waiting.
+            found @ (Ok(_) | Err(SandboxError::Foreign(_))) => return found,
+            Err(_) => tokio::time::sleep(NOTICING).await,
+        }
+    }
+    Supervised::attach(directory).await
+}
+
+/// Ends the supervisor in a directory, whatever it speaks, if there is one. One that we just let go of may not have noticed yet.
+pub(super) async fn put_down(directory: &Path) -> Result<bool, SandboxError> {
+    for _ in 0..ATTACHMENTS {
+        if let Ok(was_there) = Supervised::put_down(directory).await {
+            return Ok(was_there);
         }
         tokio::time::sleep(NOTICING).await;
     }
-    Supervised::attach(directory).await
+    Supervised::put_down(directory).await
+}
+
+/// Why a job cannot go on with the supervisor that it has. One of another version is ended with the job, which loses nothing but
+/// what its program was just doing.
+fn not_attached(error: SandboxError) -> JobTrouble {
+    match error {
+        SandboxError::Foreign(why) => JobTrouble::lasting(format!(
+            "another version of factotum started this job's supervisor, which this one cannot speak with ({why}); it is ended, the \
+             job's tree stays as it is, and `factotum job resume` goes on from there"
+        )),
+        error => JobTrouble::passing(error),
+    }
 }
 
 /// Starts the supervisor of a job with its sandbox.

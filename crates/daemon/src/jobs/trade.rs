@@ -253,10 +253,8 @@ impl Shop for Trade {
             let place = terminals::Place::Job(job);
             let window = terminals::close(core.home.path(), &place);
             let end = async {
-                match hand::attach(&directory).await {
-                    Ok(Some(attached)) => attached.supervised.end().await,
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(%job, %error, "the supervisor of a job that is over cannot be ended"),
+                if let Err(error) = hand::put_down(&directory).await {
+                    tracing::error!(%job, %error, "the supervisor of a job that is over cannot be ended");
                 }
             };
             tokio::join!(end, window);

@@ -32,7 +32,7 @@ use super::{
     Program, Records, SupervisedSpec,
     frames::{Frame, Incoming, MAX_TEXT, Outgoing, connection},
     journal,
-    protocol::{Answer, Ask, Order, PROTOCOL, Tell, Welcome, Written},
+    protocol::{Answer, Ask, OTHER_LANGUAGE, Order, PROTOCOL, Refusal, Tell, Welcome, Written},
     records, start,
 };
 use crate::{
@@ -47,7 +47,7 @@ const ANSWER: Duration = Duration::from_secs(45);
 /// How long to wait before knocking again where too many do.
 const KNOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long the end of everything may take before the supervisor itself is killed.
-const END: Duration = Duration::from_secs(12);
+pub(super) const END: Duration = Duration::from_secs(12);
 /// Orders on their way.
 const MAX_ORDERS: usize = 64;
 /// Bytes of the lines of one order.
@@ -147,12 +147,7 @@ impl Supervised {
         };
         let mut ending = JoinSet::new();
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.join(SOCKET).exists()) {
-            ending.spawn(async move {
-                let found = Self::attach(&path).await?;
-                let Some(Attached { supervised, .. }) = found else { return Ok(0) };
-                supervised.end().await;
-                Ok(1)
-            });
+            ending.spawn(async move { Ok(usize::from(Self::put_down(&path).await?)) });
         }
         let results = ending.join_all().await;
         results.into_iter().try_fold(0, |sum, ended: Result<usize, SandboxError>| Ok(sum + ended?))
@@ -335,12 +330,15 @@ pub(super) fn address(directory: &OwnedFd) -> io::Result<SocketAddrUnix> {
 /// Waits for the answer to the first order.
 async fn greeted(directory: PathBuf, mut incoming: Incoming, outgoing: Outgoing) -> Result<Greeted, SandboxError> {
     let frame = timeout(ANSWER, incoming.next()).await;
-    let frame = frame.map_err(|_| SandboxError::Supervisor("it does not answer".to_owned()))?;
+    let frame = frame.map_err(|_| SandboxError::Foreign("it does not answer".to_owned()))?;
     let frame = frame.map_err(SandboxError::process("heard"))?.ok_or(SandboxError::Gone)?;
     let Frame { text, bytes: custody, fds } = frame;
-    let nonsense = |why: &dyn std::fmt::Display| SandboxError::Supervisor(format!("it speaks another language: {why}"));
+    let nonsense = |why: &dyn std::fmt::Display| SandboxError::Foreign(format!("it speaks another language: {why}"));
     let welcome = match serde_json::from_slice(&text).map_err(|error| nonsense(&error))? {
         Tell::Answer { answer: Answer::Welcome(welcome), .. } => welcome,
+        Tell::Answer { answer: Answer::Refused(Refusal::Other { why }), .. } if why.starts_with(OTHER_LANGUAGE) => {
+            return Err(nonsense(&why));
+        }
         Tell::Answer { answer: Answer::Refused(refusal), .. } => return Err(refusal.into()),
         other => return Err(nonsense(&format!("{other:?}"))),
     };
@@ -402,7 +400,7 @@ async fn hear_all(mut incoming: Incoming, waiting: Arc<Waiting>, written: watch:
 }
 
 /// Removes what a dead supervisor left.
-fn clean(directory: &Path) -> io::Result<()> {
+pub(super) fn clean(directory: &Path) -> io::Result<()> {
     journal::mend(directory)?;
     cgroup::clean_stale();
     match unlinkat(CWD, directory.join(SOCKET), rustix::fs::AtFlags::empty()) {

@@ -18,6 +18,7 @@ mod record;
 mod records;
 mod screen;
 mod start;
+mod stray;
 mod tail;
 
 pub(crate) use bridge::{Connect, bridge};

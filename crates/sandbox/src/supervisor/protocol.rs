@@ -3,8 +3,8 @@
 //! A supervisor lives as long as its job, so a newer daemon meets older supervisors. The rule: an order never changes its
 //! meaning and never loses a field; new fields have a default that means what was before; an order that a supervisor does not
 //! know is answered with an error, and the connection stays; fields that one side does not know are ignored. What cannot be
-//! said in this way gets a new number of [`PROTOCOL`], and a client refuses supervisors of another number: their jobs are
-//! ended and resumed under a new supervisor.
+//! said in this way gets a new number of [`PROTOCOL`], and a client refuses supervisors of another number: they are killed
+//! (`stray`), and their jobs resumed under a new supervisor.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// The language that is spoken here.
 pub(super) const PROTOCOL: u32 = 1;
+/// How a supervisor of any version begins its refusal of another language.
+pub(super) const OTHER_LANGUAGE: &str = "it speaks language";
 
 /// What a client sends.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use crate::{
     supervisor::{
         Program, Transport, What,
         frames::Frame,
-        protocol::{Answer, Ask, AskOfAnyVersion, Order, PROTOCOL, Refusal, Tell, Welcome},
+        protocol::{Answer, Ask, AskOfAnyVersion, OTHER_LANGUAGE, Order, PROTOCOL, Refusal, Tell, Welcome},
     },
 };
 
@@ -186,7 +186,7 @@ impl Supervisor {
 
     fn hello(&mut self, client: ClientId, id: u64, protocol: u32, is_daemon: bool) {
         if protocol != PROTOCOL {
-            let why = format!("it speaks language {PROTOCOL}, not {protocol}");
+            let why = format!("{OTHER_LANGUAGE} {PROTOCOL}, not {protocol}");
             self.clients.answer(client, id, Answer::Refused(Refusal::Other { why }));
         } else if self.clients.role(client) != Role::Unknown {
             self.clients.answer(client, id, refuse("it has said hello before"));

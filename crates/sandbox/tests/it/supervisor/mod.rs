@@ -7,4 +7,5 @@ mod full;
 mod job;
 mod knocks;
 mod seats;
+mod strays;
 mod talks;
