@@ -127,7 +127,29 @@ impl Workshop {
 
     /// The same, where it may fail.
     pub fn try_land(&self, site: &Site, then: Then, answer: Answer) -> (Result<Landed, String>, Vec<OwnerRequest>) {
-        let message = Message::new(site.job, "claude", "Fix the failing tests\n\nAll of them.", "2 rounds");
+        self.landing(site, then, answer, false)
+    }
+
+    /// Lands what a done condition was found to hold for, and nothing else.
+    pub fn land_checked(&self, site: &Site) -> Landed {
+        self.landing(site, Then::Commit, Answer::Denied, true).0.unwrap()
+    }
+
+    fn landing(
+        &self,
+        site: &Site,
+        then: Then,
+        answer: Answer,
+        was_checked: bool,
+    ) -> (Result<Landed, String>, Vec<OwnerRequest>) {
+        let message = Message::new(
+            site.job,
+            "claude",
+            "Fix the failing tests
+
+All of them.",
+            "2 rounds",
+        );
         let (desk, forges) = (self.desk(), self.forges());
         self.while_answering(answer, async {
             let landing = Landing {
@@ -137,6 +159,7 @@ impl Workshop {
                 desk: &desk,
                 redactor: self.vault.redactor(),
                 forges: &forges,
+                was_checked,
             };
             daemon::jobs::land::land(site, &landing).await.map_err(|error| error.to_string())
         })

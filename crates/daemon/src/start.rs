@@ -185,6 +185,7 @@ impl Daemon {
         let ways =
             Ways::new(store.clone(), vault.clone(), clock.clone(), log, vec![listeners.address], options.network);
         pool.use_doors(ways.doors());
+        pool.use_fixed(jobs::fixed_of_sessions(store.clone(), home.path()));
         let rules = agent::RulesInForce::default();
         let late = jobs::Late::default();
         let ground = Ground {

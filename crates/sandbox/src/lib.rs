@@ -8,6 +8,7 @@ mod command;
 mod door;
 mod error;
 mod files;
+mod fixed;
 mod init;
 mod launcher;
 mod mounts;
@@ -29,9 +30,10 @@ pub use command::{Command, Exit, ExitStatus, JobId, JobInfo, JobOutput, JobState
 pub use door::{Door, Doors, WayOut};
 pub use error::SandboxError;
 pub use files::{Content, FileError, FileInfo, Files, Kind, Stamp, Written};
+pub use fixed::{Fixed, MAX_FIXED};
 pub use init::{HOME, WORKSPACE};
 pub use launcher::{Launcher, maybe_run_init};
-pub use pool::{Apart, Pool};
+pub use pool::{Apart, FixedParts, Pool};
 pub use remedy::apparmor_profile;
 pub use running::{Sandbox, Terminal, TerminalProgram};
 pub use snapshot::{

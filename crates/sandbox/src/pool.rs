@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{Invariant, SessionId};
 
-use crate::{Door, Doors, Sandbox, SandboxConfig, SandboxError, SandboxSpec, WayOut, Workspace, mounts};
+use crate::{Door, Doors, Fixed, Sandbox, SandboxConfig, SandboxError, SandboxSpec, WayOut, Workspace, mounts};
 
 /// Sandboxes at once.
 const MAX_SANDBOXES: usize = 128;
@@ -33,8 +33,20 @@ struct Shared {
     config: SandboxConfig,
     home: PathBuf,
     doors: OnceLock<DoorsHandle>,
+    fixed: OnceLock<FixedHandle>,
     slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
     ending: CancellationToken,
+}
+
+/// Says what of a workspace the commands of a session cannot replace. The error refuses the sandbox.
+pub type FixedParts = Arc<dyn Fn(SessionId, &Workspace) -> Result<Vec<Fixed>, String> + Send + Sync>;
+
+struct FixedHandle(FixedParts);
+
+impl fmt::Debug for FixedHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FixedParts")
+    }
 }
 
 struct DoorsHandle(Doors);
@@ -62,8 +74,8 @@ impl Pool {
     /// An empty pool. `home` is the agent's own directory, which no sandbox may see.
     pub fn new(config: SandboxConfig, home: &Path) -> Self {
         let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
-        let doors = OnceLock::new();
-        let shared = Shared { config, home, doors, slots: Mutex::default(), ending: CancellationToken::new() };
+        let (doors, fixed) = (OnceLock::new(), OnceLock::new());
+        let shared = Shared { config, home, doors, fixed, slots: Mutex::default(), ending: CancellationToken::new() };
         Self { shared: Arc::new(shared), tasks: TaskTracker::new() }
     }
 
@@ -73,9 +85,15 @@ impl Pool {
         _ = self.shared.doors.set(DoorsHandle(doors));
     }
 
+    /// Says who knows what of a workspace the commands of a session cannot replace. The first call wins; without it they can
+    /// replace everything.
+    pub fn use_fixed(&self, fixed: FixedParts) {
+        _ = self.shared.fixed.set(FixedHandle(fixed));
+    }
+
     /// The session's sandbox for its workspace; started if there is none.
     pub async fn get(&self, session: SessionId, workspace: &Workspace) -> Result<Arc<Sandbox>, SandboxError> {
-        let spec = self.specification(workspace)?;
+        let mut spec = self.specification(workspace)?;
         let mut slot = self.slot(session)?;
         slot.touch();
         let mut kept = slot.sandbox.clone().lock_owned().await;
@@ -91,6 +109,10 @@ impl Pool {
             if let Some(old) = kept.take() {
                 old.sandbox.stop().await;
             }
+        }
+        if let Some(fixed) = self.shared.fixed.get() {
+            spec.fixed = fixed.0(session, workspace)
+                .map_err(|why| SandboxError::Build { step: "learn what is fixed".to_owned(), why })?;
         }
         let door = self.shared.door(session, workspace, WayOut::Usual)?;
         let sandbox = Arc::new(Sandbox::start_for(Some(session), spec, door).await?);
@@ -118,6 +140,7 @@ impl Pool {
     pub async fn apart(&self, session: SessionId, apart: Apart<'_>) -> Result<Sandbox, SandboxError> {
         let mut spec = self.specification(apart.workspace)?;
         spec.source = apart.source.cloned();
+        spec.fixed = apart.fixed.to_vec();
         self.shared.check(&spec)?;
         let door = match apart.way_out {
             Some(way_out) => self.shared.door(session, apart.workspace, way_out)?,
@@ -184,6 +207,8 @@ pub struct Apart<'a> {
     pub workspace: &'a Workspace,
     /// What they may read besides.
     pub source: Option<&'a Workspace>,
+    /// What of the workspace they cannot replace.
+    pub fixed: &'a [Fixed],
     /// Whether they reach the network by the workspace's rules, and for what.
     pub way_out: Option<WayOut>,
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use types::Invariant;
 
-use crate::{ProxyTrust, SandboxError, Workspace, mounts};
+use crate::{Fixed, ProxyTrust, SandboxError, Workspace, mounts};
 
 /// Which system calls and sockets commands get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -138,6 +138,8 @@ pub struct SandboxSpec {
     pub home: Option<PathBuf>,
     /// A directory that commands may read at `/source`, and no more. Named by our own code.
     pub source: Option<Workspace>,
+    /// What of the workspace cannot be replaced, at most [`crate::MAX_FIXED`]; more are passed over. Named by our own code.
+    pub fixed: Vec<Fixed>,
     /// Which sockets commands may open.
     pub profile: Profile,
     /// What they may use.
@@ -160,6 +162,7 @@ impl SandboxSpec {
             workspace,
             home: None,
             source: None,
+            fixed: Vec::new(),
             profile: config.profile,
             quota: Quota::of(config),
             read_only: config.read_only.clone(),

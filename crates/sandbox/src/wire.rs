@@ -18,7 +18,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    ProxyTrust,
+    Fixed, ProxyTrust,
     spec::{Profile, Quota},
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub home: Option<HostDirectory>,
     /// The directory that is only read, where there is one.
     pub source: Option<HostDirectory>,
+    /// What of the workspace stays as it is, outer directories first.
+    pub fixed: Vec<Fixed>,
     /// The owner's extra mounts.
     pub read_only: Vec<HostDirectory>,
     /// Which sockets commands may open.

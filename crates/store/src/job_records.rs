@@ -125,6 +125,8 @@ pub struct JobMemory {
     pub signature: Option<String>,
     /// How often in a row it came.
     pub same: u32,
+    /// How often the done condition was run again because the tree was changed after it held.
+    pub rechecks: u32,
     /// The end of the last check's output.
     pub last_check: Option<String>,
     /// What was done last, in a line.

@@ -58,6 +58,28 @@ fn work_comes_back_as_a_branch() {
 }
 
 #[test]
+fn only_the_files_that_were_checked_land() {
+    all_inside("job_land::only_the_files_that_were_checked_land", &[], || {
+        let it = Workshop::default();
+        for site in [it.on_branch(7, "fix/tests"), it.site(8, Place::Workspace)] {
+            it.prepare(&site);
+            mend(&site.tree());
+            assert!(it.land_checked(&site).is_unchecked, "nothing was checked yet");
+            it.wait(daemon::jobs::land::seal(&site)).unwrap();
+            // Whoever did that, and however little.
+            fs::write(site.tree().join("smuggled"), "in\n").unwrap();
+            let landed = it.land_checked(&site);
+            assert!(landed.is_unchecked && landed.commit.is_none() && landed.branch.is_none(), "{landed:?}");
+            fs::remove_file(site.tree().join("smuggled")).unwrap();
+            let landed = it.land_checked(&site);
+            assert!(!landed.is_unchecked && landed.commit.is_some(), "{landed:?}");
+            let commit = landed.commit.unwrap();
+            assert!(it.repository.git(&["show", &format!("{commit}:billing.py")]).contains(RIGHT));
+        }
+    });
+}
+
+#[test]
 fn a_branch_that_is_checked_out_or_has_gone_on_is_left_alone() {
     all_inside("job_land::a_branch_that_is_checked_out_or_has_gone_on_is_left_alone", &[], || {
         let it = Workshop::default();

@@ -130,6 +130,68 @@ fn hook() -> SecretSettings {
     settings("HOOK_TOKEN", vec![binding])
 }
 
+/// Tries to leave something that the owner's git runs, and something where nothing was.
+const BENDS: &str = r#"
+cd "$(dirname "$0")"
+{
+  git config core.fsmonitor 'touch /tmp/owned' && echo configured
+  echo 'touch /tmp/owned' > .git/hooks/pre-commit && echo hooked
+  mv .git elsewhere && echo moved
+  echo '* filter=x' > .git/info/attributes && echo attributes
+  mkdir -p .git/modules/sub/hooks && echo modules
+  echo changed > pinned.txt && echo pinned
+  rm -rf tests.d && echo removed
+  echo x > new.txt && echo written
+} > "bends.$1" 2>/dev/null
+true
+"#;
+
+#[test]
+fn a_job_in_the_workspace_leaves_nothing_that_git_runs() {
+    all_inside("job_walls::a_job_in_the_workspace_leaves_nothing_that_git_runs", &["203.0.113.12/32"], || {
+        let scene = Scene::new();
+        let at = |name: &str| scene.repository.path.join(name);
+        fs::create_dir_all(at(".git/info")).unwrap();
+        fs::create_dir_all(at("tests.d")).unwrap();
+        fs::write(at(".git/hooks/post-commit"), "owner's\n").unwrap();
+        fs::write(at("pinned.txt"), "as it was\n").unwrap();
+        fs::write(at("tests.d/one"), "as it was\n").unwrap();
+        fs::write(at("steps.sh"), BENDS).unwrap();
+        fs::write(at(".gitignore"), "bends.*\n*.notes\n").unwrap();
+        scene.repository.git(&["add", "-A"]);
+        scene.repository.git(&["commit", "-qm", "bends"]);
+        let config = fs::read_to_string(at(".git/config")).unwrap();
+        let done = json!({ "command": "sh steps.sh check", "pinned": ["pinned.txt", "tests.d/"] });
+        for (name, coder, brief) in [
+            ("coder", "played", "do it".to_owned()),
+            ("own", "factotum", format!("call exec {}", json!({ "command": "sh steps.sh own" }))),
+        ] {
+            let place = json!({ "place": "workspace" });
+            let job = scene.it.start_job(json!({
+                "brief": brief, "coder": coder, "workspace": "online", "place": place, "done": done,
+            }));
+            let view = scene.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
+            assert_eq!(view.state, JobState::Ended { end: JobEnd::Done }, "{view:#?}");
+            for who in [name, "check"] {
+                let could = fs::read_to_string(at(&format!("bends.{who}"))).unwrap();
+                // Where nothing was, something can be made; from then on it is closed too, and it is put back from outside.
+                let expected = ["attributes\nmodules\nwritten\n", "modules\nwritten\n"];
+                assert!(expected.contains(&could.as_str()), "{who}: {could}");
+            }
+            let report = view.report.unwrap();
+            assert!(report.contains("were put back") && report.contains(".git/info/attributes"), "{report}");
+            assert!(!at(".git/info/attributes").exists() && !at(".git/hooks/pre-commit").exists());
+            assert_eq!(fs::read_to_string(at(".git/config")).unwrap(), config);
+            assert_eq!(fs::read_to_string(at(".git/hooks/post-commit")).unwrap(), "owner's\n");
+            assert_eq!(fs::read_to_string(at("tests.d/one")).unwrap(), "as it was\n");
+        }
+        // What the owner changes afterwards is nobody else's affair.
+        scene.repository.git(&["config", "user.signingkey", "mine"]);
+        scene.it.run("true");
+        assert!(scene.repository.git(&["config", "user.signingkey"]).contains("mine"));
+    });
+}
+
 fn notes(directory: &std::path::Path, name: &str) -> String {
     let read = |kind: &str| fs::read_to_string(directory.join(format!("{name}.{kind}"))).unwrap_or_default();
     let errors = read("errors");

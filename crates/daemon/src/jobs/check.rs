@@ -3,17 +3,17 @@
 
 mod signature;
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use policy::{Act, decide_own};
-use sandbox::{Change, ChangeKind, Command, ExitStatus, Pins, SnapshotError, WayOut, show_path};
+use sandbox::{Change, ChangeKind, Command, ExitStatus, Fixed, MAX_FIXED, Pins, SnapshotError, WayOut, show_path};
 use serde_json::json;
 use store::audit::AuditKind;
 use tools::Glob;
 use types::DoneWhen;
 
 use super::{
-    Site, SiteError,
+    Site, SiteError, guard,
     site::{Keep, Purpose, Spot, in_words},
 };
 
@@ -23,6 +23,8 @@ pub use signature::signature;
 const MAX_OUTPUT: usize = 1 << 20;
 /// The most bytes of the end of it that are told.
 const MAX_TAIL: usize = 6_000;
+/// Where pinned files are saved, in the job's directory.
+const PINS: &str = "pins";
 /// The most patterns of pinned files.
 const MAX_PATTERNS: usize = 100;
 /// The most names of files that were put back.
@@ -82,6 +84,15 @@ impl Pinned {
         patterns.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The outermost directory around a pinned file in which everything is pinned, whatever its name; else the file.
+    fn outermost<'a>(&self, file: &'a Path) -> &'a Path {
+        let is_whole = |directory: &&Path| {
+            !directory.as_os_str().is_empty()
+                && ["\u{1}", "\u{2}/\u{3}"].iter().all(|any| self.covers(&directory.join(any)))
+        };
+        file.ancestors().skip(1).filter(is_whole).last().unwrap_or(file)
+    }
+
     /// Whether a path, or a directory that it lies in, is pinned.
     fn covers(&self, path: &Path) -> bool {
         let ancestors = || path.ancestors().filter(|path| !path.as_os_str().is_empty());
@@ -100,12 +111,23 @@ pub async fn hold(site: &Site, done: &DoneWhen) -> Result<usize, SiteError> {
         return Ok(0);
     }
     let pinned = Pinned::parse(&done.pinned)?;
-    let (tree, directory) = (site.spot(Spot::Tree)?, site.directory.join("pins"));
+    let (tree, directory) = (site.spot(Spot::Tree)?, site.directory.join(PINS));
     let save = move || {
         let grant = decide_own(Act::Snapshot, tree.name.clone());
         Pins::save(&grant, &tree, &|path| pinned.covers(path), &directory).map(|pins| pins.len())
     };
     blocking("save the pinned files", save).await
+}
+
+/// What of the tree a job's programs cannot replace: what is pinned, as far as it is there, by whole directories where all that
+/// could lie in one is pinned. The rest is put back before it counts.
+pub(super) fn fixed(directory: &Path, done: Option<&DoneWhen>) -> Result<Vec<Fixed>, SiteError> {
+    let Some(done) = done.filter(|done| !done.pinned.is_empty()) else { return Ok(Vec::new()) };
+    let pinned = Pinned::parse(&done.pinned)?;
+    let failed = |error: SnapshotError| SiteError::Failed { what: "read what is pinned", why: error.to_string() };
+    let Some(pins) = Pins::open(&directory.join(PINS)).map_err(failed)? else { return Ok(Vec::new()) };
+    let whole: BTreeSet<&Path> = pins.files().map(|file| pinned.outermost(file)).collect();
+    Ok(whole.into_iter().take(MAX_FIXED).filter_map(Fixed::read_only).collect())
 }
 
 /// Puts pinned files back and runs the done condition.
@@ -117,9 +139,14 @@ pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
     // It runs what the coding agent wrote, so it can do no more than the coding agent.
     let way_out = Some(WayOut::Reading);
     let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, way_out };
-    let outcome = match site.room(purpose).await {
+    let mut fixed = guard::fixed(&site.place);
+    fixed.extend(self::fixed(&site.directory, Some(done))?);
+    let outcome = match site.room_with(purpose, &fixed).await {
         Ok(room) => {
-            let ran = room.run(command, what, &done.command, (Keep::End, MAX_OUTPUT)).await?;
+            let ran = room.run(command, what, &done.command, (Keep::End, MAX_OUTPUT)).await;
+            // What it left running would go on changing the tree.
+            room.close().await;
+            let ran = ran?;
             judge(ran.status, &ran.output, timeout)
         }
         Err(SiteError::Sandbox(error)) => Outcome::CouldNotRun { why: error.to_string() },
@@ -178,7 +205,7 @@ async fn put_back(site: &Site, done: &DoneWhen) -> Result<Vec<String>, SiteError
         return Ok(Vec::new());
     }
     let pinned = Pinned::parse(&done.pinned)?;
-    let (tree, directory) = (site.spot(Spot::Tree)?, site.directory.join("pins"));
+    let (tree, directory) = (site.spot(Spot::Tree)?, site.directory.join(PINS));
     let restore = move || {
         let Some(pins) = Pins::open(&directory)? else {
             return Err(SnapshotError::Unknown { id: "the pinned files as they were when the job began".to_owned() });
@@ -204,7 +231,7 @@ fn told(change: &Change) -> String {
     format!("{} {what}", show_path(&change.path))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
 ) -> Result<T, SiteError> {
@@ -236,6 +263,20 @@ mod tests {
             assert!(no.iter().all(|path| !pinned.covers(Path::new(path))), "{patterns:?}");
         }
         assert!(check_patterns(&vec!["x".to_owned(); 101]).is_err());
+    }
+
+    #[test]
+    fn whole_directories_are_fixed_where_all_in_them_is_pinned() {
+        for (patterns, file, outermost) in [
+            (vec!["tests/**"], "tests/a/b.rs", "tests"),
+            (vec!["tests/"], "tests/a", "tests"),
+            (vec!["tests/*"], "tests/a/b", "tests"),
+            (vec!["test_*.py"], "x/test_a.py", "x/test_a.py"),
+            (vec!["Makefile"], "Makefile", "Makefile"),
+            (vec!["src/**/*_test.go"], "src/x/y_test.go", "src/x/y_test.go"),
+        ] {
+            assert_eq!(pinned(&patterns).outermost(Path::new(file)), Path::new(outermost), "{patterns:?}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Outfit {
 
     /// The way out of a new sandbox for it.
     pub fn door(&self, core: &Core, session: SessionId, workspace: &WorkspaceName) -> Result<JobDoor, String> {
-        core.ways.job_door(NewDoor { session, workspace, coder: &self.name })
+        core.ways.job_door(NewDoor { session, workspace, coder: Some(&self.name) })
     }
 
     /// The same way out again, from what the sandbox's supervisor kept.
@@ -67,7 +67,7 @@ impl Outfit {
         workspace: &WorkspaceName,
         custody: &[u8],
     ) -> Result<JobDoor, String> {
-        core.ways.job_door_again(NewDoor { session, workspace, coder: &self.name }, custody)
+        core.ways.job_door_again(NewDoor { session, workspace, coder: Some(&self.name) }, custody)
     }
 
     /// What the supervisor of a new job begins with, in the job's directory. The coding agent's home lies there and stays.

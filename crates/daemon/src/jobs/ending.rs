@@ -34,6 +34,7 @@ impl Worker {
         memory.since = JobSince { rounds, iterations, tokens, cost, at: now };
         memory.told = memory.since;
         memory.waited_ms = 0;
+        memory.rechecks = 0;
         let mut job = self.job.clone();
         let begun = self.core.store.transact(move |tx| {
             job.turn = Some(begin_turn(tx, &job)?);
@@ -67,18 +68,39 @@ impl Worker {
         if self.job.memory.coder == OUR_OWN && self.core.sessions.running_turn(self.job.session).is_some() {
             sessions::interrupt(&self.core, self.job.session).await;
         }
-        if end != JobEnd::Stopped && self.job.memory.changes.is_none() && self.job.started_at.is_some() {
-            let counted = tokio::time::timeout(COUNTING, self.shop.changes(&self.job)).await;
-            self.job.memory.changes = counted.ok().flatten();
+        let (id, is_stopped) = (self.job.id, end == JobEnd::Stopped);
+        if !is_stopped {
+            // What comes of that stands in the report. Nobody waits for it, as after a stop.
+            let notes = self.shop.close(id).await;
+            self.note(notes);
+            if self.job.memory.changes.is_none() && self.job.started_at.is_some() {
+                let counted = tokio::time::timeout(COUNTING, self.shop.changes(&self.job)).await;
+                self.job.memory.changes = counted.ok().flatten();
+            }
         }
-        let (id, here) = (self.job.id, self.job.memory.clone());
+        let here = self.job.memory.clone();
         let now = self.core.clock.now();
         let store = self.core.store.transact(move |tx| ended(tx, id, here, end, now));
-        let (stored, ()) = tokio::join!(store, self.shop.close(id));
+        let (stored, notes) =
+            tokio::join!(store, async { if is_stopped { self.shop.close(id).await } else { Vec::new() } });
         if let Some(job) = stored? {
             self.job = job;
         }
-        Ok(())
+        self.noted_late(notes).await
+    }
+
+    /// Keeps what was found after the end was stored, behind its report.
+    pub(super) async fn noted_late(&mut self, notes: Vec<String>) -> Result<(), StoreError> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let redactor = self.core.vault.redactor();
+        let report = self.job.memory.report.get_or_insert_default();
+        for note in &notes {
+            report.push_str(&format!("\n{}", redactor.redact(note)));
+        }
+        self.note(notes);
+        self.save().await
     }
 }
 

@@ -18,6 +18,7 @@ use types::{BoxFuture, Prices, WorkspaceName};
 
 use super::{
     door::{self, Outfit},
+    guard,
     registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said, TakenUp},
     takeover::{self, Terminal},
@@ -279,7 +280,8 @@ async fn begin(
     outfit: &Outfit,
 ) -> Result<(Attached, JobDoor), JobTrouble> {
     let way_out = outfit.door(core, job.session, &job.spec.workspace).map_err(JobTrouble::lasting)?;
-    let sandbox = core.pool.specification(tree).map_err(JobTrouble::passing)?;
+    let mut sandbox = core.pool.specification(tree).map_err(JobTrouble::passing)?;
+    sandbox.fixed = guard::of_job(job, directory).map_err(JobTrouble::lasting)?;
     let minutes = job.spec.limits.minutes.saturating_mul(2).max(60);
     let total = Duration::from_secs(minutes.saturating_mul(60)).max(SupervisorLimits::default().total);
     let limits = SupervisorLimits { total, ..SupervisorLimits::default() };

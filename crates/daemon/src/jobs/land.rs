@@ -8,6 +8,7 @@ mod message;
 mod push;
 mod record;
 mod scan;
+mod seal;
 mod vet;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(crate) use candidate::state_of;
 pub use message::Message;
 use record::LandRecord;
 pub(crate) use record::NAME as RECORD;
+use seal::Seal;
+pub use seal::seal;
 use vet::Vetted;
 
 pub(crate) use scan::secrets_in;
@@ -49,6 +52,8 @@ pub struct Landing<'a> {
     pub redactor: Arc<Redactor>,
     /// Reaches the repository's host.
     pub forges: &'a Forges,
+    /// Whether only the files land for which a done condition was found to hold.
+    pub was_checked: bool,
 }
 
 /// What came of it.
@@ -66,6 +71,8 @@ pub struct Landed {
     pub pull_request: Option<String>,
     /// What the owner should read, such as why something was not pushed.
     pub notes: Vec<String>,
+    /// Whether nothing was committed because the files are not the ones that were checked.
+    pub is_unchecked: bool,
 }
 
 /// Lands a job's work. Safe to repeat after a crash: what was done is found as it is. Where the owner refuses a step, or it
@@ -107,7 +114,15 @@ async fn commit(
     landed: &mut Landed,
 ) -> Result<Option<LandRecord>, SiteError> {
     let Some(base) = &tree.base else { return Ok(None) };
-    let candidate = candidate::make(site, tree, base, landing).await?;
+    let seal = if landing.was_checked { Seal::read(&site.directory)? } else { None };
+    let made = match &seal {
+        None if landing.was_checked => None,
+        seal => candidate::make(site, tree, base, landing, seal.as_ref()).await?,
+    };
+    let Some(candidate) = made else {
+        landed.is_unchecked = true;
+        return Ok(None);
+    };
     if candidate.left_out > 0 {
         let note = format!(
             "{} new files of more than 20 MB were not committed; they stay in the job's tree",

@@ -13,6 +13,7 @@ mod engine;
 pub mod forge;
 mod gate;
 mod git;
+mod guard;
 mod hand;
 pub mod land;
 mod limits;
@@ -48,6 +49,7 @@ pub(crate) use command::{
 };
 pub(crate) use engine::{Jobs, run};
 pub use git::{Author, InvalidAuthor, InvalidBranch, check_branch};
+pub(crate) use guard::of_sessions as fixed_of_sessions;
 pub(crate) use own::own_tree;
 pub(crate) use registry::registry;
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop, TakenUp};

@@ -253,6 +253,15 @@ impl Hand for OwnLoop {
         })
     }
 
+    /// A turn that the owner asks for meanwhile gets a new sandbox; what an earlier one left running is gone with its own.
+    fn clear_away(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        Box::pin(async move {
+            self.end_program().await?;
+            self.core.pool.stop_session(self.session).await;
+            Ok(())
+        })
+    }
+
     fn is_our_own(&self) -> bool {
         true
     }

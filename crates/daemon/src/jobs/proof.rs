@@ -11,6 +11,11 @@ use super::{
     worker::Worker,
 };
 
+/// How often the done condition is run again because the tree changed after it held, and what is said then.
+const MAX_RECHECKS: u32 = 2;
+const RESTLESS: &str = "the files keep changing after the done condition has held, so nothing was committed; end whatever changes \
+                        them, then resume the job";
+
 impl Worker {
     pub(super) async fn check(&mut self) -> Result<(), StoreError> {
         if !self.rest().await? {
@@ -28,6 +33,7 @@ impl Worker {
         }
         match self.shop.land(&self.job).await {
             Err(trouble) => self.trouble(trouble).await,
+            Ok(landed) if landed.is_unchecked => self.check_again().await,
             Ok(landed) => {
                 self.note(landed.notes);
                 let has_commit = landed.commit.is_some() && landed.commit != self.job.memory.commit;
@@ -43,6 +49,18 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// The tree is not what the done condition held for: somebody changed it since.
+    async fn check_again(&mut self) -> Result<(), StoreError> {
+        let memory = &mut self.job.memory;
+        memory.rechecks = memory.rechecks.saturating_add(1);
+        if memory.rechecks > MAX_RECHECKS {
+            return self.end_with(JobEnd::Failed { error: RESTLESS.to_owned() }).await;
+        }
+        self.note(vec!["files had been changed after the done condition held, so it was run again".to_owned()]);
+        self.move_to(JobState::Checking);
+        self.save().await
     }
 
     /// The present phase is committed: the next one begins, with its number and its prompt stored together.
@@ -79,7 +97,7 @@ impl Worker {
     /// restart it is taken up for that. What it said meanwhile is taken in. False where that failed; what follows is stored.
     async fn rest(&mut self) -> Result<bool, StoreError> {
         let Some(mut hand) = self.take_up().await? else { return Ok(false) };
-        if let Err(trouble) = hand.end_program().await {
+        if let Err(trouble) = hand.clear_away().await {
             drop(hand);
             return self.trouble(trouble).await.map(|()| false);
         }

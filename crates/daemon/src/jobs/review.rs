@@ -146,7 +146,7 @@ async fn ask(
 }
 
 async fn read(site: &Site) -> Result<Result<Review, String>, SiteError> {
-    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Tree), has_door: false };
+    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Tree), way_out: None };
     let room = site.room(purpose).await?;
     let errand = Errand::new("read the review", READ).with("MOST", (MAX_BYTES + 1).to_string());
     Ok(Review::read(&room.git(errand).await?))

@@ -69,6 +69,8 @@ pub struct Landed {
     pub changes: Option<String>,
     /// What the owner should read, such as the address of the pull request, or why something was not pushed.
     pub notes: Vec<String>,
+    /// Whether nothing was committed because the files are not the ones for which the done condition held: it must be run again.
+    pub is_unchecked: bool,
 }
 
 /// What a job has done for it. Each of these may be asked for again after a crash, and then goes on or does nothing twice.
@@ -110,8 +112,9 @@ pub trait Shop: Send + Sync + 'static {
     /// What the job has changed since it began, as a patch of at most a mebibyte.
     fn diff<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<String, JobTrouble>>;
 
-    /// Ends whatever runs for the job: programs, supervisor, terminal. Its files stay.
-    fn close(&self, job: JobId) -> BoxFuture<'_, ()>;
+    /// Ends whatever runs for the job: programs, supervisor, terminal. Its files stay, but what it may not have changed in the
+    /// owner's repository is put back; what of that the owner should know.
+    fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>>;
 
     /// Removes the files of a job that is over.
     fn clear(&self, job: JobId) -> BoxFuture<'_, Result<(), JobTrouble>>;
@@ -173,6 +176,11 @@ pub trait Hand: Send {
     /// Kills its program with everything that it started, and waits until that is done; that it ended is an event. Does nothing
     /// where none runs.
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>>;
+
+    /// Kills everything that runs in its sandbox, before its work is looked at.
+    fn clear_away(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
+        self.end_program()
+    }
 
     /// What it did that was not told yet, without waiting for more.
     fn unheard(&mut self) -> BoxFuture<'_, Option<Said>>;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use policy::{Act, decide_own};
-use sandbox::{Apart, Command, ExitStatus, Pool, Sandbox, SandboxError, WayOut, Workspace};
+use sandbox::{Apart, Command, ExitStatus, Fixed, Pool, Sandbox, SandboxError, WayOut, Workspace};
 use serde_json::json;
 use store::{
     Store,
@@ -206,9 +206,14 @@ impl Site {
 
     /// Starts a sandbox.
     pub(crate) async fn room(&self, purpose: Purpose) -> Result<Room<'_>, SiteError> {
+        self.room_with(purpose, &[]).await
+    }
+
+    /// Starts a sandbox in which this of what may be written cannot be replaced.
+    pub(crate) async fn room_with(&self, purpose: Purpose, fixed: &[Fixed]) -> Result<Room<'_>, SiteError> {
         let workspace = self.spot(purpose.writes)?;
         let source = purpose.reads.map(|spot| self.spot(spot)).transpose()?;
-        let apart = Apart { workspace: &workspace, source: source.as_ref(), way_out: purpose.way_out };
+        let apart = Apart { workspace: &workspace, source: source.as_ref(), fixed, way_out: purpose.way_out };
         let sandbox = self.pool.apart(self.session, apart).await?;
         Ok(Room { site: self, sandbox, act: purpose.act })
     }
@@ -249,6 +254,11 @@ impl Room<'_> {
                 Err(SiteError::Failed { what, why: if said.is_empty() { why } else { said } })
             }
         }
+    }
+
+    /// Ends everything in it, and waits for that.
+    pub async fn close(self) {
+        self.sandbox.stop().await;
     }
 
     /// The end of what the last script wrote to standard error.

@@ -18,6 +18,7 @@ use super::{
     consent::Desk,
     forge::Forges,
     gate::{self, Asking},
+    guard,
     hand::{self, Driven},
     land::{self, Landing, Message},
     own::OwnLoop,
@@ -86,12 +87,26 @@ impl Trade {
         Ok(Landed { notes: vec![note], ..Landed::default() })
     }
 
-    /// Ends what our own loop's commands left running: nothing may change the tree while we look at it.
-    async fn rest(&self, job: &Job) -> Result<(), JobTrouble> {
+    /// Puts back what the job may not have changed in the owner's repository, once nothing of it runs.
+    async fn settle(&self, core: &Core, job: JobId) -> Vec<String> {
+        let Some(job) = core.store.job(job).ok().flatten().filter(|job| job.spec.place == Place::Workspace) else {
+            return Vec::new();
+        };
         if job.memory.coder == OUR_OWN {
-            self.core()?.pool.stop_session(job.session).await;
+            core.pool.stop_session(job.session).await;
         }
-        Ok(())
+        let Ok(site) = self.site(&job) else { return Vec::new() };
+        let settled = guard::put_back(&site).await.and_then(|changed| guard::release(&site).map(|()| changed));
+        match settled {
+            Ok(changed) => guard::told(&changed).into_iter().collect(),
+            Err(error) => {
+                tracing::error!(job = %job.id, %error, "a repository's settings and hooks cannot be put back");
+                vec![format!(
+                    "settings and hooks of your repository could not be compared with what they were ({error}); look at \
+                     .git/config and .git/hooks before you use git there"
+                )]
+            }
+        }
     }
 
     fn author(&self) -> Result<Author, JobTrouble> {
@@ -131,10 +146,12 @@ impl Shop for Trade {
             let in_place = job.spec.place == Place::Workspace;
             if job.memory.coder == OUR_OWN && in_place && job.spec.then == Then::Nothing && job.spec.done.is_none() {
                 // Nothing of its place will be looked at.
+                guard::hold(&self.site(job)?).await?;
                 return Ok(Prepared::default());
             }
             let site = self.site(job)?;
             let author = self.author()?;
+            guard::hold(&site).await?;
             let notes = match job.spec.review {
                 Some(number) => review::prepare(&site, &author, &self.forges(job)?, number).await?,
                 None => tree::prepare(&site, &author).await?,
@@ -187,28 +204,34 @@ impl Shop for Trade {
 
     fn check<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Checked, JobTrouble>> {
         Box::pin(async move {
-            self.rest(job).await?;
             let site = self.site(job)?;
             let done = phases::done(job).ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
             let checked = checked(check::check(&site, &done).await?)?;
-            if job.spec.review.is_none() || !checked.passed {
+            if !checked.passed {
                 return Ok(checked);
             }
-            Ok(match review::check(&site).await? {
-                Ok(()) => checked,
-                Err(why) => Checked { passed: false, signature: why.clone(), tail: why, ..checked },
-            })
+            if job.spec.review.is_some() {
+                return Ok(match review::check(&site).await? {
+                    Ok(()) => checked,
+                    Err(why) => Checked { passed: false, signature: why.clone(), tail: why, ..checked },
+                });
+            }
+            if job.spec.then != Then::Nothing {
+                land::seal(&site).await?;
+            }
+            Ok(checked)
         })
     }
 
     fn land<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Landed, JobTrouble>> {
         Box::pin(async move {
             let (core, site) = (self.core()?, self.site(job)?);
-            self.rest(job).await?;
             let desk = self.desk()?;
             if let Some(number) = job.spec.review {
                 return self.post(job, number, &site, &desk).await;
             }
+            // Our own git obeys some of it too.
+            let changed = guard::put_back(&site).await?;
             let message = Message::new(job.id, &job.memory.coder, &job.spec.brief, &report::sums(job));
             let message = message.of_part(phases::commit(job));
             let is_last = phases::is_last(job);
@@ -222,16 +245,25 @@ impl Shop for Trade {
                 desk: &desk,
                 redactor: core.vault.redactor(),
                 forges: &forges,
+                was_checked: phases::done(job).is_some(),
             };
             let landed = land::land(&site, &landing).await?;
             let mut notes = landed.notes;
-            if !is_last {
+            if !is_last && !landed.is_unchecked {
                 // The next phase has a landing of its own. Asked again after a crash, this one finds its commit as it is.
                 forget_landing(&core, job.id).map_err(JobTrouble::passing)?;
             }
+            notes.extend(guard::told(&changed));
             notes.extend(landed.branch.map(|branch| format!("the work is on the branch {branch}")));
             notes.extend(landed.pull_request.map(|address| format!("a draft pull request is open: {address}")));
-            Ok(Landed { commit: landed.commit, withheld: landed.withheld, changes: landed.changes, notes })
+            let is_unchecked = landed.is_unchecked;
+            Ok(Landed {
+                commit: landed.commit,
+                withheld: landed.withheld,
+                changes: landed.changes,
+                notes,
+                is_unchecked,
+            })
         })
     }
 
@@ -243,12 +275,12 @@ impl Shop for Trade {
         Box::pin(async move { Ok(tree::diff(&self.site(job)?).await?) })
     }
 
-    fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
+    fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
-            let Ok(core) = self.core() else { return };
+            let Ok(core) = self.core() else { return Vec::new() };
             let directory = directory(&core, job);
             if !directory.exists() {
-                return;
+                return Vec::new();
             }
             let place = terminals::Place::Job(job);
             let window = terminals::close(core.home.path(), &place);
@@ -258,6 +290,7 @@ impl Shop for Trade {
                 }
             };
             tokio::join!(end, window);
+            self.settle(&core, job).await
         })
     }
 

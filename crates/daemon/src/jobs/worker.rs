@@ -116,7 +116,8 @@ impl Worker {
         }
         // What a crash left, such as a supervisor that lives on after the end was stored.
         self.hand = None;
-        self.shop.close(self.job.id).await;
+        let notes = self.shop.close(self.job.id).await;
+        self.noted_late(notes).await?;
         match self.job.turn {
             Some(turn) => deliver::turn(&self.core, turn).await,
             None => Ok(()),

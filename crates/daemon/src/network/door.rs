@@ -35,8 +35,14 @@ pub(crate) struct NewDoor<'a> {
     pub session: SessionId,
     /// The workspace whose rules hold.
     pub workspace: &'a WorkspaceName,
-    /// The coding agent whose vendor may be reached.
-    pub coder: &'a str,
+    /// The coding agent whose vendor may be reached; none for the owner's own shell.
+    pub coder: Option<&'a str>,
+}
+
+impl NewDoor<'_> {
+    fn whose(&self) -> Whose {
+        self.coder.map_or(Whose::Session, |coder| Whose::Coder(coder.to_owned()))
+    }
 }
 
 impl JobDoor {
@@ -78,8 +84,8 @@ impl Ways {
     /// Makes the door for a job's new sandbox. The error is a sentence for the owner.
     pub(crate) fn job_door(&self, new: NewDoor<'_>) -> Result<JobDoor, String> {
         let vendor = self.vendor_of(new.coder)?;
-        let policy = self.rules_of(new.workspace, Whose::Coder(new.coder.to_owned()))?;
-        let placeholders = self.placeholders(&policy, vendor.as_ref(), true)?;
+        let policy = self.rules_of(new.workspace, new.whose())?;
+        let placeholders = self.placeholders(&policy, vendor.as_ref(), new.coder.is_some())?;
         let ca = SandboxCa::new(self.clock().now()).map_err(|error| error.to_string())?;
         Ok(self.finished(new, vendor, policy, ca, placeholders))
     }
@@ -88,8 +94,8 @@ impl Ways {
     /// trust, and hold what they hold. Rules and secrets are those of now. The error is a sentence for the owner.
     pub(crate) fn job_door_again(&self, new: NewDoor<'_>, custody: &[u8]) -> Result<JobDoor, String> {
         // A coding agent that is not configured any more has no vendor; what it asks for is refused, request by request.
-        let vendor = self.vendor(new.coder);
-        let policy = self.rules_of(new.workspace, Whose::Coder(new.coder.to_owned()))?;
+        let vendor = new.coder.and_then(|coder| self.vendor(coder));
+        let policy = self.rules_of(new.workspace, new.whose())?;
         let (ca, placeholders) = Custody::restore(custody).map_err(|error| error.to_string())?;
         Ok(self.finished(new, vendor, policy, ca, placeholders))
     }
@@ -128,7 +134,8 @@ impl Ways {
     }
 
     /// What the coding agent needs, with its secret in the vault and bound.
-    fn vendor_of(&self, name: &str) -> Result<Option<Vendor>, String> {
+    fn vendor_of(&self, coder: Option<&str>) -> Result<Option<Vendor>, String> {
+        let Some(name) = coder else { return Ok(None) };
         // Without a table of its own it may reach what its workspace allows.
         let Some(vendor) = self.vendor(name) else { return Ok(None) };
         let Some(secret) = &vendor.secret else { return Ok(Some(vendor)) };

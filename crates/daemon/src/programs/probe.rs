@@ -51,7 +51,7 @@ async fn carry_out(core: &Core, name: &str) -> Result<String, Failure> {
     let door = {
         // A session of nobody's, so that no session's label rises.
         let workspace = WorkspaceName::new(BENCH).map_err(internal)?;
-        let new = NewDoor { session: types::SessionId(0), workspace: &workspace, coder: name };
+        let new = NewDoor { session: types::SessionId(0), workspace: &workspace, coder: Some(name) };
         core.ways.job_door(new).map_err(|why| user(why, "then test it again"))?
     };
     let mut lines = vec![starts(core, &bench, &door, &program).await?];

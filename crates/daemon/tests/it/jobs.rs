@@ -121,6 +121,23 @@ async fn a_job_goes_round_until_its_check_passes() {
 }
 
 #[tokio::test]
+async fn a_tree_that_was_changed_after_its_check_is_checked_again() {
+    let play = Play::new(|_, _| vec![done("I am done")], |_| passed());
+    *play.changed_since.lock().unwrap() = 1;
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    let (view, end) = bench.ended(job).await;
+    assert_eq!((end, *bench.play.checks.lock().unwrap(), *bench.play.landings.lock().unwrap()), (JobEnd::Done, 2, 2));
+    assert!(view.report.unwrap().contains("it was run again"));
+    // What never stands still is never committed.
+    *bench.play.changed_since.lock().unwrap() = 99;
+    let job = bench.start(with_check()).await;
+    let (view, end) = bench.ended(job).await;
+    assert!(matches!(&end, JobEnd::Failed { error } if error.contains("keep changing")), "{end:?}");
+    assert_eq!((view.commit, *bench.play.checks.lock().unwrap()), (None, 5));
+}
+
+#[tokio::test]
 async fn the_same_failures_again_end_it() {
     let play = Play::new(|_, _| vec![done("I am done")], |_| failing("test_a"));
     let bench = Bench::with(play).await;

@@ -48,6 +48,8 @@ pub struct Play {
     pub changed: Arc<Notify>,
     pub checks: Mutex<usize>,
     pub landings: Mutex<usize>,
+    /// How often the tree was changed between the check and the landing.
+    pub changed_since: Mutex<usize>,
     pub withdrawn: Mutex<Vec<String>>,
     pub cleared: Mutex<Vec<JobId>>,
     pub verdict: Mutex<Option<Verdict>>,
@@ -109,6 +111,7 @@ impl Play {
             changed: Arc::default(),
             checks: Mutex::default(),
             landings: Mutex::default(),
+            changed_since: Mutex::default(),
             withdrawn: Mutex::default(),
             cleared: Mutex::default(),
             verdict: Mutex::new(Some(Verdict::Allow)),
@@ -420,7 +423,11 @@ impl Shop for Stage {
             self.0.held().await;
             *self.0.landings.lock().unwrap() += 1;
             self.0.moment().await;
-            Ok(Landed { commit: Some("c0ffee".repeat(6)), ..Landed::default() })
+            let mut changed = self.0.changed_since.lock().unwrap();
+            let is_unchecked = *changed > 0;
+            *changed = changed.saturating_sub(1);
+            let commit = (!is_unchecked).then(|| "c0ffee".repeat(6));
+            Ok(Landed { commit, is_unchecked, ..Landed::default() })
         })
     }
 
@@ -432,12 +439,13 @@ impl Shop for Stage {
         Box::pin(async { Ok("--- a\n+++ b\n".to_owned()) })
     }
 
-    fn close(&self, job: JobId) -> BoxFuture<'_, ()> {
+    fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             self.0.moment().await;
             self.0.ends_program(job);
             self.0.records.lock().unwrap().entry(job).or_default().closed += 1;
             self.0.moment().await;
+            Vec::new()
         })
     }
 

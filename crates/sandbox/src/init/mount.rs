@@ -46,17 +46,22 @@ impl Detached {
         if (now.st_dev, now.st_ino) != (directory.device, directory.inode) {
             return Err(io::Error::other("it was replaced by another directory meanwhile"));
         }
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE
-            | OpenTreeFlags::AT_EMPTY_PATH;
-        Ok(Self(open_tree(&found, "", flags)?))
+        Self::of(&found)
     }
 
     /// A copy of what lies at a path beneath an open directory.
     pub fn beneath(directory: impl AsFd, path: &str) -> io::Result<Self> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         Ok(Self(open_tree(directory, path, flags)?))
+    }
+
+    /// What a descriptor means, with everything below.
+    pub fn of(place: impl AsFd) -> io::Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        Ok(Self(open_tree(place, "", flags)?))
     }
 
     /// A new file system.
@@ -104,6 +109,12 @@ impl Detached {
     /// Puts it in place.
     pub fn attach(self, directory: impl AsFd, path: &str) -> io::Result<()> {
         Ok(move_mount(&self.0, "", directory, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    }
+
+    /// Puts it on top of what a descriptor means.
+    pub fn cover(self, place: impl AsFd) -> io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        Ok(move_mount(&self.0, "", place, "", flags)?)
     }
 
     /// Its root directory, before or after it is in place.

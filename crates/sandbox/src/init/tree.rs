@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, ResolveFlags, mkdirat, readlinkat, symlinkat},
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, readlinkat, symlinkat},
     io::Errno,
     mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount},
     process::{chdir, fchdir, pivot_root},
@@ -25,7 +25,10 @@ use super::{
     mount::Detached,
     system_files,
 };
-use crate::wire::{Failure, FailureKind, HostDirectory, Setup};
+use crate::{
+    Fixed,
+    wire::{Failure, FailureKind, HostDirectory, Setup},
+};
 
 /// The system's own directories beside `/usr`: links into it on most systems, directories on others.
 const SYSTEM: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -55,6 +58,9 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
         extra(&root, directory).step(&format!("mount {}", directory.path.display()))?;
     }
     workspace.attach(&root, relative(WORKSPACE)).step("mount the workspace")?;
+    for fixed in &setup.fixed {
+        fix(&root, fixed).step(&format!("fix {} in its place", fixed.path().display()))?;
+    }
     if Invariant::ControlFilesClosed.is_broken() {
         beside_workspace(&root, setup, ids)?;
     }
@@ -67,6 +73,28 @@ pub(super) fn build(setup: &Setup, ids: &Ids) -> Result<(), Failure> {
 
 fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
+}
+
+/// Mounts a part of the workspace on top of itself, so that it cannot be replaced. The workspace is not ours: nothing in it is
+/// followed, and what is of another kind than a file or directory is left alone.
+fn fix(root: &OwnedFd, fixed: &Fixed) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let workspace = openat2(root, relative(WORKSPACE), flags | OFlags::DIRECTORY, Mode::empty(), resolve)?;
+    let place = match openat2(&workspace, fixed.path(), flags, Mode::empty(), resolve) {
+        Ok(place) => place,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let kind = FileType::from_raw_mode(fstat(&place)?.st_mode);
+    let is_open = match kind {
+        FileType::Directory => fixed.is_open(),
+        FileType::RegularFile => false,
+        _ => return Ok(()),
+    };
+    let mount = Detached::of(&place)?;
+    let mount = if is_open { mount } else { mount.read_only()? };
+    mount.cover(&place)
 }
 
 /// A directory of the host, writable so far, with its owner shown as `map` says.
@@ -170,9 +198,9 @@ fn make_beneath(root: &OwnedFd, path: &str) -> io::Result<()> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
+    openat2(root, path, flags, Mode::empty(), resolve)?;
     Ok(())
 }
 

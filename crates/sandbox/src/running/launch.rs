@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
-    Launcher, QuotaKind, SandboxError, SandboxSpec,
+    Fixed, Launcher, MAX_FIXED, QuotaKind, SandboxError, SandboxSpec,
     cgroup::Groups,
     launcher::INIT,
     mounts,
@@ -96,6 +96,7 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         workspace: found,
         home,
         source,
+        fixed: outer_first(spec.fixed.clone()),
         read_only,
         profile: spec.profile,
         quota: spec.quota,
@@ -110,6 +111,14 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
     let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
     starting.child = Some(child);
     Ok((starting, socket, setup, lists))
+}
+
+/// What is fixed, in the order in which it must be, and no more of it than there is room for.
+fn outer_first(mut fixed: Vec<Fixed>) -> Vec<Fixed> {
+    fixed.sort();
+    fixed.dedup_by(|one, other| one.path() == other.path());
+    fixed.truncate(MAX_FIXED);
+    fixed
 }
 
 /// Checks the directory that is only to be read. One that holds the workspace, or lies in it, could be written after all.

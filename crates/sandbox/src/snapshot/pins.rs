@@ -27,6 +27,8 @@ use crate::{
     files::{FileError, Kind, Links, Need, Root, require, temporary_name},
 };
 
+/// What is held, in the directory beside the contents.
+const MANIFEST: &str = "pinned.jsonl";
 /// A workspace with more entries cannot be looked through.
 const MAX_ENTRIES: usize = 1_000_000;
 /// The most files that may be pinned.
@@ -82,7 +84,7 @@ impl Pins {
 
     /// What was saved in `directory`; none if nothing was.
     pub fn open(directory: &Path) -> Result<Option<Self>, SnapshotError> {
-        let bytes = match fs::read(directory.join("pinned.jsonl")) {
+        let bytes = match fs::read(directory.join(MANIFEST)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -95,9 +97,23 @@ impl Pins {
         Ok(Some(Self { objects: Objects::open(directory.join("objects"))?, manifest }))
     }
 
+    /// Forgets what was saved in `directory`; nothing happens where nothing was. What it held goes with the directory.
+    pub fn forget(directory: &Path) -> io::Result<()> {
+        match fs::remove_file(directory.join(MANIFEST)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The files and links that are held, by their paths in the workspace.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let held = self.manifest.entries.iter().filter(|(_, saved)| !matches!(saved, Saved::Directory { .. }));
+        held.map(|(path, _)| path.as_path())
+    }
+
     /// How many files and links are held.
     pub fn len(&self) -> usize {
-        self.manifest.entries.values().filter(|saved| !matches!(saved, Saved::Directory { .. })).count()
+        self.files().count()
     }
 
     /// Whether nothing is held.
@@ -268,7 +284,7 @@ fn write(directory: &Path, manifest: &Manifest) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(&manifest.encode())?;
     file.sync_all()?;
-    fs::rename(&temporary, directory.join("pinned.jsonl"))?;
+    fs::rename(&temporary, directory.join(MANIFEST))?;
     fs::File::open(directory)?.sync_all()
 }
 

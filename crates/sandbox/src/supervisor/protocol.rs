@@ -14,7 +14,7 @@ use types::{SessionId, WorkspaceName};
 
 use super::{Program, SupervisorLimits};
 use crate::{
-    ProxyTrust, SandboxError, SandboxSpec, TerminalProgram, TerminalSize, Workspace,
+    Fixed, ProxyTrust, SandboxError, SandboxSpec, TerminalProgram, TerminalSize, Workspace,
     spec::{Profile, Quota},
 };
 
@@ -122,11 +122,14 @@ pub(super) struct Sandbox {
     home: Option<PathBuf>,
     #[serde(default)]
     source: Option<(WorkspaceName, PathBuf)>,
+    #[serde(default)]
+    fixed: Vec<Fixed>,
 }
 
 impl From<SandboxSpec> for Sandbox {
     fn from(spec: SandboxSpec) -> Self {
-        let SandboxSpec { workspace, home, source, profile, quota, read_only, env, proxy, placeholder_env } = spec;
+        let SandboxSpec { workspace, home, source, fixed, profile, quota, read_only, env, proxy, placeholder_env } =
+            spec;
         let source = source.map(|source| (source.name.clone(), source.dir().to_owned()));
         let directory = workspace.dir().to_owned();
         Self {
@@ -140,6 +143,7 @@ impl From<SandboxSpec> for Sandbox {
             placeholder_env,
             home,
             source,
+            fixed,
         }
     }
 }
@@ -147,10 +151,11 @@ impl From<SandboxSpec> for Sandbox {
 impl Sandbox {
     /// Checks the workspace again.
     pub fn into_spec(self) -> Result<SandboxSpec, SandboxError> {
-        let Self { workspace, directory, profile, quota, read_only, env, proxy, placeholder_env, home, source } = self;
+        let Self { workspace, directory, profile, quota, read_only, env, proxy, placeholder_env, home, source, fixed } =
+            self;
         let workspace = Workspace::open(workspace, &directory)?;
         let source = source.map(|(name, directory)| Workspace::open(name, &directory)).transpose()?;
-        Ok(SandboxSpec { workspace, profile, quota, read_only, env, proxy, placeholder_env, home, source })
+        Ok(SandboxSpec { workspace, profile, quota, read_only, env, proxy, placeholder_env, home, source, fixed })
     }
 }
 

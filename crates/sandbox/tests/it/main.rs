@@ -10,6 +10,7 @@ mod commands;
 mod door;
 mod ends;
 mod escapes;
+mod fixed;
 mod home;
 mod outer;
 mod pool;

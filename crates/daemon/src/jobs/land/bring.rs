@@ -59,7 +59,7 @@ pub(super) async fn follow(site: &Site, record: &LandRecord) -> Result<(), SiteE
         .with("COMMIT", record.commit.clone())
         .with("WAS", record.head.clone())
         .with("JOB", site.job.to_string());
-    let purpose = Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, has_door: false };
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, way_out: None };
     site.room(purpose).await?.git(errand).await.map(|_| ())
 }
 

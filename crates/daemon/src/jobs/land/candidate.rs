@@ -3,7 +3,7 @@
 use policy::Act;
 use types::Place;
 
-use super::{Landing, Numbers, Room, Site, SiteError, TreeRecord};
+use super::{Landing, Numbers, Room, Site, SiteError, TreeRecord, seal::Seal};
 use crate::jobs::{
     site::{Errand, Purpose, Spot},
     tree::{all_files, is_object, own_git, pairs},
@@ -92,15 +92,24 @@ pub(crate) async fn state_of(room: &Room<'_>, _site: &Site) -> Result<(u64, Stri
     Ok((state.left_out, state.tree))
 }
 
-/// Makes the commit. Where nothing changed since the last one, that is it.
+/// All files of the tree as they would be committed, as git names a tree.
+pub(super) async fn tree_of(room: &Room<'_>) -> Result<String, SiteError> {
+    Ok(state(room).await?.tree)
+}
+
+/// Makes the commit. Where nothing changed since the last one, that is it. None where the files are not the ones of `sealed`.
 pub(super) async fn make(
     site: &Site,
     record: &TreeRecord,
     base: &str,
     landing: &Landing<'_>,
-) -> Result<Candidate, SiteError> {
+    sealed: Option<&Seal>,
+) -> Result<Option<Candidate>, SiteError> {
     let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, way_out: None }).await?;
     let state = state(&room).await?;
+    if sealed.is_some_and(|sealed| sealed.tree != state.tree) {
+        return Ok(None);
+    }
     let (tree, index) = match &site.place {
         Place::Branch { .. } => (state.tree.clone(), String::new()),
         Place::Workspace => {
@@ -117,7 +126,7 @@ pub(super) async fn make(
     };
     let commit =
         if tree == state.top { state.head.clone() } else { commit(&room, &tree, &state.head, landing).await? };
-    Ok(Candidate { commit, head: state.head, left_out: state.left_out, index })
+    Ok(Some(Candidate { commit, head: state.head, left_out: state.left_out, index }))
 }
 
 /// The commit's tree with just what the job changed: what the owner had not committed before stays uncommitted.

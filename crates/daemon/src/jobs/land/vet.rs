@@ -13,6 +13,7 @@ use super::{
     scan,
 };
 use crate::jobs::{
+    git::is_invisible,
     site::{Errand, Purpose, Spot},
     tree::pairs,
 };
@@ -67,10 +68,11 @@ export GIT_DIR=/workspace/landing.git
 git diff-tree -r -z --no-renames --raw --no-abbrev "$BASE" "$COMMIT"
 "#;
 
-/// Which of the changed files have a filter, such as Git LFS, which was not run on them.
+/// Which of the changed files have a filter, such as Git LFS, which was not run on them, or are others in a working tree than in
+/// the commit.
 const FILTERS: &str = r#"
 export GIT_DIR=/workspace/landing.git
-git diff-tree -r -z --no-renames --diff-filter=d --name-only "$BASE" "$COMMIT" | git --attr-source="$COMMIT" check-attr -z --stdin filter
+git diff-tree -r -z --no-renames --diff-filter=d --name-only "$BASE" "$COMMIT" | git --attr-source="$COMMIT" check-attr -z --stdin filter working-tree-encoding
 "#;
 
 const LARGE: &str = r#"
@@ -189,21 +191,26 @@ fn note_modes(vetted: &mut Vetted, raw: &[u8]) {
     }
 }
 
-/// Files that a filter should have changed before they were committed.
+/// Files that are others for whoever checks them out than for whoever compares them.
 fn note_filters(vetted: &mut Vetted, output: &[u8]) {
     let fields: Vec<&[u8]> = output.split(|byte| *byte == 0).collect();
     for entry in fields.chunks_exact(3).take(MAX_NAMED * 100) {
         let value = String::from_utf8_lossy(entry[2]);
         if !matches!(value.as_ref(), "unspecified" | "unset" | "set") && vetted.findings.len() < MAX_NAMED {
             let path = shown(&String::from_utf8_lossy(entry[0]));
-            vetted.findings.push(format!("a file for which the filter `{}` was not run: {path}", shown(&value)));
+            let (found, value) = (String::from_utf8_lossy(entry[1]), shown(&value));
+            vetted.findings.push(match found.as_ref() {
+                "filter" => format!("a file for which the filter `{value}` was not run: {path}"),
+                // What is read in a comparison is then not what runs.
+                _ => format!("a file that git writes in the encoding `{value}` when it is checked out: {path}"),
+            });
         }
     }
 }
 
 /// A foreign name for a line of ours.
 fn shown(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect()
+    name.chars().map(|c| if c.is_control() || is_invisible(c) { '?' } else { c }).take(120).collect()
 }
 
 #[cfg(test)]
@@ -224,6 +231,15 @@ mod tests {
         );
         note_modes(&mut vetted, format!(":000000 160000 {zero} {one} A\0sub\0").as_bytes());
         assert!(vetted.never().is_some_and(|why| why.ends_with(": sub")));
+        let mut vetted = Vetted::default();
+        note_filters(
+            &mut vetted,
+            b"a b\0filter\0lfs\0x\0filter\0unspecified\0x\0working-tree-encoding\0UTF-7\0".as_slice(),
+        );
+        assert_eq!(vetted.findings.len(), 2, "{vetted:?}");
+        assert!(vetted.findings[1].contains("`UTF-7`") && vetted.findings[1].ends_with(": x"), "{vetted:?}");
+        note_filters(&mut vetted, "a\u{202e}b\0filter\0lfs\0".as_bytes());
+        assert!(vetted.findings[2].ends_with(": a?b"), "{vetted:?}");
         // One that goes away is no harm.
         let mut vetted = Vetted::default();
         note_modes(&mut vetted, format!(":160000 000000 {one} {zero} D\0sub\0").as_bytes());

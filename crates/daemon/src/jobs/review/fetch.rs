@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use policy::Act;
+use sandbox::WayOut;
 
 use super::{Forges, Repository, Site, SiteError};
 use crate::jobs::{
@@ -73,7 +74,7 @@ cat > .git/PULL_REQUEST.md
 
 /// The repository that the workspace's `origin` means.
 pub(super) async fn origin(site: &Site) -> Result<Option<Repository>, SiteError> {
-    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), has_door: false };
+    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
     origin_in(&site.room(purpose).await?).await
 }
 
@@ -85,7 +86,8 @@ async fn origin_in(room: &Room<'_>) -> Result<Option<Repository>, SiteError> {
 /// Fetches a pull request to where no coding agent sees it.
 pub(super) async fn fetch(site: &Site, forges: &Forges, number: u64) -> Result<Fetched, SiteError> {
     let what = "fetch the pull request";
-    let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), has_door: true };
+    let purpose =
+        Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: Some(WayOut::Reading) };
     let room = site.room(purpose).await?;
     let repository = origin_in(&room).await?.ok_or_else(|| SiteError::Unfit(NO_ORIGIN.to_owned()))?;
     let failed = |why: String| SiteError::Failed { what, why };
@@ -110,7 +112,7 @@ pub(super) async fn fetch(site: &Site, forges: &Forges, number: u64) -> Result<F
 
 /// Checks the pull request out in the job's new tree.
 pub(super) async fn check_out(site: &Site, branch: &str, fetched: &Fetched) -> Result<(), SiteError> {
-    let purpose = Purpose { act: Act::JobTree, writes: Spot::Tree, reads: Some(Spot::Land), has_door: false };
+    let purpose = Purpose { act: Act::JobTree, writes: Spot::Tree, reads: Some(Spot::Land), way_out: None };
     let errand = Errand::new("check the pull request out", CHECK_OUT)
         .with("BRANCH", branch)
         .with("HEAD", fetched.head.clone())

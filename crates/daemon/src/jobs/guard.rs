@@ -1,0 +1,189 @@
+//! The parts of the owner's repository that git runs or obeys: hooks, settings, and what says where the rest of it lies. Whoever
+//! works in the workspace itself could leave something there that the owner's own git runs later, outside of every sandbox. They
+//! are fixed where a job's programs run, saved before it begins, and put back when it ends. Start with [`hold`].
+
+use std::{
+    path::{Component, Path},
+    sync::Arc,
+};
+
+use policy::{Act, decide_own};
+use sandbox::{Change, Fixed, FixedParts, Pins, SnapshotError, show_path};
+use serde_json::json;
+use store::{Job, Store, audit::AuditKind};
+use types::{JobState, Place};
+
+use super::{
+    Site, SiteError,
+    check::{self, blocking},
+};
+
+/// Where they are saved, in the job's directory.
+const SAVED: &str = "guarded";
+/// The most names in a note.
+const MAX_NAMED: usize = 20;
+
+/// The directory that is fixed but open, and what of it may only be read.
+const REPOSITORY: &str = ".git";
+const CLOSED: [&str; 11] = [
+    ".git/commondir",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/gitdir",
+    ".git/hooks",
+    ".git/info/attributes",
+    ".git/info/grafts",
+    ".git/modules",
+    ".git/objects/info/alternates",
+    ".git/shallow",
+    ".git/worktrees",
+];
+
+/// Files that git obeys, by their names in a repository or in that of a submodule or worktree.
+const OBEYED: [&str; 5] = ["commondir", "config", "config.worktree", "gitdir", "shallow"];
+/// The same, in `info`.
+const OBEYED_INFO: [&str; 2] = ["attributes", "grafts"];
+/// What holds objects, refs and their history. A file there is data, whatever its name.
+const DATA: [&str; 5] = ["lfs", "logs", "objects", "refs", "rr-cache"];
+
+/// What a job's programs cannot replace; nothing in a tree of the job's own, from which only data comes back.
+pub(super) fn fixed(place: &Place) -> Vec<Fixed> {
+    match place {
+        Place::Branch { .. } => Vec::new(),
+        Place::Workspace => {
+            Fixed::in_place(REPOSITORY).into_iter().chain(CLOSED.into_iter().filter_map(Fixed::read_only)).collect()
+        }
+    }
+}
+
+/// What of its tree the programs of a job cannot replace, with what its done condition has pinned.
+pub(super) fn of_job(job: &Job, directory: &Path) -> Result<Vec<Fixed>, SiteError> {
+    let mut fixed = fixed(&job.spec.place);
+    fixed.extend(check::fixed(directory, job.spec.done.as_ref())?);
+    Ok(fixed)
+}
+
+/// The same for the sessions in which our own loop works on a job; nothing for all others. `home` is the agent's own directory.
+pub(crate) fn of_sessions(store: Store, home: &Path) -> FixedParts {
+    let jobs = home.join("jobs");
+    Arc::new(move |session, _| {
+        let job = store.job_of_session(session).map_err(|error| error.to_string())?;
+        match job.filter(|job| !matches!(job.state, JobState::Ended { .. })) {
+            Some(job) => of_job(&job, &jobs.join(job.id.to_string())).map_err(|error| error.to_string()),
+            None => Ok(Vec::new()),
+        }
+    })
+}
+
+/// Whether a path of the workspace is one that git runs or obeys.
+fn is_guarded(path: &Path) -> bool {
+    let mut parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => name.to_str().or(Some("")),
+        _ => None,
+    });
+    if parts.next() != Some(REPOSITORY) {
+        return false;
+    }
+    let inner: Vec<&str> = parts.collect();
+    // No directory is saved or removed by itself: what is left of the name alone is a file or link in its place.
+    let Some((name, above)) = inner.split_last() else { return true };
+    if inner.as_slice() == ["objects", "info", "alternates"] {
+        return true;
+    }
+    if above.iter().any(|part| DATA.contains(part)) {
+        return false;
+    }
+    OBEYED.contains(name) || above.contains(&"hooks") || (OBEYED_INFO.contains(name) && above.last() == Some(&"info"))
+}
+
+/// Saves them before the job begins. Safe to repeat: what was saved first counts.
+pub(super) async fn hold(site: &Site) -> Result<(), SiteError> {
+    // Where there is no repository the job may make one.
+    if site.place != Place::Workspace || std::fs::symlink_metadata(site.tree().join(REPOSITORY)).is_err() {
+        return Ok(());
+    }
+    let (tree, directory) = (site.workspace.clone(), site.directory.join(SAVED));
+    let save = move || {
+        let grant = decide_own(Act::Snapshot, tree.name.clone());
+        Pins::save(&grant, &tree, &is_guarded, &directory).map(drop)
+    };
+    blocking("save the repository's settings and hooks", save).await
+}
+
+/// Puts them back, while nothing of the job runs. Gives what had been changed.
+pub(super) async fn put_back(site: &Site) -> Result<Vec<String>, SiteError> {
+    let directory = site.directory.join(SAVED);
+    if site.place != Place::Workspace || !directory.exists() {
+        return Ok(Vec::new());
+    }
+    let what = "put the repository's settings and hooks back";
+    site.audit(AuditKind::ToolIntent, json!({ "tool": "job", "does": what })).await?;
+    let tree = site.workspace.clone();
+    let restore = move || -> Result<Vec<Change>, SnapshotError> {
+        let Some(pins) = Pins::open(&directory)? else { return Ok(Vec::new()) };
+        let grant = decide_own(Act::JobTree, tree.name.clone());
+        let changes = pins.put_back(&grant, &tree, &is_guarded)?;
+        Ok(changes)
+    };
+    let changes = blocking(what, restore).await?;
+    let told: Vec<String> = changes.iter().take(MAX_NAMED).map(|change| show_path(&change.path)).collect();
+    site.audit(AuditKind::ToolOutcome, json!({ "tool": "job", "does": what, "restored": told })).await?;
+    Ok(told)
+}
+
+/// Forgets them: what the owner changes from here on is the owner's.
+pub(super) fn release(site: &Site) -> Result<(), SiteError> {
+    let path = site.directory.join(SAVED);
+    Pins::forget(&path).map_err(|source| SiteError::Directory { path, source })
+}
+
+/// What was put back, in words for the owner.
+pub(super) fn told(changed: &[String]) -> Option<String> {
+    let said = "settings or hooks of your repository had been changed and were put back";
+    (!changed.is_empty()).then(|| format!("{said}: {}", changed.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_runs_or_obeys_is_guarded_and_its_data_is_not() {
+        for yes in [
+            ".git",
+            ".git/config",
+            ".git/config.worktree",
+            ".git/shallow",
+            ".git/info/grafts",
+            ".git/commondir",
+            ".git/hooks/pre-commit",
+            ".git/hooks/deep/er",
+            ".git/info/attributes",
+            ".git/objects/info/alternates",
+            ".git/modules/sub/config",
+            ".git/modules/a/modules/b/hooks/post-checkout",
+            ".git/modules/sub/info/attributes",
+            ".git/worktrees/other/gitdir",
+            ".git/worktrees/other/config.worktree",
+        ] {
+            assert!(is_guarded(Path::new(yes)), "{yes}");
+        }
+        for no in [
+            ".git/HEAD",
+            ".git/index",
+            ".git/objects/ab/cdef",
+            ".git/refs/heads/config",
+            ".git/refs/heads/hooks/x",
+            ".git/logs/refs/heads/config",
+            ".git/modules/sub/refs/heads/config",
+            ".git/info/exclude",
+            "config",
+            "hooks/pre-commit",
+            "sub/.git/config",
+        ] {
+            assert!(!is_guarded(Path::new(no)), "{no}");
+        }
+        assert!(fixed(&Place::Branch { branch: "x".to_owned(), base: None }).is_empty());
+        assert_eq!(fixed(&Place::Workspace).len(), CLOSED.len() + 1);
+    }
+}
