@@ -2,13 +2,14 @@
 
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use policy::Grant;
 use types::WorkspaceName;
 
-use crate::{SandboxError, mounts, running::require};
+use crate::{SandboxError, mounts};
 
 /// A directory that commands may write, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +30,6 @@ impl Workspace {
         Ok(Self { name, dir })
     }
 
-    /// Removes a directory of the agent's own with all that is in it. Links in it are removed and not followed. Must not be
-    /// asked for while a sandbox works there.
-    ///
-    /// # Errors
-    /// The grant is for something else, or something in it cannot be removed.
-    #[expect(clippy::disallowed_methods, reason = "the door to this effect, which takes a grant")]
-    pub fn remove(self, grant: &Grant) -> Result<(), SandboxError> {
-        require(grant, &self.name, None)?;
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(|source| SandboxError::Workspace { path: self.dir, why: source.to_string() }),
-        }
-    }
-
     /// The directory, absolute and without links.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -50,14 +37,35 @@ impl Workspace {
 }
 
 /// Removes a directory that the agent made for itself, with all that is in it; links in it are removed and not followed.
-/// One that is not there is removed already. Fails if the grant is for reading only.
+/// One that is not there is removed already. Directories in it that commands have closed are opened for that. Must not be asked for
+/// while anybody works there. Fails if the grant is for reading only.
 #[expect(clippy::disallowed_methods, reason = "the one place where a directory of our own is removed as a whole")]
 pub fn remove_own(grant: &Grant, path: &Path) -> io::Result<()> {
     if grant.is_read_only() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            fs::remove_dir_all(path)
+        }
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Lets its owner into a directory and all that are in it.
+fn open_up(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // A link is not one, whatever it means.
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use coders::{Permission, Verdict};
 use policy::{Act, decide_own};
-use sandbox::Workspace;
+use sandbox::{Workspace, remove_own};
 use store::{DeliveryBody, Job, NewDelivery};
 use tokio_util::sync::CancellationToken;
 use types::{BoxFuture, ChannelId, JobId, Place, Then, WorkspaceName};
@@ -304,13 +304,9 @@ impl Shop for Trade {
             {
                 tree::remove(&self.site(&job)?).await?;
             }
-            if !directory.exists() {
-                return Ok(());
-            }
             let name = WorkspaceName::new("job").map_err(JobTrouble::lasting)?;
-            let files = Workspace::open(name, &directory).map_err(JobTrouble::lasting)?;
-            let grant = decide_own(Act::JobTree, files.name.clone());
-            let remove = move || files.remove(&grant);
+            let grant = decide_own(Act::JobTree, name);
+            let remove = move || remove_own(&grant, &directory);
             tokio::task::spawn_blocking(remove).await.map_err(JobTrouble::passing)?.map_err(JobTrouble::passing)
         })
     }

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use sandbox::{Command, ExitStatus, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace};
+use policy::{Act, decide_own};
+use sandbox::{Command, ExitStatus, Sandbox, SandboxConfig, SandboxError, SandboxSpec, Workspace, remove_own};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +27,7 @@ inside! {
         links_in_a_home_gain_nothing
         a_home_counts_for_the_guard_of_the_disk
         homes_that_are_not_ours_are_refused
+        what_commands_have_closed_is_removed_in_the_usual_home
     }
 }
 
@@ -121,5 +123,22 @@ async fn homes_that_are_not_ours_are_refused() -> Outcome {
         spec.home = Some(bad.to_owned());
         assert!(matches!(Sandbox::start(spec).await, Err(SandboxError::Home { .. })), "{}", bad.display());
     }
+    Ok(())
+}
+
+async fn what_commands_have_closed_is_removed_in_the_usual_home() -> Outcome {
+    let outer = tempfile::tempdir()?;
+    let job = outer.path().join(".factotum/jobs/7");
+    for directory in ["home", "workspace"] {
+        fs::create_dir_all(job.join(directory).join("a/b"))?;
+    }
+    fs::write(outer.path().join("kept"), "")?;
+    symlink(outer.path().join("kept"), job.join("home/a/link"))?;
+    fs::set_permissions(job.join("home/a/b"), fs::Permissions::from_mode(0o000))?;
+    fs::set_permissions(job.join("home/a"), fs::Permissions::from_mode(0o500))?;
+    remove_own(&decide_own(Act::JobTree, name()?), &job)?;
+    assert!(!job.exists() && outer.path().join("kept").exists());
+    remove_own(&decide_own(Act::JobTree, name()?), &job)?;
+    assert!(remove_own(&decide_own(Act::Scan, name()?), outer.path()).is_err());
     Ok(())
 }
