@@ -130,6 +130,14 @@ pub(crate) async fn interrupt(core: &Core, session: SessionId) {
 /// STOP: cancels the turns, ends the jobs and kills every process of their sandboxes. Messages that wait are not begun
 /// either. When this returns, no restart undoes it.
 pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stopped {
+    // Jobs hear of it first: one that our own loop works on would go on with another turn.
+    let jobs = core.jobs.stop(core, session);
+    let (jobs, turns) = tokio::join!(biased; jobs, stop_turns(core, session));
+    Stopped { turns: turns + jobs }
+}
+
+/// The same for turns alone; gives how many there were.
+async fn stop_turns(core: &Arc<Core>, session: Option<SessionId>) -> usize {
     let (answer, turns) = oneshot::channel();
     core.sessions.order(Order::Stop(session, answer)).await;
     let halted = turns.await.unwrap_or(Halted { turns: 0, last: InboxId(0) });
@@ -139,10 +147,9 @@ pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stoppe
             None => core.pool.stop_sessions().await,
         }
     };
-    let (killed, remembered, jobs) = tokio::join!(
+    let (killed, remembered) = tokio::join!(
         tokio::time::timeout(STOP_PATIENCE, kill),
         tokio::time::timeout(STOP_PATIENCE, stopped::remember(core, session, halted.last)),
-        core.jobs.stop(core, session),
     );
     if killed.is_err() {
         tracing::error!("the sandboxes did not die within two seconds of STOP");
@@ -150,5 +157,5 @@ pub(crate) async fn stop(core: &Arc<Core>, session: Option<SessionId>) -> Stoppe
     if !matches!(remembered, Ok(Ok(()))) {
         tracing::error!("STOP is in force, but could not be stored: a restart in this moment would undo it");
     }
-    Stopped { turns: halted.turns + jobs }
+    halted.turns
 }

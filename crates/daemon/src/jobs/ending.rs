@@ -65,9 +65,6 @@ impl Worker {
     /// Ends the job: kills what runs, and stores the end with its report. What a step that was dropped had stored counts.
     pub(super) async fn end(&mut self, end: JobEnd) -> Result<(), StoreError> {
         self.hand = None;
-        if self.job.memory.coder == OUR_OWN && self.core.sessions.running_turn(self.job.session).is_some() {
-            sessions::interrupt(&self.core, self.job.session).await;
-        }
         let (id, is_stopped) = (self.job.id, end == JobEnd::Stopped);
         if !is_stopped {
             // What comes of that stands in the report. Nobody waits for it, as after a stop.
@@ -85,6 +82,10 @@ impl Worker {
             tokio::join!(store, async { if is_stopped { self.shop.close(id).await } else { Vec::new() } });
         if let Some(job) = stored? {
             self.job = job;
+        }
+        if self.job.memory.coder == OUR_OWN {
+            // From here on no turn of it begins; the one that has begun ends.
+            sessions::interrupt(&self.core, self.job.session).await;
         }
         self.noted_late(notes).await
     }

@@ -55,7 +55,7 @@ pub(crate) use registry::registry;
 pub use seam::{Checked, Hand, JobTrouble, Landed, NotTold, Prepared, Said, Shop, TakenUp};
 pub use site::{Site, SiteError};
 pub(crate) use takeover::{Terminal, closed, hand_back, take_over, terminal};
-pub(crate) use telling::may_begin;
+pub(crate) use telling::{is_left_over, may_begin};
 pub(crate) use tool::{Late, plan_of, tool};
 pub(crate) use trade::Trade;
 pub(crate) use view::view;

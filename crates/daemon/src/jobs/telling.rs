@@ -7,7 +7,7 @@
 use coders::{CoderCommand, CoderEvent};
 use sha2::{Digest, Sha256};
 use store::{InboxRow, Job, JobOrder, JobUse, Store, StoreError, Tx};
-use types::{ChannelId, CoderWord, Event, SessionId};
+use types::{ChannelId, CoderWord, Event, SessionId, TurnId};
 
 use super::{
     engine::is_over,
@@ -59,6 +59,12 @@ pub(crate) fn may_begin(
         waiting.retain(|row| row.channel == ChannelId::jobs());
     }
     Ok(waiting)
+}
+
+/// Whether a turn was begun by a prompt of a job that is over by now.
+pub(crate) fn is_left_over(store: &Store, turn: TurnId) -> Result<bool, StoreError> {
+    let Some(turn) = store.turn(turn)?.filter(|turn| turn.reply_channel == ChannelId::jobs()) else { return Ok(false) };
+    Ok(store.job_of_session(turn.session)?.is_none_or(|job| is_over(&job)))
 }
 
 impl Worker {

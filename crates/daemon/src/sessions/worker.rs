@@ -129,6 +129,9 @@ impl Worker {
             // It came while the turn began, or before a restart.
             cancel.cancel();
         }
+        if jobs::is_left_over(&self.core.store, turn)? {
+            cancel.cancel();
+        }
         self.core.sessions.set_running(self.session, Some(turn));
         present::watch(&self.core, turn, events);
         self.core.traffic.begin(self.session);
