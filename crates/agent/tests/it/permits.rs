@@ -195,3 +195,14 @@ async fn an_approval_depends_on_the_files_of_the_workspace_itself() {
         assert_eq!(answer.is_err(), in_workspace, "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn where_the_owner_cannot_be_asked_only_what_needs_them_is_refused() {
+    let mut world = World::new(Vec::new()).await;
+    let turn = world.begin("fix it").await;
+    let unasked = |key: &str, sink| Permission { unasked: Some("8 questions wait".to_owned()), ..asked(key, sink) };
+    ask(&world, turn, unasked("1", Sink::WorkspaceWrite)).await.unwrap();
+    let why = ask(&world, turn, unasked("2", Sink::Destructive)).await.unwrap_err();
+    assert!(why.contains("8 questions wait"), "{why}");
+    assert!(world.deps.store.open_requests().unwrap().is_empty());
+}

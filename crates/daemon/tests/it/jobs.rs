@@ -6,7 +6,7 @@ use coders::{Action, CoderCommand, CoderEnd, CoderEvent, Permission, Trouble, Ve
 use daemon::{Config, Daemon, client::Client};
 use serde_json::json;
 use tempfile::TempDir;
-use types::{Command, CommandReply, Event, JobEnd, JobId, JobState, JobView, MicroUsd, RoundEnd, Seq};
+use types::{Clock, Command, CommandReply, Event, JobEnd, JobId, JobState, JobView, MicroUsd, RoundEnd, Seq};
 
 use crate::{
     play::{Play, Stage, done, failing, passed, spent, tool},
@@ -18,8 +18,8 @@ pub struct Bench {
     pub home: TempDir,
     pub play: Arc<Play>,
     pub channel: Arc<FakeChannel>,
-    model: Arc<FakeModel>,
-    daemon: Daemon,
+    pub model: Arc<FakeModel>,
+    pub daemon: Daemon,
 }
 
 const CONFIG: &str = "[api]\nlisten = \"127.0.0.1:0\"\n";
@@ -29,10 +29,26 @@ impl Bench {
         Self::again(tempfile::tempdir().unwrap(), play, FakeChannel::new(), FakeModel::echo()).await
     }
 
-    async fn again(home: TempDir, play: Arc<Play>, channel: Arc<FakeChannel>, model: Arc<FakeModel>) -> Self {
+    pub async fn again(home: TempDir, play: Arc<Play>, channel: Arc<FakeChannel>, model: Arc<FakeModel>) -> Self {
+        Self::begin(home, play, channel, model, None).await
+    }
+
+    /// The same with a clock of the test's.
+    pub async fn with_clock(home: TempDir, play: Arc<Play>, clock: Arc<dyn Clock>) -> Self {
+        Self::begin(home, play, FakeChannel::new(), FakeModel::echo(), Some(clock)).await
+    }
+
+    async fn begin(
+        home: TempDir,
+        play: Arc<Play>,
+        channel: Arc<FakeChannel>,
+        model: Arc<FakeModel>,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Self {
         let mut options = options(home.path(), &channel, &model);
         options.config = Some(Config::parse(CONFIG, Path::new("config.toml")).unwrap());
         options.jobs = Some(Arc::new(Stage(play.clone())));
+        options.clock = clock.unwrap_or(options.clock);
         let daemon = Daemon::start(options).await.unwrap();
         Self { home, play, channel, model, daemon }
     }
@@ -79,7 +95,7 @@ impl Bench {
     }
 }
 
-fn with_check() -> serde_json::Value {
+pub fn with_check() -> serde_json::Value {
     json!({ "done": { "command": "cargo test" } })
 }
 

@@ -8,6 +8,7 @@ mod api;
 mod approvals;
 mod delivery;
 mod job_crashes;
+mod job_rules;
 mod jobs;
 mod labels;
 mod leaks;

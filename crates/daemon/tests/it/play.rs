@@ -55,8 +55,12 @@ pub struct Play {
     pub verdict: Mutex<Option<Verdict>>,
     /// What checks and landings wait for; they go on when it is false.
     pub holds: Mutex<bool>,
-    /// The most permissions that were judged at the same time, and the reasons for which nobody was to be asked.
-    pub judged: Mutex<(usize, usize, Vec<String>)>,
+    /// The same for closing.
+    pub holds_close: Mutex<bool>,
+    /// How many prompts are refused before one is taken.
+    pub refusals: Mutex<usize>,
+    /// How many permissions are being judged, and the most that ever were at the same time.
+    pub judged: Mutex<(usize, usize)>,
     moments: Mutex<Moments>,
 }
 
@@ -116,6 +120,8 @@ impl Play {
             cleared: Mutex::default(),
             verdict: Mutex::new(Some(Verdict::Allow)),
             holds: Mutex::default(),
+            holds_close: Mutex::default(),
+            refusals: Mutex::default(),
             judged: Mutex::default(),
             moments: Mutex::default(),
         })
@@ -176,6 +182,11 @@ impl Play {
         let records = all.entry(job).or_default();
         records.commands.push(command.clone());
         records.refused = matches!(command, CoderCommand::Steer { .. }) && (records.is_deaf || !records.busy);
+        if matches!(command, CoderCommand::Prompt { .. }) {
+            let mut refusals = self.refusals.lock().unwrap();
+            records.refused = *refusals > 0;
+            *refusals = refusals.saturating_sub(1);
+        }
         if records.refused {
             return Err(NotTold::Unsupported("it cannot be told anything while it works".to_owned()));
         }
@@ -387,7 +398,6 @@ impl Shop for Stage {
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
             if let Some(why) = unasked {
-                self.0.judged.lock().unwrap().2.push(why.clone());
                 return Verdict::Deny { why };
             }
             let _judging = Judging::of(&self.0);
@@ -442,6 +452,9 @@ impl Shop for Stage {
     fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             self.0.moment().await;
+            while *self.0.holds_close.lock().unwrap() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             self.0.ends_program(job);
             self.0.records.lock().unwrap().entry(job).or_default().closed += 1;
             self.0.moment().await;
