@@ -139,7 +139,7 @@ pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
     // It runs what the coding agent wrote, so it can do no more than the coding agent.
     let way_out = Some(WayOut::Reading);
     let purpose = Purpose { act: Act::JobCheck, writes: Spot::Tree, reads: None, way_out };
-    let mut fixed = guard::fixed(&site.place);
+    let mut fixed = guard::fixed(&site.place, &site.directory)?;
     fixed.extend(self::fixed(&site.directory, Some(done))?);
     let outcome = match site.room_with(purpose, &fixed).await {
         Ok(room) => {

@@ -200,7 +200,16 @@ pub(crate) async fn steer(core: &Arc<Core>, id: JobId, text: String, said: Asked
         when_busy: WhenBusy::Steer,
         origin: said.origin,
     };
-    core.store.transact(move |tx| tx.receive(row)).await.map_err(stored)?;
+    let heard = move |tx: &mut store::Tx<'_>| {
+        if tx.job(id)?.is_none_or(|job| is_over(&job)) {
+            // It ended meanwhile. Words in its session would begin a task of their own.
+            return Ok(false);
+        }
+        tx.receive(row).map(|_| true)
+    };
+    if !core.store.transact(heard).await.map_err(stored)? {
+        return Err(user(format!("job {id} is over"), format!("go on with `factotum job resume {id}`")));
+    }
     crate::sessions::wake(core, job.session, WhenBusy::Steer).await;
     Ok(format!("job {id} is told as soon as it can hear"))
 }
@@ -228,6 +237,9 @@ pub(crate) async fn resume(
             format!("job {id} is not over"),
             format!("say something to it with `factotum job steer {id}`"),
         ));
+    }
+    if !core.jobs.settle(id).await {
+        return Err(user(format!("job {id} is still being ended"), "try again in a moment"));
     }
     core.workspace(&job.spec.workspace)?;
     if core.sessions.running_turn(job.session).is_some() {

@@ -9,9 +9,9 @@ use super::{
     OUR_OWN, limits, report,
     seam::Hand,
     telling,
-    worker::{MAX_ROUNDS, Worker},
+    worker::{MAX_ROUNDS, Worker, keep_note},
 };
-use crate::{sessions, unattended};
+use crate::{core::Core, sessions, unattended};
 
 /// How long the end of a job may take to count what it changed.
 const COUNTING: Duration = Duration::from_secs(20);
@@ -87,22 +87,29 @@ impl Worker {
             // From here on no turn of it begins; the one that has begun ends.
             sessions::interrupt(&self.core, self.job.session).await;
         }
-        self.noted_late(notes).await
+        note_late(&self.core, id, notes).await
     }
+}
 
-    /// Keeps what was found after the end was stored, behind its report.
-    pub(super) async fn noted_late(&mut self, notes: Vec<String>) -> Result<(), StoreError> {
-        if notes.is_empty() {
-            return Ok(());
-        }
-        let redactor = self.core.vault.redactor();
-        let report = self.job.memory.report.get_or_insert_default();
-        for note in &notes {
-            report.push_str(&format!("\n{}", redactor.redact(note)));
-        }
-        self.note(notes);
-        self.save().await
+/// Keeps what was found after the end of a job was stored, behind its report. One that goes on by now is left alone.
+pub(super) async fn note_late(core: &Core, id: JobId, notes: Vec<String>) -> Result<(), StoreError> {
+    if notes.is_empty() {
+        return Ok(());
     }
+    let redactor = core.vault.redactor();
+    let notes: Vec<String> = notes.iter().map(|note| redactor.redact(note).into_owned()).collect();
+    core.store
+        .transact(move |tx| {
+            let Some(mut job) = tx.job(id)?.filter(|job| matches!(job.state, JobState::Ended { .. })) else {
+                return Ok(());
+            };
+            for note in notes {
+                job.memory.report.get_or_insert_default().push_str(&format!("\n{note}"));
+                keep_note(&mut job, note);
+            }
+            tx.save_job(&job)
+        })
+        .await
 }
 
 /// Stores the end of a job, whatever its row holds by now.

@@ -14,13 +14,15 @@ use tokio::{
 };
 use types::{JobId, JobState, Place, SessionId};
 
-use super::{control::Control, seam::Shop, takeover::Wish, worker};
+use super::{control::Control, ending::note_late, seam::Shop, takeover::Wish, worker};
 use crate::core::Core;
 
 /// Orders that may wait for the engine, which only hands them on.
 const ORDERS: usize = 256;
 /// How long STOP waits for the jobs that it ends.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a resume waits for the end of its job to be done.
+const SETTLING: Duration = Duration::from_secs(20);
 /// How often files of jobs that are over are looked for.
 const CLEARING: Duration = Duration::from_secs(3_600);
 /// Jobs whose files are removed in one go.
@@ -42,6 +44,8 @@ enum Order {
     Said(JobId),
     /// The owner wants to sit down at this job, or to stand up.
     Seat(JobId, Wish),
+    /// Whoever sent this goes on, which the drop of it says, once no worker of this job is left.
+    Settle(JobId, oneshot::Sender<()>),
     /// End these jobs; all when none are named. Answered with how many it concerned, once they are over.
     Stop(Option<JobId>, oneshot::Sender<usize>),
 }
@@ -115,6 +119,14 @@ impl Jobs {
         self.order(Order::Seat(job, wish)).await;
     }
 
+    /// Waits until whatever ended a job is done with it. False when that takes too long.
+    pub(super) async fn settle(&self, job: JobId) -> bool {
+        let (held, settled) = oneshot::channel();
+        self.order(Order::Settle(job, held)).await;
+        // Nothing is ever sent.
+        tokio::time::timeout(SETTLING, settled).await.is_ok()
+    }
+
     async fn order(&self, order: Order) {
         if self.orders.send(order).await.is_err() {
             tracing::debug!("an order came after the engine of jobs had stopped; the next start takes it up");
@@ -138,6 +150,8 @@ struct Slot {
     control: Arc<Control>,
     /// Whoever waits for its end.
     waiting: Vec<Arc<Waiting>>,
+    /// Whoever waits until it has no worker any more.
+    settling: Vec<oneshot::Sender<()>>,
     panics: u32,
 }
 
@@ -217,6 +231,11 @@ impl Engine {
                     slot.control.want(wish);
                 }
             }
+            Order::Settle(job, held) => {
+                if let Some(slot) = self.slots.get_mut(&job) {
+                    slot.settling.push(held);
+                }
+            }
             Order::Stop(job, answer) => self.stop(job, answer),
         }
     }
@@ -276,7 +295,7 @@ impl Engine {
         let control = Arc::new(Control::default());
         let work = worker::work(self.core.clone(), self.shop.clone(), job, control.clone(), panics > MAX_PANICS);
         let task = self.workers.spawn(work);
-        self.slots.insert(job, Slot { id: task.id(), control, waiting: Vec::new(), panics });
+        self.slots.insert(job, Slot { id: task.id(), control, waiting: Vec::new(), settling: Vec::new(), panics });
     }
 
     fn joined(&mut self, ended: Result<(Id, JobId), JoinError>) {
@@ -303,6 +322,7 @@ impl Engine {
         if is_stopped && let Some(again) = self.slots.get_mut(&job) {
             again.control.stop.cancel();
             again.waiting = slot.waiting;
+            again.settling = slot.settling;
         }
     }
 
@@ -376,7 +396,10 @@ impl Engine {
             if !core.store.job(job).is_ok_and(|job| job.is_some_and(|job| is_over(&job))) {
                 return job;
             }
-            shop.close(job).await;
+            let notes = shop.close(job).await;
+            if let Err(error) = note_late(&core, job, notes).await {
+                tracing::error!(%job, %error, "what was found as a job was closed could not be stored");
+            }
             if !files {
                 return job;
             }

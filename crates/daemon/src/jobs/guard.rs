@@ -1,9 +1,10 @@
 //! The parts of the owner's repository that git runs or obeys: hooks, settings, and what says where the rest of it lies. Whoever
 //! works in the workspace itself could leave something there that the owner's own git runs later, outside of every sandbox. They
-//! are fixed where a job's programs run, saved before it begins, and put back when it ends. Start with [`hold`].
+//! can only be read where a job's programs run, are saved before it begins, and put back when it ends. Start with [`hold`].
 
 use std::{
-    path::{Component, Path},
+    collections::BTreeSet,
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -23,21 +24,12 @@ const SAVED: &str = "guarded";
 /// The most names in a note.
 const MAX_NAMED: usize = 20;
 
-/// The directory that is fixed but open, and what of it may only be read.
+/// The repository, or the file that says where it lies. All of it can only be read: a name that is missing in it, such as
+/// `commondir`, could be made, a mount over a file would be lost when the owner's git replaces the file, and an entry of the
+/// index makes git look into a directory of the job's.
 const REPOSITORY: &str = ".git";
-const CLOSED: [&str; 11] = [
-    ".git/commondir",
-    ".git/config",
-    ".git/config.worktree",
-    ".git/gitdir",
-    ".git/hooks",
-    ".git/info/attributes",
-    ".git/info/grafts",
-    ".git/modules",
-    ".git/objects/info/alternates",
-    ".git/shallow",
-    ".git/worktrees",
-];
+/// The most repositories below that are fixed, such as submodules; others are put back.
+const MAX_BELOW: usize = 200;
 
 /// Files that git obeys, by their names in a repository or in that of a submodule or worktree.
 const OBEYED: [&str; 5] = ["commondir", "config", "config.worktree", "gitdir", "shallow"];
@@ -47,18 +39,27 @@ const OBEYED_INFO: [&str; 2] = ["attributes", "grafts"];
 const DATA: [&str; 5] = ["lfs", "logs", "objects", "refs", "rr-cache"];
 
 /// What a job's programs cannot replace; nothing in a tree of the job's own, from which only data comes back.
-pub(super) fn fixed(place: &Place) -> Vec<Fixed> {
-    match place {
-        Place::Branch { .. } => Vec::new(),
-        Place::Workspace => {
-            Fixed::in_place(REPOSITORY).into_iter().chain(CLOSED.into_iter().filter_map(Fixed::read_only)).collect()
-        }
+pub(super) fn fixed(place: &Place, directory: &Path) -> Result<Vec<Fixed>, SiteError> {
+    if *place != Place::Workspace {
+        return Ok(Vec::new());
     }
+    let failed = |error: SnapshotError| SiteError::Failed { what: "read what is guarded", why: error.to_string() };
+    let saved = Pins::open(&directory.join(SAVED)).map_err(failed)?;
+    let below: BTreeSet<PathBuf> = saved.iter().flat_map(Pins::files).filter_map(repository_of).collect();
+    let all = [PathBuf::from(REPOSITORY)].into_iter().chain(below.into_iter().take(MAX_BELOW));
+    Ok(all.filter_map(|path| Fixed::read_only(&path)).collect())
+}
+
+/// The repository below the workspace's own to which a guarded file belongs.
+fn repository_of(path: &Path) -> Option<PathBuf> {
+    let parts: Vec<_> = path.components().collect();
+    let at = parts.iter().position(|part| part.as_os_str() == REPOSITORY)?;
+    (at > 0).then(|| parts[..=at].iter().collect())
 }
 
 /// What of its tree the programs of a job cannot replace, with what its done condition has pinned.
 pub(super) fn of_job(job: &Job, directory: &Path) -> Result<Vec<Fixed>, SiteError> {
-    let mut fixed = fixed(&job.spec.place);
+    let mut fixed = fixed(&job.spec.place, directory)?;
     fixed.extend(check::fixed(directory, job.spec.done.as_ref())?);
     Ok(fixed)
 }
@@ -81,7 +82,8 @@ fn is_guarded(path: &Path) -> bool {
         Component::Normal(name) => name.to_str().or(Some("")),
         _ => None,
     });
-    if parts.next() != Some(REPOSITORY) {
+    // Of the workspace itself, of a submodule, or of a repository that lies in it.
+    if !parts.any(|part| part == REPOSITORY) {
         return false;
     }
     let inner: Vec<&str> = parts.collect();
@@ -98,8 +100,7 @@ fn is_guarded(path: &Path) -> bool {
 
 /// Saves them before the job begins. Safe to repeat: what was saved first counts.
 pub(super) async fn hold(site: &Site) -> Result<(), SiteError> {
-    // Where there is no repository the job may make one.
-    if site.place != Place::Workspace || std::fs::symlink_metadata(site.tree().join(REPOSITORY)).is_err() {
+    if site.place != Place::Workspace {
         return Ok(());
     }
     let (tree, directory) = (site.workspace.clone(), site.directory.join(SAVED));
@@ -165,6 +166,8 @@ mod tests {
             ".git/modules/sub/info/attributes",
             ".git/worktrees/other/gitdir",
             ".git/worktrees/other/config.worktree",
+            "sub/.git/config",
+            "deep/sub/.git",
         ] {
             assert!(is_guarded(Path::new(yes)), "{yes}");
         }
@@ -179,11 +182,12 @@ mod tests {
             ".git/info/exclude",
             "config",
             "hooks/pre-commit",
-            "sub/.git/config",
         ] {
             assert!(!is_guarded(Path::new(no)), "{no}");
         }
-        assert!(fixed(&Place::Branch { branch: "x".to_owned(), base: None }).is_empty());
-        assert_eq!(fixed(&Place::Workspace).len(), CLOSED.len() + 1);
+        let nowhere = Path::new("/nowhere");
+        assert!(fixed(&Place::Branch { branch: "x".to_owned(), base: None }, nowhere).is_ok_and(|all| all.is_empty()));
+        assert_eq!(repository_of(Path::new("deep/sub/.git/hooks/x")), Some(PathBuf::from("deep/sub/.git")));
+        assert_eq!(repository_of(Path::new(".git/modules/x/config")), None);
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn is_fresh(job: &Job) -> bool {
 pub(super) fn go_on(job: &mut Job) {
     let memory = &mut job.memory;
     memory.phase = memory.phase.saturating_add(1);
-    (memory.same, memory.signature, memory.last_check, memory.troubles) = (0, None, None, 0);
+    (memory.same, memory.signature, memory.last_check) = (0, None, None);
+    (memory.troubles, memory.rechecks) = (0, 0);
 }
 
 #[cfg(test)]

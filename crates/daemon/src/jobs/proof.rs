@@ -5,6 +5,7 @@ use store::{Job, StoreError, Tx};
 use types::{Event, JobEnd, JobState, RoundEnd};
 
 use super::{
+    OUR_OWN,
     next::{self, Next},
     phases, prompts, report,
     seam::Checked,
@@ -33,9 +34,11 @@ impl Worker {
         }
         match self.shop.land(&self.job).await {
             Err(trouble) => self.trouble(trouble).await,
-            Ok(landed) if landed.is_unchecked => self.check_again().await,
             Ok(landed) => {
                 self.note(landed.notes);
+                if landed.is_unchecked {
+                    return self.check_again().await;
+                }
                 let has_commit = landed.commit.is_some() && landed.commit != self.job.memory.commit;
                 self.job.memory.commit = landed.commit.or(self.job.memory.commit.take());
                 self.job.memory.changes = landed.changes.or(self.job.memory.changes.take());
@@ -79,6 +82,10 @@ impl Worker {
         let prompt = match phases::is_fresh(&self.job) {
             true => {
                 self.begin_anew();
+                if self.job.memory.coder == OUR_OWN {
+                    // What it has counted belongs to what was before.
+                    self.hand = None;
+                }
                 prompts::first(&self.job)
             }
             false => prompts::next_phase(&self.job),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use store::Turn;
 use tools::{JobAsk, JobCaller};
-use types::{Failure, Then};
+use types::{Failure, JobId, Then};
 
 use super::{
     command::{self, Asked},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     core::Core,
-    failure::{internal, stored},
+    failure::{internal, stored, user},
 };
 
 /// The daemon, once it has started: tools are made before it.
@@ -54,7 +54,7 @@ async fn carry_out(core: &Arc<Core>, ask: JobAsk, caller: JobCaller) -> Result<S
         JobAsk::Recipes => Ok(command::recipe_lines(core).join("\n")),
         JobAsk::Show(Some(job)) => command::shown(core, job),
         JobAsk::Stop(job) => command::stop_one(core, job).await,
-        JobAsk::Steer(job, text) => command::steer(core, job, text, asked(turn, &caller)).await,
+        JobAsk::Steer(job, text) => steer(core, job, &text, asked(turn, &caller)).await,
         JobAsk::Start(spec) => {
             let (job, _, _) = command::start(core, *spec, asked(turn, &caller)).await?;
             Ok(format!(
@@ -63,6 +63,19 @@ async fn carry_out(core: &Arc<Core>, ask: JobAsk, caller: JobCaller) -> Result<S
             ))
         }
     }
+}
+
+/// Says something to a coding agent in the name of the model that calls, which is not the owner. Our own loop would take it for
+/// the owner's word.
+async fn steer(core: &Arc<Core>, job: JobId, text: &str, said: Asked) -> Result<String, Failure> {
+    if command::find(core, job)?.memory.coder == super::OUR_OWN {
+        let hint = format!("the owner can, with `/job steer {job}`");
+        return Err(user(
+            format!("job {job} is done by factotum itself, which takes words from the owner alone"),
+            hint,
+        ));
+    }
+    command::steer(core, job, format!("(This is said by the owner's agent, not by the owner.) {text}"), said).await
 }
 
 /// A call as whoever asks for a job: it reports where the task would answer.

@@ -92,9 +92,6 @@ impl Trade {
         let Some(job) = core.store.job(job).ok().flatten().filter(|job| job.spec.place == Place::Workspace) else {
             return Vec::new();
         };
-        if job.memory.coder == OUR_OWN {
-            core.pool.stop_session(job.session).await;
-        }
         let Ok(site) = self.site(&job) else { return Vec::new() };
         let settled = guard::put_back(&site).await.and_then(|changed| guard::release(&site).map(|()| changed));
         match settled {
@@ -103,7 +100,7 @@ impl Trade {
                 tracing::error!(job = %job.id, %error, "a repository's settings and hooks cannot be put back");
                 vec![format!(
                     "settings and hooks of your repository could not be compared with what they were ({error}); look at \
-                     .git/config and .git/hooks before you use git there"
+                     .git, and at other repositories in the workspace, before you use git there"
                 )]
             }
         }
@@ -278,6 +275,11 @@ impl Shop for Trade {
     fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
             let Ok(core) = self.core() else { return Vec::new() };
+            if let Ok(Some(job)) = core.store.job(job)
+                && job.memory.coder == OUR_OWN
+            {
+                core.pool.stop_session(job.session).await;
+            }
             let directory = directory(&core, job);
             if !directory.exists() {
                 return Vec::new();

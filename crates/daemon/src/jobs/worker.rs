@@ -23,6 +23,7 @@ use types::{JobEnd, JobId, JobState, RoundEnd};
 
 use super::{
     control::Control,
+    ending::note_late,
     limits, next, prompts,
     seam::{Hand, JobTrouble, Shop, TakenUp},
     takeover::Wish,
@@ -86,6 +87,14 @@ async fn attempt(
     worker.run().await
 }
 
+/// Keeps a note of a job, unless it is known or there are too many.
+pub(super) fn keep_note(job: &mut Job, note: String) {
+    let kept = &mut job.memory.notes;
+    if kept.len() < MAX_NOTES && !kept.contains(&note) {
+        kept.push(note);
+    }
+}
+
 /// The worker of one job.
 pub(super) struct Worker {
     pub core: Arc<Core>,
@@ -117,7 +126,7 @@ impl Worker {
         // What a crash left, such as a supervisor that lives on after the end was stored.
         self.hand = None;
         let notes = self.shop.close(self.job.id).await;
-        self.noted_late(notes).await?;
+        note_late(&self.core, self.job.id, notes).await?;
         match self.job.turn {
             Some(turn) => deliver::turn(&self.core, turn).await,
             None => Ok(()),
@@ -208,6 +217,10 @@ impl Worker {
 
     /// Something of ours failed: it is tried again after a while, or the job ends.
     pub async fn trouble(&mut self, trouble: JobTrouble) -> Result<(), StoreError> {
+        if let Some(end) = self.job.memory.ending.clone() {
+            // It was decided how the job ends, and nothing more is needed for that.
+            return self.end(end).await;
+        }
         let error = self.core.vault.redactor().redact(&trouble.error).into_owned();
         let memory = &mut self.job.memory;
         memory.last_error = Some(error.clone());
@@ -251,11 +264,7 @@ impl Worker {
     pub fn note(&mut self, notes: Vec<String>) {
         let redactor = self.core.vault.redactor();
         for note in notes {
-            let note = redactor.redact(&note).into_owned();
-            let kept = &mut self.job.memory.notes;
-            if kept.len() < MAX_NOTES && !kept.contains(&note) {
-                kept.push(note);
-            }
+            keep_note(&mut self.job, redactor.redact(&note).into_owned());
         }
     }
 

@@ -76,26 +76,30 @@ async fn stop_ends_a_job_wherever_it_is() {
     stops_at_once(&bench, job, "while the owner has it").await;
 }
 
-/// A STOP that falls between the end of a job and its going on again is not lost.
+/// Whatever still closes an earlier run must not touch the next one.
 #[tokio::test]
-async fn stop_holds_for_a_job_that_was_resumed_as_it_ended() {
+async fn a_job_is_resumed_once_its_end_is_done() {
     let bench = Bench::with(Play::new(|_, _| vec![done("finished")], |_| passed())).await;
     *bench.play.holds_close.lock().unwrap() = true;
     let job = bench.start(with_check()).await;
-    bench.ended(job).await;
     let client = bench.client().await;
-    client.command(&Command::ResumeJob { job, coder: None, text: None }).await.unwrap();
-    let stop = Command::StopJob { job };
+    bench.until(job, "it does not land", |_| *bench.play.landings.lock().unwrap() == 1).await;
+    // Its end is stored at once, and what runs for it takes longer to be closed.
+    client.command(&Command::StopJob { job }).await.unwrap();
+    bench.ended(job).await;
+    let go_on = Command::ResumeJob { job, coder: None, text: Some("once more".to_owned()) };
     let let_go = async {
         // Until then the order has reached the engine, which has nothing else to do.
         tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(bench.play.prompts(job).len(), 1, "it waits");
         *bench.play.holds_close.lock().unwrap() = false;
     };
-    let (stopped, ()) = tokio::join!(client.command(&stop), let_go);
-    stopped.unwrap();
+    let (resumed, ()) = tokio::join!(client.command(&go_on), let_go);
+    resumed.unwrap();
     let (_, end) = bench.ended(job).await;
-    assert_eq!(end, JobEnd::Stopped);
-    assert_eq!(bench.play.prompts(job).len(), 1, "it did not go on");
+    assert_eq!(end, JobEnd::Done);
+    let prompts = bench.play.prompts(job);
+    assert!(prompts.len() == 2 && prompts[1].contains("once more"), "{prompts:?}");
 }
 
 fn permission(number: usize) -> Permission {

@@ -220,7 +220,11 @@ fn shown(word: &str) -> Cow<'_, str> {
 /// and names that switch it on.
 pub(super) fn is_plain_model(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let (model, variant) = lower.rsplit_once(':').map_or((lower.as_str(), ""), |(model, variant)| (model, variant));
+    let mut parts = lower.split(':');
+    let (model, mut variants) = (parts.next().unwrap_or_default(), parts);
     let words = ["search", "sonar", "compound", "deep-research", "grounded", "@preset"];
-    !words.iter().any(|word| lower.contains(word)) && variant != "online" && !model.is_empty() && name.len() <= 256
+    !words.iter().any(|word| lower.contains(word))
+        && !variants.any(|variant| variant == "online")
+        && !model.is_empty()
+        && name.len() <= 256
 }

@@ -221,6 +221,7 @@ fn bad() -> Vec<(&'static str, Value)> {
         (CHAT_AT, chat(&json!({ "search_parameters": { "mode": "on" } }))),
         (CHAT_AT, chat(&json!({ "store": true }))),
         (CHAT_AT, chat(&json!({ "model": "openai/gpt-5.5:online" }))),
+        (CHAT_AT, chat(&json!({ "model": "openai/gpt-5.5:online:nitro" }))),
         (CHAT_AT, chat(&json!({ "model": "gpt-4o-search-preview" }))),
         (CHAT_AT, chat(&json!({ "model": "groq/Compound" }))),
         (CHAT_AT, chat(&json!({ "model": ["a"] }))),

@@ -43,13 +43,14 @@ impl Message {
         format!("{title}\n\nJob: {}\nCoding-agent: {}\n", self.job, self.coder)
     }
 
-    /// The text of the pull request.
-    pub fn pull_request(&self, changes: &str) -> String {
+    /// The text of the pull request; `was_checked` where a done condition held for what it has.
+    pub fn pull_request(&self, changes: &str, was_checked: bool) -> String {
+        let checked = if was_checked { " and checked by its done condition" } else { "" };
         // The brief may hold anything; in a block it is neither a mention nor an image that somebody is made to load.
         let brief: String = self.brief.chars().take(MAX_BODY / 2).collect();
         let fence = fence(&brief);
         let text = format!(
-            "Done by the coding agent {} as job {} and checked by its done condition.\n\nThe task:\n\n{fence}\n{}\n{fence}\n\n{changes}\n\n{}\n",
+            "Done by the coding agent {} as job {}{checked}.\n\nThe task:\n\n{fence}\n{}\n{fence}\n\n{changes}\n\n{}\n",
             self.coder,
             self.job,
             brief.trim_end(),
@@ -119,12 +120,12 @@ mod tests {
     #[test]
     fn a_brief_stays_in_its_block() {
         let message = Message::new(JobId(7), "claude\nX: y", "do ```` it\n@everyone ![x](http://x)", "3 rounds");
-        let text = message.pull_request("1 file changed");
+        let text = message.pull_request("1 file changed", true);
         assert!(text.contains("`````\ndo ```` it"), "{text}");
         let part = message.clone().of_part(Some("Rename a thing\nX: y"));
         assert!(part.commit().starts_with("Rename a thing\n\nJob: 7\n"), "{}", part.commit());
         assert_eq!(part.title(), message.title());
         assert!(message.commit().ends_with("\n\nJob: 7\nCoding-agent: claude X: y\n"));
-        assert!(Message::new(JobId(7), "c", &"y".repeat(100_000), "").pull_request("").len() <= MAX_BODY);
+        assert!(Message::new(JobId(7), "c", &"y".repeat(100_000), "").pull_request("", false).len() <= MAX_BODY);
     }
 }

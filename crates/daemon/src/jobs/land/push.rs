@@ -2,10 +2,10 @@
 //! placeholder where the credential goes; the branch on the other side is only ever moved forward. Nothing leaves without the
 //! owner's approval of just this commit to just this branch.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use policy::Act;
-use sandbox::WayOut;
+use sandbox::{WayOut, show_path};
 use serde_json::json;
 use types::{Effect, Place, Sink};
 
@@ -13,7 +13,7 @@ use super::{Landing, Site, SiteError, record::LandRecord, vet};
 use crate::jobs::{
     consent::Consent,
     forge::{Proposal, Repository},
-    site::{Errand, Purpose, Spot},
+    site::{Errand, Purpose, Room, Spot},
 };
 
 /// How long a push may take.
@@ -46,6 +46,22 @@ git -c protocol.https.allow=always -c http.followRedirects=false -c "credential.
   push --porcelain --no-verify --no-signed --recurse-submodules=no "$URL" "$COMMIT:refs/heads/$BRANCH" >&2
 "#;
 
+/// The names of the files that the job changed.
+const NAMES: &str = r#"
+export GIT_DIR=/workspace/landing.git
+git diff-tree -r -z --no-renames --name-only "$BASE" "$COMMIT"
+"#;
+
+/// How many commits the job began with that no branch of `origin` was last seen to have; 0 where none was ever seen.
+const OWN: &str = r#"
+export GIT_DIR=/source/.git
+if [ -z "$(git for-each-ref --count=1 refs/remotes/origin)" ]; then echo 0; exit 0; fi
+git rev-list --count "$BASE" --not --remotes=origin
+"#;
+
+/// The most names of files in a question.
+const MAX_SHOWN: usize = 100;
+
 /// Pushes, after the owner's approval.
 pub(super) async fn push(
     site: &Site,
@@ -55,7 +71,8 @@ pub(super) async fn push(
 ) -> Result<Pushed, SiteError> {
     let what = "push the job's branch";
     let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
-    let origin = site.room(purpose).await?.git(Errand::new(what, ORIGIN)).await?;
+    let room = site.room(purpose).await?;
+    let origin = room.git(Errand::new(what, ORIGIN)).await?;
     let origin = String::from_utf8_lossy(&origin).lines().next().unwrap_or_default().to_owned();
     let Some(repository) = Repository::of_remote(&origin) else {
         let why =
@@ -71,6 +88,7 @@ pub(super) async fn push(
     };
     let target = Target { repository: repository.clone(), branch: branch.to_owned() };
     let short: String = record.commit.chars().take(12).collect();
+    let shown = shown(&room, record, landing.message.title()).await?;
     let input = json!({
         "repository": repository.shown(),
         "branch": branch,
@@ -83,7 +101,7 @@ pub(super) async fn push(
         read_only: false,
         destinations: vec![format!("{}#{branch}", repository.url())],
         reversible: false,
-        payload: Some(format!("{}\n{}", landing.message.title(), record.changes)),
+        payload: Some(shown),
         summary: format!("push {short} ({}) to the branch {branch} of {}", record.changes, repository.shown()),
         count: 1,
     };
@@ -111,6 +129,43 @@ pub(super) async fn push(
         Err(SiteError::Failed { why, .. }) => Pushed::Refused(explained(&why)),
         Err(error) => return Err(error),
     })
+}
+
+/// What a push would publish, for the owner who is asked about it: what runs at the host first, then the names of all files that
+/// changed, and how many commits of the owner's own go along.
+async fn shown(room: &Room<'_>, record: &LandRecord, title: &str) -> Result<String, SiteError> {
+    let errand = |what: &'static str, script: &'static str| {
+        Errand::new(what, script).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone())
+    };
+    room.git(errand("open the job's commits", vet::OPEN)).await?;
+    let names = room.git(errand("list what would be pushed", NAMES)).await?;
+    let own = room.git(errand("count what else would be pushed", OWN)).await?;
+    let own = String::from_utf8_lossy(&own).trim().to_owned();
+    let names = String::from_utf8_lossy(&names);
+    let (runs, other): (Vec<&str>, Vec<&str>) =
+        names.split('\0').filter(|name| !name.is_empty()).partition(|name| runs_at_the_host(name));
+    let mut text = format!("{title}\n{}", record.changes);
+    if own != "0" {
+        text.push_str(&format!("\nwith {own} commits of yours that `origin` was not known to have"));
+    }
+    for name in &runs {
+        text.push_str(&format!("\nRUNS AT THE HOST: {}", show_path(Path::new(name))));
+    }
+    for name in other.iter().take(MAX_SHOWN) {
+        text.push_str(&format!("\n{}", show_path(Path::new(name))));
+    }
+    if other.len() > MAX_SHOWN {
+        text.push_str(&format!("\nand {} more files", other.len() - MAX_SHOWN));
+    }
+    Ok(text)
+}
+
+/// Whether a host of repositories runs what stands in the file as soon as it is pushed.
+fn runs_at_the_host(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let folders = [".github/", ".gitea/", ".forgejo/", ".gitlab/", ".circleci/", ".woodpecker/", ".buildkite/"];
+    let files = [".gitlab-ci.yml", ".woodpecker.yml", ".woodpecker.yaml", ".travis.yml", "jenkinsfile", ".drone.yml"];
+    folders.iter().any(|folder| lower.starts_with(folder)) || files.contains(&lower.as_str())
 }
 
 /// What git said about a push that failed, with what to do.
@@ -151,7 +206,7 @@ pub(super) async fn propose(
     }
     let proposal = Proposal {
         title: landing.message.title().to_owned(),
-        body: landing.message.pull_request(&record.changes),
+        body: landing.message.pull_request(&record.changes, landing.was_checked),
         branch: target.branch.clone(),
         base: base.clone(),
     };

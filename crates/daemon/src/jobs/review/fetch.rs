@@ -81,7 +81,7 @@ cat > .git/PULL_REQUEST.md
 "#;
 
 /// The names of such files, as a regular expression.
-const INSTRUCTIONS: &str = r"(^|/)((CLAUDE|AGENTS|GEMINI)(\.[a-z]+)?\.md|\.mcp\.json|opencode\.jsonc?|\.(claude|codex|opencode|cursor|gemini)/.*)$";
+const INSTRUCTIONS: &str = r"(^|/)((CLAUDE|AGENTS|GEMINI)(\.[a-z]+)?\.md|\.mcp\.json|opencode\.jsonc?|forge\.ya?ml|\.(cursor|windsurf|cline)rules|copilot-instructions\.md|\.(claude|codex|opencode|cursor|gemini|forge)(/.*)?)$";
 
 /// The repository that the workspace's `origin` means.
 pub(super) async fn origin(site: &Site) -> Result<Option<Repository>, SiteError> {

@@ -142,7 +142,7 @@ async fn what_cannot_be_done_is_refused() -> Outcome {
     let said = |result: Result<(), SandboxError>| result.err().map(|error| error.to_string()).unwrap_or_default();
     assert_eq!(said(job.write("x").await), "the job's supervisor: no program runs");
     assert!(said(job.write("a\nb").await).contains("end of line"));
-    assert!(said(job.write(&"x".repeat(9 * 1024 * 1024)).await).contains("more than"));
+    assert!(said(job.write(&"x".repeat(9 * 1024 * 1024)).await).contains("at most"));
     job.supervised.end_program().await?;
     job.sh("exec <&-; echo ready; sleep 60").await?;
     job.until(|what| *what == out("ready")).await?;
