@@ -29,8 +29,8 @@ def send(message):
         sys.stdout.flush()
 
 
-def tell(session, kind, **more):
-    send({"method": "session/update", "params": {"sessionId": session, "update": {"sessionUpdate": kind, **more}}})
+def tell(session, update, **more):
+    send({"method": "session/update", "params": {"sessionId": session, "update": {"sessionUpdate": update, **more}}})
 
 
 def text(words):

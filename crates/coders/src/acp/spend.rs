@@ -16,7 +16,8 @@ pub(super) struct Spend {
 
 impl Spend {
     pub fn new(earlier: Totals) -> Self {
-        Self { earlier, usage: earlier.usage, cost: earlier.cost, left_out: None }
+        // What it does not tell is not nothing: the owner's prices may say it.
+        Self { earlier, usage: earlier.usage, cost: None, left_out: None }
     }
 
     /// The program's sum of money, in dollars. Other currencies are not ours to change.
