@@ -360,7 +360,7 @@ async fn taking_over_withdraws_its_questions_and_stop_works_meanwhile() {
     *play.verdict.lock().unwrap() = None;
     let bench = Bench::with(play).await;
     let job = bench.start(with_check()).await;
-    bench.until(job, "it does not work", |view| view.state == JobState::Working).await;
+    bench.until(job, "nothing is judged", |_| bench.play.judged.lock().unwrap().0 == 1).await;
     bench.channel.say("1", "/job takeover 1").await;
     bench.channel.wait_for("job 1 is yours; `factotum attach 1` shows it").await;
     assert_eq!(*bench.play.withdrawn.lock().unwrap(), ["p1"]);
