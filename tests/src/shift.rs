@@ -141,10 +141,11 @@ impl Shift {
         self.jobs().first().map(|job| job.id.0).expect("a job was started")
     }
 
-    /// Starts a job of our own loop in the workspace itself. Gives its number.
+    /// Starts a job of our own loop on a branch of its own. Gives its number.
     pub fn start_own(&self) -> i64 {
-        let words = ["job", "start", TASK, "--coder", "factotum", "--workspace", "billing", "--done", TEST_COMMAND];
-        let started = self.verb(&words);
+        let whose = ["job", "start", TASK, "--coder", "factotum", "--workspace", "billing"];
+        let how = ["--branch", "by-ourselves", "--done", TEST_COMMAND];
+        let started = self.verb(&[&whose[..], &how].concat());
         assert_eq!(started.code, Some(0), "{started:?}");
         self.jobs().first().map(|job| job.id.0).expect("a job was started")
     }
