@@ -279,7 +279,8 @@ fn in_the_morning(watch: &Watch, view: &JobView, seen: &Seen) {
     assert_eq!((steps.lines().count(), view.rounds as usize), (watch.plan.steps, seen.turns), "{view:?}");
     assert_eq!(view.iterations as usize, seen.steps.len());
     let refused = watch.plan.faults.iter().filter(|(_, bad)| *bad == Bad::Refused).count();
-    assert_eq!(watch.resumed, refused);
+    // An answer that dies with the daemon on its way is asked for again.
+    assert!(watch.resumed <= refused, "{}", watch.resumed);
     shift.paid_exactly(view);
     let served = shift.served();
     let tokens = served.input + served.cache_read + served.cache_write + served.output;
