@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("pgrep", "procps"),
     ("tmux", "tmux"),
+    ("sshd", "openssh-server"),
 ];
 
 /// Installs what is missing, as far as we may.
