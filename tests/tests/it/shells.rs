@@ -103,7 +103,8 @@ fn a_shell_outlives_the_daemon_and_the_connection() {
         let seat = bench.sit("one", (100, 30), "shell");
         // It says whose sandbox it is, and is one.
         seat.sees("billing /workspace");
-        seat.types("echo in the $(hostname), $PWD | tr a-z A-Z; stty size");
+        // A window takes the size of its terminal a moment after it is shown.
+        seat.types("echo in the $(hostname), $PWD | tr a-z A-Z; until stty size | grep '^29 .00$'; do sleep 0.1; done");
         seat.sees("IN THE SANDBOX, /WORKSPACE");
         // The size of this terminal, without a line for the windows.
         seat.sees("29 100");

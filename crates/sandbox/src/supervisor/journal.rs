@@ -40,6 +40,8 @@ pub(super) struct Left {
     pub runs: u64,
     /// Whether that run has no end.
     pub is_open: bool,
+    /// Whether somebody sat at a terminal.
+    pub has_terminal: bool,
 }
 
 impl Journal {
@@ -48,7 +50,7 @@ impl Journal {
     pub fn open(directory: &Path, clock: fn() -> i64) -> io::Result<(Self, Left)> {
         let (file, found) = open_and_mend(directory, true)?;
         let written = Written { seq: found.seq, bytes: found.bytes };
-        let left = Left { runs: found.runs, is_open: found.is_open };
+        let left = Left { runs: found.runs, is_open: found.is_open, has_terminal: found.has_terminal };
         let seq = found.seq;
         let mut journal = Self { file, written, seq, held: VecDeque::new(), tell: watch::Sender::new(written), clock };
         if found.torn > 0 {
@@ -186,11 +188,11 @@ mod tests {
         mend(place.path())?;
         assert_eq!(seqs(place.path())?, [1, 2]);
         let (mut journal, left) = Journal::open(place.path(), || 7)?;
-        assert_eq!(left, Left { runs: 1, is_open: true });
+        assert_eq!(left, Left { runs: 1, is_open: true, has_terminal: false });
         journal.add(What::Ended { code: None, signal: None, why: None });
         drop(journal);
         let (_, left) = Journal::open(place.path(), || 7)?;
-        assert_eq!((left, seqs(place.path())?), (Left { runs: 1, is_open: false }, vec![1, 2, 3]));
+        assert_eq!((left, seqs(place.path())?), (Left { runs: 1, is_open: false, has_terminal: false }, vec![1, 2, 3]));
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Found {
     pub runs: u64,
     /// Whether it has no end.
     pub is_open: bool,
+    /// Whether a terminal was opened and not closed.
+    pub has_terminal: bool,
 }
 
 /// As much of a record as is needed here.
@@ -59,6 +61,8 @@ impl Found {
         match brief.what.as_ref() {
             "started" => (self.runs, self.is_open) = (brief.run, true),
             "ended" => self.is_open = false,
+            "terminal_opened" => self.has_terminal = true,
+            "terminal_closed" => self.has_terminal = false,
             _ => {}
         }
     }
@@ -80,6 +84,8 @@ mod tests {
             text.prop_map(|line| What::Out { line }),
             text.prop_map(|line| What::Err { line }),
             Just(What::Ended { code: Some(0), signal: None, why: None }),
+            Just(What::TerminalOpened { argv: Vec::new() }),
+            Just(What::TerminalClosed { code: Some(0) }),
         ]
     }
 
@@ -107,6 +113,8 @@ mod tests {
             prop_assert_eq!(found.bytes + found.torn, text.len() as u64);
             let last = all.iter().take(whole).rev().find(|what| matches!(what, What::Started { .. } | What::Ended { .. }));
             prop_assert_eq!(found.is_open, matches!(last, Some(What::Started { .. })));
+            let seat = all.iter().take(whole).rev().find(|what| matches!(what, What::TerminalOpened { .. } | What::TerminalClosed { .. }));
+            prop_assert_eq!(found.has_terminal, matches!(seat, Some(What::TerminalOpened { .. })));
         }
     }
 }

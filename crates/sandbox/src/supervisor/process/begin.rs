@@ -54,12 +54,15 @@ async fn build(begin: Begin, custody: Vec<u8>) -> Result<Supervisor, Refusal> {
     let spec = sandbox.into_spec()?;
     let workspace = spec.workspace.name.clone();
     // First, because only one supervisor can have them.
-    let (mut journal, Left { runs, is_open }) =
+    let (mut journal, Left { runs, is_open, has_terminal }) =
         Journal::open(&directory, now).map_err(|error| io_refusal("its records cannot be opened", &error))?;
     let sandbox = Sandbox::start(spec).await?;
     let door = sandbox.proxy_listener().ok_or(SandboxError::Gone)?;
     if is_open {
         journal.add(What::Ended { code: None, signal: None, why: Some(why::DIED.to_owned()) });
+    }
+    if has_terminal {
+        journal.add(What::TerminalClosed { code: None });
     }
     let own = pidfd_open(getpid(), PidfdFlags::empty())
         .map_err(|error| io_refusal("it cannot name itself", &error.into()))?;
