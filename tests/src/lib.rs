@@ -19,6 +19,7 @@ pub mod malicious;
 pub mod online;
 pub mod origin;
 pub mod outing;
+pub mod played;
 pub mod process;
 pub mod repository;
 pub mod seat;

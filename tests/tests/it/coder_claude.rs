@@ -5,83 +5,18 @@ use std::time::Duration;
 
 use coders::{CoderCommand, CoderEnd, CoderEvent, Verdict};
 use harness::{
-    all_inside,
-    coder::{ADDRESSES, KEY, Scene, play_daemon},
+    coder::Scene,
     coders::CLAUDE,
-    repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
+    played::{done, end, has_mended, is_end, mends, play},
 };
-use serde_json::json;
 use testkit::model::{Fault, Reply, SeenRequest};
-
-fn play(
-    test: &'static str,
-    brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
-    act: impl FnOnce(&mut Scene),
-) {
-    all_inside(test, &ADDRESSES, || {
-        if play_daemon(CLAUDE) {
-            return;
-        }
-        let mut scene = Scene::new(CLAUDE, test, brain);
-        Repository::with_failing_tests(&scene.tree());
-        act(&mut scene);
-        let told = scene.told();
-        // The key reached the vendor and nobody else.
-        assert!(scene.model.requests().iter().all(|request| request.headers["x-api-key"] == KEY));
-        assert!(scene.model.requests().iter().all(|request| !request.contains(KEY)));
-        assert!(told.iter().all(|event| !serde_json::to_string(event).unwrap().contains(KEY)));
-        scene.end();
-    });
-}
-
-fn bash(command: &str) -> Reply {
-    Reply::call("Bash", json!({"command": command, "description": "a step"}))
-}
-
-/// Mends the repository: looks, tries what is wrong, tries again, commits.
-fn mends(request: &SeenRequest) -> Reply {
-    match request.tool_result_count() {
-        0 => Reply::tools("I run the tests.", [("Bash", json!({"command": TEST_COMMAND}))]),
-        1 => Reply::call("Read", json!({"file_path": "/workspace/billing.py"})),
-        2 => edit(WRONG, "net * tax_percent / 1000"),
-        3 => bash(TEST_COMMAND),
-        4 => edit("net * tax_percent / 1000", RIGHT),
-        5 => bash(TEST_COMMAND),
-        6 => bash("git add -A && git commit -qm 'the tax is a percentage' && git status --short"),
-        _ => Reply::say("Mended and committed."),
-    }
-}
-
-fn edit(old: &str, new: &str) -> Reply {
-    Reply::call("Edit", json!({"file_path": "/workspace/billing.py", "old_string": old, "new_string": new}))
-}
-
-fn ends(said: &[CoderEvent]) -> Vec<&CoderEnd> {
-    let mut ends = Vec::new();
-    for event in said {
-        if let CoderEvent::Finished { end } = event {
-            ends.push(end);
-        }
-    }
-    ends
-}
 
 #[test]
 fn it_mends_a_repository() {
-    play("coder_claude::it_mends_a_repository", mends, |scene| {
+    play(CLAUDE, "coder_claude::it_mends_a_repository", mends(CLAUDE), |scene| {
         scene.start("make the tests pass", None);
         let said = scene.to_the_end();
-        assert_eq!(ends(&said), [&CoderEnd::Done { text: "Mended and committed.".to_owned() }]);
-        let mut tools = Vec::new();
-        for event in &said {
-            if let CoderEvent::ToolFinished { ok, .. } = event {
-                tools.push(*ok);
-            }
-        }
-        assert_eq!(tools, [false, true, true, false, true, true, true], "{said:#?}");
-        let repository = Repository { path: scene.tree() };
-        assert_eq!(repository.git(&["log", "--format=%s", "-1"]).trim(), "the tax is a percentage");
-        assert!(std::fs::read_to_string(scene.tree().join("billing.py")).unwrap().contains(RIGHT));
+        has_mended(scene, &said);
     });
 }
 
@@ -91,10 +26,6 @@ fn asked(scene: &mut Scene) -> String {
         Some(CoderEvent::PermissionAsked(asked)) => asked.id,
         other => panic!("{other:?}"),
     }
-}
-
-fn done(text: &str) -> CoderEnd {
-    CoderEnd::Done { text: text.to_owned() }
 }
 
 /// How often a file has been added to.
@@ -110,17 +41,17 @@ fn midst() {
 #[test]
 fn a_word_in_the_middle_reaches_its_model() {
     let brain = |request: &SeenRequest| match request.tool_result_count() {
-        0 => bash("echo one >> steps"),
-        1 if request.contains("make it blue") => bash("echo blue >> steps"),
+        0 => CLAUDE.runs("echo one >> steps"),
+        1 if request.contains("make it blue") => CLAUDE.runs("echo blue >> steps"),
         2 => Reply::say("Blue."),
         _ => Reply::say("Nobody told me."),
     };
-    play("coder_claude::a_word_in_the_middle_reaches_its_model", brain, |scene| {
+    play(CLAUDE, "coder_claude::a_word_in_the_middle_reaches_its_model", brain, |scene| {
         scene.start("paint it", None);
         let permission = asked(scene);
         scene.tell(CoderCommand::Steer { text: "make it blue".to_owned() });
         scene.answer_permission(&permission, Verdict::Allow);
-        assert_eq!(ends(&scene.to_the_end()), [&done("Blue.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("Blue."));
         assert_eq!(lines(scene, "steps"), 2);
     });
 }
@@ -128,15 +59,15 @@ fn a_word_in_the_middle_reaches_its_model() {
 #[test]
 fn what_is_denied_is_not_done() {
     let brain = |request: &SeenRequest| match request.last_tool_results().first() {
-        None => bash("echo one >> steps"),
+        None => CLAUDE.runs("echo one >> steps"),
         Some(result) if result.is_error && result.content.contains("not today") => Reply::say("Then not."),
         Some(result) => Reply::say(result.content.clone()),
     };
-    play("coder_claude::what_is_denied_is_not_done", brain, |scene| {
+    play(CLAUDE, "coder_claude::what_is_denied_is_not_done", brain, |scene| {
         scene.start("take a step", None);
         let permission = asked(scene);
         scene.answer_permission(&permission, Verdict::Deny { why: "not today".to_owned() });
-        assert_eq!(ends(&scene.to_the_end()), [&done("Then not.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("Then not."));
         assert_eq!(lines(scene, "steps"), 0);
     });
 }
@@ -144,17 +75,17 @@ fn what_is_denied_is_not_done() {
 #[test]
 fn an_interrupt_ends_the_tool_and_leaves_the_program() {
     let brain = |request: &SeenRequest| {
-        if request.contains("go on") { Reply::say("Here I am.") } else { bash("sleep 2; echo late >> late") }
+        if request.contains("go on") { Reply::say("Here I am.") } else { CLAUDE.runs("sleep 2; echo late >> late") }
     };
-    play("coder_claude::an_interrupt_ends_the_tool_and_leaves_the_program", brain, |scene| {
+    play(CLAUDE, "coder_claude::an_interrupt_ends_the_tool_and_leaves_the_program", brain, |scene| {
         scene.start("sleep", None);
         let permission = asked(scene);
         scene.answer_permission(&permission, Verdict::Allow);
         midst();
         scene.tell(CoderCommand::Interrupt);
-        assert_eq!(ends(&scene.to_the_end()), [&CoderEnd::Interrupted]);
+        assert_eq!(*end(&scene.to_the_end()), CoderEnd::Interrupted);
         scene.tell(CoderCommand::Prompt { text: "go on".to_owned() });
-        assert_eq!(ends(&scene.to_the_end()), [&done("Here I am.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("Here I am."));
         std::thread::sleep(Duration::from_secs(2));
         assert_eq!(lines(scene, "late"), 0, "the tool went on");
     });
@@ -163,10 +94,10 @@ fn an_interrupt_ends_the_tool_and_leaves_the_program() {
 #[test]
 fn a_question_outlives_the_daemon() {
     let brain = |request: &SeenRequest| match request.tool_result_count() {
-        0 => bash("echo one >> steps"),
+        0 => CLAUDE.runs("echo one >> steps"),
         _ => Reply::say("Done."),
     };
-    play("coder_claude::a_question_outlives_the_daemon", brain, |scene| {
+    play(CLAUDE, "coder_claude::a_question_outlives_the_daemon", brain, |scene| {
         scene.start("take a step", None);
         let permission = asked(scene);
         for _ in 0..2 {
@@ -174,19 +105,19 @@ fn a_question_outlives_the_daemon() {
             assert_eq!(scene.attach(), std::slice::from_ref(&permission));
         }
         scene.answer_permission(&permission, Verdict::Allow);
-        assert_eq!(ends(&scene.to_the_end()), [&done("Done.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("Done."));
         assert_eq!(lines(scene, "steps"), 1);
-        assert_eq!(ends(&scene.told()).len(), 1);
+        assert_eq!(scene.told().iter().filter(|event| is_end(event)).count(), 1);
     });
 }
 
 #[test]
 fn a_tool_outlives_the_daemon() {
     let brain = |request: &SeenRequest| match request.tool_result_count() {
-        0 => bash("sleep 2; echo one >> steps"),
+        0 => CLAUDE.runs("sleep 2; echo one >> steps"),
         _ => Reply::say("Done."),
     };
-    play("coder_claude::a_tool_outlives_the_daemon", brain, |scene| {
+    play(CLAUDE, "coder_claude::a_tool_outlives_the_daemon", brain, |scene| {
         scene.start("take a step", None);
         let permission = asked(scene);
         scene.answer_permission(&permission, Verdict::Allow);
@@ -196,7 +127,7 @@ fn a_tool_outlives_the_daemon() {
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(lines(scene, "steps"), 1);
         assert_eq!(scene.attach(), Vec::<String>::new());
-        assert_eq!(ends(&scene.to_the_end()), [&done("Done.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("Done."));
         assert_eq!(lines(scene, "steps"), 1);
         let finished = scene.told().iter().filter(|event| matches!(event, CoderEvent::ToolFinished { .. })).count();
         assert_eq!(finished, 1, "{:#?}", scene.told());
@@ -209,14 +140,14 @@ fn an_answer_outlives_the_daemon() {
         let slow = Fault::SlowDrip { bytes: 60, every: Duration::from_millis(200) };
         if request.index == 0 { Reply::fault(slow) } else { Reply::say("The answer.") }
     };
-    play("coder_claude::an_answer_outlives_the_daemon", brain, |scene| {
+    play(CLAUDE, "coder_claude::an_answer_outlives_the_daemon", brain, |scene| {
         scene.start("answer me", None);
         scene.until(|event| matches!(event, CoderEvent::Started { .. }));
         midst();
         scene.kill();
         midst();
         scene.attach();
-        assert_eq!(ends(&scene.to_the_end()), [&done("The answer.")]);
+        assert_eq!(*end(&scene.to_the_end()), done("The answer."));
         let said = |event: &&CoderEvent| matches!(event, CoderEvent::Text { text } if text == "The answer.");
         assert_eq!(scene.told().iter().filter(said).count(), 1);
     });
@@ -228,7 +159,7 @@ fn a_conversation_is_resumed_in_another_sandbox() {
         let knows = request.contains("the word is mango");
         if request.contains("which word") && knows { Reply::say("mango") } else { Reply::say("I keep it in mind.") }
     };
-    play("coder_claude::a_conversation_is_resumed_in_another_sandbox", brain, |scene| {
+    play(CLAUDE, "coder_claude::a_conversation_is_resumed_in_another_sandbox", brain, |scene| {
         scene.start("the word is mango", None);
         let said = scene.to_the_end();
         let session = said.iter().find_map(|event| match event {
@@ -241,7 +172,7 @@ fn a_conversation_is_resumed_in_another_sandbox() {
         scene.attach();
         scene.start("which word?", session.as_deref());
         let said = scene.to_the_end();
-        assert_eq!(ends(&said), [&done("mango")]);
+        assert_eq!(*end(&said), done("mango"));
         let after = scene.spent();
         assert!(after.usage.context() > before.usage.context() && after.cost > before.cost, "{before:?} {after:?}");
     });

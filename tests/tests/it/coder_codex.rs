@@ -5,113 +5,20 @@ use std::time::Duration;
 
 use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble, Verdict};
 use harness::{
-    all_inside,
-    coder::{ADDRESSES, KEY, Scene, play_daemon},
+    coder::Scene,
     coders::CODEX,
-    repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
+    played::{done, end, has_mended, is_end, is_question, mends, play, question, story},
 };
 use serde_json::json;
 use testkit::model::{Fault, Reply, SeenRequest};
 
-fn play(
-    test: &'static str,
-    brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
-    act: impl FnOnce(&mut Scene),
-) {
-    all_inside(test, &ADDRESSES, || {
-        if play_daemon(CODEX) {
-            return;
-        }
-        let mut scene = Scene::new(CODEX, test, brain);
-        Repository::with_failing_tests(&scene.tree());
-        act(&mut scene);
-        // The key reached the vendor in its header, and nobody else.
-        let (requests, told) = (scene.model.requests(), scene.told());
-        assert!(requests.iter().all(|request| request.headers["authorization"] == format!("Bearer {KEY}")));
-        assert!(requests.iter().all(|request| !request.contains(KEY)));
-        assert!(told.iter().all(|event| !serde_json::to_string(event).unwrap().contains(KEY)));
-        assert_eq!(scene.model.violations(), Vec::<String>::new());
-        scene.end();
-    });
-}
-
-fn exec(script: &str) -> Reply {
-    Reply::call("exec_command", json!({"cmd": script, "yield_time_ms": 20_000}))
-}
-
-fn edit(old: &str, new: &str) -> Reply {
-    let lines = format!("-    return net + {old}\n+    return net + {new}");
-    Reply::call(
-        "apply_patch",
-        json!(format!("*** Begin Patch\n*** Update File: billing.py\n@@\n{lines}\n*** End Patch\n")),
-    )
-}
-
-/// Mends the repository: looks, tries what is wrong, tries again, commits.
-fn mends(request: &SeenRequest) -> Reply {
-    const HALF: &str = "net * tax_percent / 1000";
-    match request.tool_result_count() {
-        0 => {
-            Reply::tools("I run the tests.", [("exec_command", json!({"cmd": TEST_COMMAND}))]).thinking("Tests first.")
-        }
-        1 => exec("cat billing.py"),
-        2 => edit(WRONG, HALF),
-        3 => exec(TEST_COMMAND),
-        4 => edit(HALF, RIGHT),
-        5 => exec(TEST_COMMAND),
-        6 => exec("git add -A && git commit -qm 'the tax is a percentage' && git status --short"),
-        _ => Reply::say("Mended and committed."),
-    }
-}
-
-fn is_end(event: &CoderEvent) -> bool {
-    matches!(event, CoderEvent::Finished { .. })
-}
-
-fn is_question(event: &CoderEvent) -> bool {
-    matches!(event, CoderEvent::PermissionAsked(_))
-}
-
-fn question(said: &[CoderEvent]) -> String {
-    match said.last() {
-        Some(CoderEvent::PermissionAsked(asked)) => asked.id.clone(),
-        other => panic!("it asked nothing: {other:?}"),
-    }
-}
-
-fn end(said: &[CoderEvent]) -> &CoderEnd {
-    match said.last() {
-        Some(CoderEvent::Finished { end }) => end,
-        other => panic!("it has not ended: {other:?}"),
-    }
-}
-
-fn done(text: &str) -> CoderEnd {
-    CoderEnd::Done { text: text.to_owned() }
-}
-
-/// A story that takes some seconds to be told.
-fn story() -> Reply {
-    let every = Duration::from_millis(50);
-    Reply::say("Once upon a time there was a number. ".repeat(150)).with_fault(Fault::SlowDrip { bytes: 1500, every })
-}
-
 #[test]
 fn it_mends_a_repository() {
-    play("coder_codex::it_mends_a_repository", mends, |scene| {
+    play(CODEX, "coder_codex::it_mends_a_repository", mends(CODEX), |scene| {
         scene.start("make the tests pass", None);
         let said = scene.to_the_end();
-        assert_eq!(*end(&said), done("Mended and committed."), "{said:#?}");
-        let tools: Vec<bool> = said
-            .iter()
-            .filter_map(|event| if let CoderEvent::ToolFinished { ok, .. } = event { Some(*ok) } else { None })
-            .collect();
-        assert_eq!(tools, [false, true, true, false, true, true, true], "{said:#?}");
         // Everything was asked for before it was done.
-        assert_eq!(said.iter().filter(|event| is_question(event)).count(), tools.len());
-        let repository = Repository { path: scene.tree() };
-        assert_eq!(repository.git(&["log", "--format=%s", "-1"]).trim(), "the tax is a percentage");
-        assert!(std::fs::read_to_string(scene.tree().join("billing.py")).unwrap().contains(RIGHT));
+        assert_eq!(has_mended(scene, &said), 7);
     });
 }
 
@@ -121,11 +28,11 @@ fn it_can_be_steered_denied_and_interrupted() {
         text if text.contains("story") => story(),
         text if text.contains("in French") => Reply::say("Voilà."),
         text if text.contains("not permitted") => Reply::say("Then not."),
-        text if text.contains("remove") && request.step() == 0 => exec("rm billing.py"),
-        _ if request.step() == 0 => exec("sleep 1; echo slept"),
+        text if text.contains("remove") && request.step() == 0 => CODEX.runs("rm billing.py"),
+        _ if request.step() == 0 => CODEX.runs("sleep 1; echo slept"),
         _ => Reply::say("Done."),
     };
-    play("coder_codex::it_can_be_steered_denied_and_interrupted", brain, |scene| {
+    play(CODEX, "coder_codex::it_can_be_steered_denied_and_interrupted", brain, |scene| {
         scene.start("sleep", None);
         let asked = question(&scene.until(is_question));
         scene.answer_permission(&asked, Verdict::Allow);
@@ -148,10 +55,10 @@ fn it_goes_on_when_the_daemon_is_killed() {
     let brain = |request: &SeenRequest| match request.last_user_text() {
         text if text.contains("story") => story(),
         text if text.contains("again") => Reply::say(format!("I remember {} words.", request.user_texts().len() - 1)),
-        _ if request.step() == 0 => exec("echo begun >> log; sleep 2; echo ended >> log"),
+        _ if request.step() == 0 => CODEX.runs("echo begun >> log; sleep 2; echo ended >> log"),
         _ => Reply::say("Done."),
     };
-    play("coder_codex::it_goes_on_when_the_daemon_is_killed", brain, |scene| {
+    play(CODEX, "coder_codex::it_goes_on_when_the_daemon_is_killed", brain, |scene| {
         // With a question pending: the next daemon answers it.
         scene.start("write the log", None);
         let asked = question(&scene.until(is_question));
@@ -220,7 +127,7 @@ fn it_fails_as_the_vendor_fails() {
         }
         _ => Reply::say("All is well."),
     };
-    play("coder_codex::it_fails_as_the_vendor_fails", brain, |scene| {
+    play(CODEX, "coder_codex::it_fails_as_the_vendor_fails", brain, |scene| {
         scene.start("quota", None);
         let trouble = |end: &CoderEnd| match end {
             CoderEnd::Failed { trouble, .. } => Some(*trouble),
@@ -277,13 +184,13 @@ unified_exec_tty = true
 #[test]
 fn a_repository_cannot_widen_what_it_may() {
     let brain = |request: &SeenRequest| match request.step() {
-        0 => exec("touch made"),
+        0 => CODEX.runs("touch made"),
         // The settings are the daemon's: what the program writes there is gone with its next start.
-        1 => exec("echo 'sandbox_mode = 1' > \"$HOME/.codex/config.toml\""),
+        1 => CODEX.runs("echo 'sandbox_mode = 1' > \"$HOME/.codex/config.toml\""),
         2 => Reply::call("exec_command", json!({"cmd": "bash", "tty": true})),
         _ => Reply::say("Done."),
     };
-    play("coder_codex::a_repository_cannot_widen_what_it_may", brain, |scene| {
+    play(CODEX, "coder_codex::a_repository_cannot_widen_what_it_may", brain, |scene| {
         plant(scene);
         scene.start("work", None);
         let said = scene.to_the_end();
