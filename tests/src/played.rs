@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coders::{CoderEnd, CoderEvent};
+use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble};
 use testkit::model::{Fault, Reply, SeenRequest};
 
 use crate::{
@@ -64,6 +64,49 @@ pub fn has_mended(scene: &Scene, said: &[CoderEvent]) -> usize {
     assert_eq!(repository.git(&["log", "--format=%s", "-1"]).trim(), "the tax is a percentage");
     assert!(std::fs::read_to_string(scene.tree().join("billing.py")).unwrap().contains(RIGHT));
     said.iter().filter(|event| is_question(event)).count()
+}
+
+/// A program that is killed in the middle of its work goes on in its conversation, under the same supervisor.
+pub fn is_killed_and_goes_on(vendor: Vendor, test: &'static str) {
+    let brain = move |request: &SeenRequest| match request.last_user_text() {
+        text if text.contains("die") => vendor.runs(&format!("kill -9 $(pgrep -x {}); sleep 5", vendor.coder)),
+        text if text.contains("again") => Reply::say(format!("I remember {} words.", request.user_texts().len() - 1)),
+        _ => Reply::say("Done."),
+    };
+    play(vendor, test, brain, |scene| {
+        scene.start("begin", None);
+        let said = scene.to_the_end();
+        assert_eq!(*end(&said), done("Done."));
+        let session = said.iter().find_map(|event| match event {
+            CoderEvent::Started { session, .. } => Some(session.clone()),
+            _ => None,
+        });
+        scene.tell(CoderCommand::Prompt { text: "die".to_owned() });
+        let said = scene.to_the_end();
+        let CoderEnd::Failed { trouble, .. } = end(&said) else { panic!("{said:#?}") };
+        assert!(*trouble == Trouble::Crashed && trouble.may_pass(), "{said:#?}");
+        scene.start("again", session.as_deref());
+        let said = scene.to_the_end();
+        assert!(matches!(end(&said), CoderEnd::Done { text } if text.starts_with("I remember")), "{said:#?}");
+        assert!(scene.model.requests().last().unwrap().user_texts().iter().any(|text| text.contains("begin")));
+    });
+}
+
+/// A model that is in the middle of its work after its first step, until somebody has worked at its place.
+pub fn gives_way(first: impl Fn() -> Reply) -> impl Fn(&SeenRequest) -> Reply {
+    move |request| {
+        let last = request.last_user_text();
+        if last.contains("at your place and in the same files") {
+            return Reply::say("So it is finished.");
+        }
+        if last.contains("which toy is it") {
+            return Reply::say("It is the red toy.");
+        }
+        match request.tool_result_count() {
+            0 => first(),
+            _ => Reply::say("Too late.").after(Duration::from_secs(120)),
+        }
+    }
 }
 
 /// A story that takes some seconds to be told.

@@ -11,11 +11,12 @@ use daemon::{Config, Daemon, Options, SelfTest, api::views::CoderView, client::C
 use egress::{AddressRules, Interfaces, Network, SecretSettings, SecretValue, SystemResolver, TableResolver, Vault};
 use futures_util::stream;
 use tempfile::TempDir;
+use testkit::model::ModelServer;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use types::{
-    Block, Command, CommandReply, Event, Failure, JobId, JobState, JobView, ModelEvent, ModelReply, ModelRequest,
-    OwnerRequest, Provider, SecretName, Seq, StopReason, Timestamp, Usage,
+    Block, Command, CommandReply, Event, Failure, JobEnd, JobId, JobState, JobView, ModelEvent, ModelReply,
+    ModelRequest, OwnerRequest, Provider, SecretName, Seq, StopReason, Timestamp, Usage,
 };
 
 /// How long one command may take.
@@ -193,6 +194,25 @@ impl Online {
         }
     }
 
+    /// How a job ended, once it has.
+    pub fn ended_job(&self, job: JobId) -> (JobView, JobEnd) {
+        let view = self.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
+        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
+        (view, end)
+    }
+
+    /// That a key went to a vendor in this header (and behind these words), and nowhere else that a job reaches.
+    pub fn kept_the_key(&self, model: &ModelServer, header: (&str, &str), key: &str) {
+        let requests = model.requests();
+        assert!(!requests.is_empty());
+        let sent = format!("{}{key}", header.1);
+        assert!(requests.iter().all(|request| request.headers[header.0] == sent));
+        assert!(requests.iter().all(|request| !request.contains(key)));
+        let jobs = self.home.path().join("home/jobs");
+        let found = std::process::Command::new("grep").args(["-rlF", key]).arg(jobs).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the key lies in a job's files");
+    }
+
     /// The open questions.
     pub fn questions(&self) -> Vec<OwnerRequest> {
         self.runtime.block_on(self.client.approvals()).unwrap()
@@ -336,4 +356,10 @@ fn config(directory: &Path, egress: &str) -> String {
 fn make_private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// That no supervisor and no sandbox is left.
+pub fn nothing_runs_on() {
+    let left = std::process::Command::new("pgrep").args(["-fl", "factotum-supervisor|factotum-sandbox"]).output();
+    assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "something runs on");
 }

@@ -7,7 +7,7 @@ use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble, Verdict};
 use harness::{
     coder::Scene,
     coders::OPENCODE,
-    played::{done, end, has_mended, is_end, is_question, mends, play, question, story},
+    played::{done, end, has_mended, is_end, is_killed_and_goes_on, is_question, mends, play, question, story},
 };
 use serde_json::json;
 use testkit::model::{Fault, Reply, SeenRequest};
@@ -87,29 +87,7 @@ fn it_goes_on_when_the_daemon_is_killed() {
 
 #[test]
 fn it_is_killed_and_goes_on_in_its_conversation() {
-    let brain = |request: &SeenRequest| match request.last_user_text() {
-        text if text.contains("die") => exec("kill -9 $(pgrep -x opencode); sleep 5"),
-        text if text.contains("again") => Reply::say(format!("I remember {} words.", request.user_texts().len() - 1)),
-        _ => Reply::say("Done."),
-    };
-    play("coder_opencode::it_is_killed_and_goes_on_in_its_conversation", brain, |scene| {
-        scene.start("begin", None);
-        let said = scene.to_the_end();
-        assert_eq!(*end(&said), done("Done."));
-        let session = said.iter().find_map(|event| match event {
-            CoderEvent::Started { session, .. } => Some(session.clone()),
-            _ => None,
-        });
-        scene.tell(CoderCommand::Prompt { text: "die".to_owned() });
-        let said = scene.to_the_end();
-        let CoderEnd::Failed { trouble, .. } = end(&said) else { panic!("{said:#?}") };
-        assert!(*trouble == Trouble::Crashed && trouble.may_pass(), "{said:#?}");
-        // The same supervisor starts another program, which knows what was said.
-        scene.start("again", session.as_deref());
-        let said = scene.to_the_end();
-        assert!(matches!(end(&said), CoderEnd::Done { text } if text.starts_with("I remember")), "{said:#?}");
-        assert!(scene.model.requests().last().unwrap().user_texts().iter().any(|text| text.contains("begin")));
-    });
+    is_killed_and_goes_on(OPENCODE, "coder_opencode::it_is_killed_and_goes_on_in_its_conversation");
 }
 
 #[test]

@@ -71,26 +71,9 @@ impl Stage {
         self.it.start_job(spec)
     }
 
-    fn ended(&self, job: JobId) -> (JobView, JobEnd) {
-        let view = self.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
-        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
-        (view, end)
-    }
-
     fn is_mended(&self, view: &JobView) {
         assert_eq!(self.repository.git(&["rev-parse", "fix-tax"]).trim(), view.commit.clone().unwrap());
         assert!(self.repository.git(&["show", "fix-tax:billing.py"]).contains(RIGHT));
-    }
-
-    /// That the key went to the vendor in its header, and nowhere else.
-    fn key_is_safe(&self) {
-        let requests = self.model.requests();
-        assert!(!requests.is_empty());
-        assert!(requests.iter().all(|request| request.headers["authorization"] == format!("Bearer {KEY}")));
-        let jobs = self.it.home.path().join("home/jobs");
-        let found = std::process::Command::new("grep").args(["-rlF", KEY]).arg(jobs).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the key lies in a job's files");
-        assert_eq!(self.model.violations(), Vec::<String>::new());
     }
 }
 
@@ -103,10 +86,10 @@ fn on_stage(
     all_inside(test, &["203.0.113.10/32"], || {
         let mut stage = Stage::new(coder, brain);
         act(&mut stage);
-        stage.key_is_safe();
+        stage.it.kept_the_key(&stage.model, ("authorization", "Bearer "), KEY);
+        assert_eq!(stage.model.violations(), Vec::<String>::new());
         drop(stage);
-        let left = std::process::Command::new("pgrep").args(["-fl", "factotum-supervisor|factotum-sandbox"]).output();
-        assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "something runs on");
+        scene::nothing_runs_on();
     });
 }
 
@@ -142,7 +125,7 @@ fn forge_mends_a_branch_in_two_rounds_of_one_conversation() {
         |request| in_two_rounds(request, 0),
         |stage| {
             let job = stage.start(json!({}));
-            let (view, end) = stage.ended(job);
+            let (view, end) = stage.it.ended_job(job);
             assert_eq!((end, view.rounds), (JobEnd::Done, 2), "{view:#?}");
             stage.is_mended(&view);
             // The second round went on in the first one's conversation, and its number is what forge was told.
@@ -162,7 +145,7 @@ fn forge_fails_with_exit_code_0_and_is_not_believed() {
     let test = "job_others::forge_fails_with_exit_code_0_and_is_not_believed";
     let brain = |_: &SeenRequest| Reply::fault(Fault::Status { code: 401, retry_after: None, body: None });
     on_stage(test, FORGE, brain, |stage| {
-        let (view, end) = stage.ended(stage.start(json!({})));
+        let (view, end) = stage.it.ended_job(stage.start(json!({})));
         let JobEnd::Failed { error } = end else { panic!("{view:#?}") };
         assert!(error.contains("its key is missing or wrong") && error.contains("401"), "{error}");
         assert_eq!((view.rounds, stage.model.requests().len()), (1, 1), "nobody tries a wrong key again");
@@ -184,7 +167,7 @@ fn an_agent_of_the_protocol_mends_a_branch_across_rounds_and_a_restart() {
         stage.it.restart();
         assert_eq!(stage.it.questions().iter().map(|one| one.id).collect::<Vec<_>>(), [asked[0].id]);
         stage.it.command(&Command::answer(asked[0].id, Answer::ONCE)).unwrap();
-        let (view, end) = stage.ended(job);
+        let (view, end) = stage.it.ended_job(job);
         assert_eq!((end, view.rounds), (JobEnd::Done, 2), "{view:#?}");
         stage.is_mended(&view);
         // The conversation was loaded for the second round, and nothing that was told again counted again.
@@ -202,7 +185,7 @@ fn an_agent_of_the_protocol_is_cancelled_at_a_limit() {
     let brain = |_: &SeenRequest| shell("true");
     on_stage(test, MINI, brain, |stage| {
         let job = stage.start(json!({ "limits": { "iterations": 3 } }));
-        let (view, end) = stage.ended(job);
+        let (view, end) = stage.it.ended_job(job);
         assert!(matches!(end, JobEnd::Limit { .. }), "{view:#?}");
         assert!((3..=4).contains(&view.iterations), "{view:#?}");
     });
@@ -218,7 +201,7 @@ fn is_started_again(test: &'static str, dies: &'static str, why: &'static str) {
     };
     on_stage(test, MINI, brain, |stage| {
         let job = stage.start(json!({}));
-        let (view, end) = stage.ended(job);
+        let (view, end) = stage.it.ended_job(job);
         assert_eq!((end, view.rounds), (JobEnd::Done, 2), "{view:#?}");
         stage.is_mended(&view);
         let first = format!("{:?}", view.tried[0].end);

@@ -16,7 +16,7 @@ use testkit::{
     model::{ModelServer, Reply, SeenRequest},
     telegram::{Message, TelegramServer},
 };
-use types::{Answer, Command, JobEnd, JobId, JobState, JobView};
+use types::{Answer, Command, JobEnd, JobId, JobState};
 
 const ADDRESS: &str = "203.0.113.10";
 const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
@@ -78,12 +78,6 @@ impl Stage {
         self.it.start_job(spec)
     }
 
-    fn ended(&self, job: JobId) -> (JobView, JobEnd) {
-        let view = self.it.wait_for_job(job, |view| matches!(view.state, JobState::Ended { .. }));
-        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
-        (view, end)
-    }
-
     /// Waits for a message to the owner's phone that holds `part`.
     fn message(&self, part: &str) -> Message {
         for _ in 0..1_200 {
@@ -97,18 +91,6 @@ impl Stage {
         let all: Vec<String> = self.chat.messages(OWNER).iter().map(|one| one.text().to_owned()).collect();
         panic!("nobody said {part:?}: {all:#?}");
     }
-
-    /// That the key went to the vendor in its header, and nowhere else.
-    fn key_is_safe(&self) {
-        let requests = self.model.requests();
-        assert!(!requests.is_empty());
-        let sent = format!("{}{KEY}", self.vendor.header.1);
-        assert!(requests.iter().all(|request| request.headers[self.vendor.header.0] == sent));
-        assert!(requests.iter().all(|request| !request.contains(KEY)));
-        let jobs = self.it.home.path().join("home/jobs");
-        let found = std::process::Command::new("grep").args(["-rlF", KEY]).arg(jobs).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "the key lies in a job's files");
-    }
 }
 
 fn on_stage(
@@ -120,10 +102,9 @@ fn on_stage(
     all_inside(test, &["203.0.113.10/32"], || {
         let mut stage = Stage::new(vendor, brain);
         act(&mut stage);
-        stage.key_is_safe();
+        stage.it.kept_the_key(&stage.model, stage.vendor.header, KEY);
         drop(stage);
-        let left = std::process::Command::new("pgrep").args(["-fl", "factotum-supervisor|factotum-sandbox"]).output();
-        assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "", "something runs on");
+        scene::nothing_runs_on();
     });
 }
 
@@ -153,7 +134,7 @@ fn cheats_first(request: &SeenRequest) -> Reply {
 fn claude_mends_a_branch_and_its_word_is_not_believed() {
     on_stage("job_real::claude_mends_a_branch_and_its_word_is_not_believed", CLAUDE, cheats_first, |stage| {
         let job = stage.start(json!({}));
-        let (view, end) = stage.ended(job);
+        let (view, end) = stage.it.ended_job(job);
         assert_eq!(end, JobEnd::Done, "{view:#?}");
         assert_eq!(view.rounds, 2);
         assert!(view.iterations >= 4 && view.cost.0 > 0 && view.usage.output > 0, "{view:#?}");
@@ -185,7 +166,7 @@ fn mends(shell: impl Fn(&str) -> Reply) -> impl Fn(&SeenRequest) -> Reply {
 
 fn mends_a_branch(stage: &mut Stage) {
     let job = stage.start(json!({}));
-    let (view, end) = stage.ended(job);
+    let (view, end) = stage.it.ended_job(job);
     assert_eq!((end, view.rounds), (JobEnd::Done, 1), "{view:#?}");
     assert!(view.iterations == 3 && view.usage.output > 0, "{view:#?}");
     assert_eq!(stage.repository.git(&["rev-parse", "fix-tax"]).trim(), view.commit.unwrap());
@@ -242,7 +223,7 @@ fn a_question_is_answered_after_a_restart() {
         let again = stage.it.questions();
         assert_eq!(again.iter().map(|one| one.id).collect::<Vec<_>>(), [asked[0].id]);
         stage.it.command(&Command::answer(asked[0].id, Answer::ONCE)).unwrap();
-        let (view, end) = stage.ended(job);
+        let (view, end) = stage.it.ended_job(job);
         assert_eq!((end, view.rounds), (JobEnd::Done, 1), "{:?}", view.report);
     });
 }
@@ -255,7 +236,7 @@ fn a_stop_ends_everything_in_it() {
         stage.it.wait_for_job(job, |view| view.last.as_deref().is_some_and(|last| last.contains("sleep")));
         let begun = std::time::Instant::now();
         stage.it.command(&Command::StopJob { job }).unwrap();
-        let (_, end) = stage.ended(job);
+        let (_, end) = stage.it.ended_job(job);
         assert_eq!(end, JobEnd::Stopped);
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
         let left = std::process::Command::new("pgrep").args(["-fx", "sleep 600"]).output().unwrap();

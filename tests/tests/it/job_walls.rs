@@ -11,11 +11,12 @@ use harness::{
     repository::Repository,
 };
 use serde_json::{Value, json};
-use testkit::forge::{ForgeDouble, Kind, Settings};
+use testkit::forge::{ForgeDouble, Kind};
 use types::{JobEnd, JobState};
 
+use crate::job_push::{self, TOKEN};
+
 const FORGE: &str = "203.0.113.12";
-const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 
 /// Reads and writes at the forge, and notes what came of each. The name of the notes is its argument.
 const STEPS: &str = r#"
@@ -59,18 +60,7 @@ impl Scene {
         repository.git(&["init", "-q", "--bare", "-b", "main", &place]);
         repository.git(&["push", "-q", &place, "HEAD:refs/heads/main"]);
         repository.git(&["-C", &place, "config", "http.receivepack", "true"]);
-        let api = ForgeDouble::new(
-            Kind::Gitea,
-            Settings {
-                token: TOKEN.to_owned(),
-                repository: "acme/app".to_owned(),
-                may_write: true,
-                has_drafts: true,
-                branches: vec!["main".to_owned(), "fix/tests".to_owned()],
-                limit: None,
-                lost_answers: 0,
-            },
-        );
+        let api = ForgeDouble::new(Kind::Gitea, job_push::settings());
         runtime.block_on(async {
             let router = axum::Router::new().nest("/api", api.router()).fallback_service(server.router());
             let address = SocketAddr::new(FORGE.parse().unwrap(), 443);

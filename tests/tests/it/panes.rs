@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
     coder::{ADDRESSES, KEY},
+    coders::CLAUDE,
     inside::all_inside,
     online::{Authority, Online, scene, tunnel_tls},
+    played::gives_way,
     process,
 };
 use policy::{Act, Grant, decide_own};
@@ -15,7 +17,7 @@ use sandbox::{
     TerminalProgram, TerminalSize, Tmux, Transport, Workspace,
 };
 use serde_json::json;
-use testkit::model::{ModelServer, Reply, SeenRequest};
+use testkit::model::ModelServer;
 use types::{Command, CommandReply, JobEnd, JobState, WorkspaceName};
 
 /// What the coding agent's program says: words that would clear the screen and set a title if they could.
@@ -152,21 +154,6 @@ async fn take_over_and_hand_back(home: &Path) {
     }
 }
 
-/// Reads a file, and is then in the middle of its work until the owner takes over.
-fn brain(request: &SeenRequest) -> Reply {
-    let last = request.last_user_text();
-    if last.contains("at your place and in the same files") {
-        return Reply::say("So it is finished.");
-    }
-    if last.contains("which toy is it") {
-        return Reply::say("It is the red toy.");
-    }
-    match request.tool_result_count() {
-        0 => Reply::call("Read", json!({ "file_path": "/workspace/toys.txt" })),
-        _ => Reply::say("Too late.").after(Duration::from_secs(120)),
-    }
-}
-
 #[test]
 fn the_real_claude_code_is_taken_over_and_handed_back() {
     if !Path::new("/usr/bin/tmux").exists() {
@@ -175,7 +162,7 @@ fn the_real_claude_code_is_taken_over_and_handed_back() {
     }
     all_inside("panes::the_real_claude_code_is_taken_over_and_handed_back", &ADDRESSES, || {
         let runtime = scene::runtime();
-        let model = runtime.block_on(ModelServer::start(brain));
+        let model = runtime.block_on(ModelServer::start(gives_way(|| CLAUDE.reads("toys.txt"))));
         let (authority, address) = (Authority::new(), ADDRESSES[0].trim_end_matches("/32"));
         let vendor = (address.parse::<std::net::IpAddr>().unwrap(), 443).into();
         runtime.block_on(tunnel_tls(&authority, &["api.anthropic.com"], vendor, model.address()));

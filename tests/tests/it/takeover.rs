@@ -8,11 +8,12 @@ use harness::{
     all_inside,
     coders::{CLAUDE, CODEX, OPENCODE, Vendor},
     online::{Authority, Online, scene, tunnel_tls},
+    played::gives_way,
     process,
     seat::{AT_HOME, Seat, Ssh, has_tmux, verb},
 };
 use serde_json::json;
-use testkit::model::{ModelServer, Reply, SeenRequest};
+use testkit::model::ModelServer;
 use types::{JobEnd, JobId, JobState};
 
 const ADDRESS: &str = "203.0.113.10";
@@ -40,27 +41,11 @@ struct Stage {
     key: (&'static str, &'static str),
 }
 
-/// Runs a command, and is then in the middle of its work until the owner takes over.
-fn brain(vendor: Vendor) -> impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static {
-    move |request| {
-        let last = request.last_user_text();
-        if last.contains("at your place and in the same files") {
-            return Reply::say("So it is finished.");
-        }
-        if last.contains("which toy is it") {
-            return Reply::say("It is the red toy.");
-        }
-        match request.tool_result_count() {
-            0 => vendor.runs("cat /workspace/toys.txt"),
-            _ => Reply::say("Too late.").after(Duration::from_secs(120)),
-        }
-    }
-}
-
 impl Stage {
     fn new(vendor: Vendor) -> Self {
         let runtime = scene::runtime();
-        let model = Arc::new(runtime.block_on(ModelServer::start(brain(vendor))));
+        let model =
+            Arc::new(runtime.block_on(ModelServer::start(gives_way(move || vendor.runs("cat /workspace/toys.txt")))));
         let authority = Authority::new();
         let address = SocketAddr::new(ADDRESS.parse().unwrap(), 443);
         runtime.block_on(tunnel_tls(&authority, &[vendor.host], address, model.address()));
