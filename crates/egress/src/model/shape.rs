@@ -9,7 +9,7 @@ const MAX_NAME: usize = 40;
 /// The most fields of one object in the tables: one bit each.
 const MAX_FIELDS: usize = 64;
 
-/// What may stand somewhere. `null` may stand everywhere: it is the same as nothing.
+/// What may stand somewhere. `null` may stand wherever nothing may: it is the same as nothing.
 #[derive(Debug)]
 pub(super) enum Shape {
     /// Anything: it is shown to the model, or is a setting of its own.
@@ -51,14 +51,16 @@ pub(super) struct Found(pub String);
 #[derive(Clone, Copy)]
 pub(super) struct Checked<'a> {
     shape: &'static Shape,
-    /// The field that it stands in.
+    /// The field that it stands in; empty for the whole request.
     name: &'static str,
+    /// Whether something must stand there.
+    needed: bool,
     found: &'a RefCell<Option<Found>>,
 }
 
 impl<'a> Checked<'a> {
     pub fn new(shape: &'static Shape, found: &'a RefCell<Option<Found>>) -> Self {
-        Self { shape, name: "", found }
+        Self { shape, name: "", needed: true, found }
     }
 
     fn refuse<E: Error>(self, what: impl fmt::Display) -> E {
@@ -68,7 +70,11 @@ impl<'a> Checked<'a> {
     }
 
     fn unexpected<E: Error>(self, what: &str) -> E {
-        self.refuse(format_args!("`{}` may not be {what}", self.name))
+        self.refuse(format_args!("{} may not be {what}", self.place()))
+    }
+
+    fn place(self) -> String {
+        if self.name.is_empty() { "the request".to_owned() } else { format!("`{}`", self.name) }
     }
 
     fn is_fitting_text(self, text: &str) -> bool {
@@ -115,7 +121,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
+        if self.needed { Err(self.unexpected("null")) } else { Ok(()) }
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
@@ -139,7 +145,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
             return Ok(());
         }
         Err(match self.shape {
-            Shape::Word(_) => self.refuse(format_args!("`{}` may not be {}", self.name, shown(text))),
+            Shape::Word(_) => self.refuse(format_args!("{} may not be {}", self.place(), shown(text))),
             Shape::Data | Shape::DataOrObject(_) => self.unexpected("an address that the vendor would fetch"),
             Shape::Model => self.refuse("the model's name asks for one that searches or runs code by itself"),
             _ => self.unexpected("text"),
@@ -150,7 +156,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
         let (Shape::List(shape) | Shape::TextOrList(shape)) = self.shape else {
             return Err(self.unexpected("a list"));
         };
-        while list.next_element_seed(Self { shape, ..self })?.is_some() {}
+        while list.next_element_seed(Self { shape, needed: false, ..self })?.is_some() {}
         Ok(())
     }
 
@@ -164,7 +170,7 @@ impl<'de> Visitor<'de> for Checked<'_> {
                 return Err(A::Error::custom("a name twice"));
             }
             seen |= 1 << index;
-            object.next_value_seed(Self { shape: field.shape, name: field.name, ..self })?;
+            object.next_value_seed(Self { shape: field.shape, name: field.name, needed: field.needed, ..self })?;
         }
         for (index, field) in fields.iter().enumerate().filter(|(_, field)| field.needed) {
             if seen & (1 << index) == 0 {
@@ -199,10 +205,7 @@ impl<'de> Visitor<'de> for Name<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
         debug_assert!(self.fields.len() <= MAX_FIELDS);
         let found = self.fields.iter().take(MAX_FIELDS).position(|field| field.name == name);
-        found.ok_or_else(|| {
-            let place = if self.of.name.is_empty() { "the request".to_owned() } else { format!("`{}`", self.of.name) };
-            self.of.refuse(format_args!("{place} may not have the field {}", shown(name)))
-        })
+        found.ok_or_else(|| self.of.refuse(format_args!("{} may not have the field {}", self.of.place(), shown(name))))
     }
 }
 

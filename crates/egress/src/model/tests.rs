@@ -191,6 +191,10 @@ fn bad() -> Vec<(&'static str, Value)> {
         ),
         (RESPONSES_AT, json!({ "model": "gpt-5.5", "input": "x" })),
         (RESPONSES_AT, responses(&json!({ "store": true }))),
+        // Null is the same as left out, and then the vendor keeps the answer.
+        (RESPONSES_AT, responses(&json!({ "store": null }))),
+        (RESPONSES_AT, Value::Null),
+        (MESSAGES_AT, Value::Null),
         (
             RESPONSES_AT,
             responses(&json!({ "input": [{ "type": "tool_search_output", "tools": [{ "type": "web_search" }] }] })),
@@ -333,6 +337,8 @@ fn a_refusal_names_a_plain_field_and_repeats_nothing_else() {
     assert!(text.starts_with("the request may not have the field `web_search_options`") && !text.contains("secret"));
     let odd = look(CHAT_AT, &chat(&json!({ "a\nb: c": 1 })).to_string());
     assert!(odd.is_err_and(|refused| !refused.to_string().contains("b: c")));
+    let nothing = look(RESPONSES_AT, "null");
+    assert!(nothing.is_err_and(|refused| refused.to_string().starts_with("the request may not be null")));
     for interface in [Interface::Messages, Interface::Responses, Interface::Chat, Interface::Generate, Interface::List]
     {
         let error: Value = serde_json::from_str(&interface.error(400, "no \"x\"")).expect("JSON");
