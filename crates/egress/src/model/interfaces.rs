@@ -333,9 +333,9 @@ static CONTENT: Shape = Shape::Object(&[
         "parts",
         &Shape::List(&Shape::Object(&[
             any("functionCall"),
-            any("functionResponse"),
+            field("functionResponse", &FUNCTION_RESPONSE),
             any("function_call"),
-            any("function_response"),
+            field("function_response", &FUNCTION_RESPONSE),
             any("inlineData"),
             any("inline_data"),
             any("text"),
@@ -344,4 +344,15 @@ static CONTENT: Shape = Shape::Object(&[
             any("thought_signature"),
         ])),
     ),
+]);
+
+/// What a function of the program's own gave: its answer, and images and the like as bytes.
+static FUNCTION_RESPONSE: Shape = Shape::Object(&[
+    any("id"),
+    any("name"),
+    field("parts", &Shape::List(&Shape::Object(&[any("inlineData"), any("inline_data")]))),
+    any("response"),
+    any("scheduling"),
+    any("willContinue"),
+    any("will_continue"),
 ]);

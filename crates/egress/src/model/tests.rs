@@ -135,6 +135,15 @@ fn good() -> Vec<(&'static str, Value)> {
                 &json!({ "contents": [{ "parts": [{ "inlineData": { "mimeType": "image/png", "data": "AA==" } }] }] }),
             ),
         ),
+        (
+            GENERATE_AT,
+            generate(&json!({ "contents": [{ "role": "user", "parts": [
+                { "functionResponse": { "id": "c", "name": "f", "response": { "fileData": "ours" }, "scheduling": "SILENT",
+                    "willContinue": false, "parts": [{ "inlineData": { "mimeType": "image/png", "data": "AA==" } }] } },
+                { "function_response": { "name": "f", "response": {}, "will_continue": true,
+                    "parts": [{ "inline_data": { "mime_type": "image/png", "data": "AA==" } }] } },
+            ] }] })),
+        ),
     ]
 }
 
@@ -144,6 +153,7 @@ fn bad() -> Vec<(&'static str, Value)> {
     let asks = |block: Value| messages(&json!({ "messages": [{ "role": "user", "content": [block] }] }));
     let says = |part: Value| responses(&json!({ "input": [{ "type": "message", "role": "user", "content": [part] }] }));
     let tells = |part: Value| chat(&json!({ "messages": [{ "role": "user", "content": [part] }] }));
+    let answers = |response: Value| generate(&json!({ "contents": [{ "parts": [{ "functionResponse": response }] }] }));
     let mut all = vec![
         (MESSAGES_AT, messages(&json!({ "mcp_servers": [{ "type": "url", "url": "https://x" }] }))),
         (MESSAGES_AT, messages(&json!({ "thread": "t" }))),
@@ -241,6 +251,16 @@ fn bad() -> Vec<(&'static str, Value)> {
         (GENERATE_AT, generate(&json!({ "tools": [{ "codeExecution": {} }] }))),
         (GENERATE_AT, generate(&json!({ "cachedContent": "c" }))),
         (GENERATE_AT, generate(&json!({ "contents": [{ "parts": [{ "fileData": { "fileUri": "https://x" } }] }] }))),
+        (GENERATE_AT, answers(json!({ "name": "f", "fileData": { "fileUri": "https://x" } }))),
+        (GENERATE_AT, answers(json!({ "name": "f", "parts": [{ "fileData": { "fileUri": "https://x" } }] }))),
+        (GENERATE_AT, answers(json!({ "name": "f", "parts": [{ "file_data": { "file_uri": "https://x" } }] }))),
+        (GENERATE_AT, answers(json!("https://x"))),
+        (
+            GENERATE_AT,
+            generate(
+                &json!({ "contents": [{ "parts": [{ "function_response": { "parts": [{ "fileData": {} }] } }] }] }),
+            ),
+        ),
         ("/v1beta/models/gemini-sonar:generateContent", generate(&json!({}))),
         ("/v1beta/models/gemini:batchGenerateContent", generate(&json!({}))),
     ];
