@@ -17,6 +17,7 @@ use crate::{
     deny::DenyReason,
     judge::Judge,
     log::{EgressLog, Who},
+    proxy::{is_credential, overrides_method},
     target::{Scheme, WebTarget},
     upstream::Upstream,
 };
@@ -217,8 +218,8 @@ fn site(url: &WebTarget) -> String {
     format!("{}://{}", url.scheme.as_str(), url.target.host_header(url.scheme))
 }
 
-/// The caller's headers, of which those are refused that frame the message, name the host or carry credentials: the
-/// vault's secrets go in by their binding, and nobody else's do.
+/// The caller's headers, of which those are refused that frame the message, name the host, ask for another method or carry
+/// credentials: the vault's secrets go in by their binding, and nobody else's do.
 fn caller_headers(headers: &[(String, String)]) -> Result<HeaderMap, DenyReason> {
     const CLOSED: [&str; 13] = [
         "accept-encoding",
@@ -243,9 +244,10 @@ fn caller_headers(headers: &[(String, String)]) -> Result<HeaderMap, DenyReason>
     for (name, value) in headers {
         let name: HeaderName = name.parse().map_err(|_| DenyReason::Protocol("a header's name is malformed"))?;
         let value = HeaderValue::from_str(value).map_err(|_| DenyReason::Protocol("a header's value is malformed"))?;
-        if CLOSED.contains(&name.as_str()) || crate::proxy::is_credential(&name, &[]) {
+        if CLOSED.contains(&name.as_str()) || overrides_method(&name) || is_credential(&name, &[]) {
             return Err(DenyReason::Protocol(
-                "a header that frames the message, names the host or carries a credential is not for the caller to set",
+                "a header that frames the message, names the host or another method, or carries a credential is not for the \
+                 caller to set",
             ));
         }
         map.append(name, value);
@@ -256,5 +258,19 @@ fn caller_headers(headers: &[(String, String)]) -> Result<HeaderMap, DenyReason>
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetcher").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_with_a_meaning_of_their_own_are_not_for_the_caller() {
+        let set = |name: &str| caller_headers(&[(name.to_owned(), "DELETE".to_owned())]).map(|map| map.len());
+        for closed in ["Host", "authorization", "X-HTTP-Method-Override", "x-http-method", "X_Method_Override"] {
+            assert!(matches!(set(closed), Err(DenyReason::Protocol(_))), "{closed}");
+        }
+        assert_eq!(set("X-Request-Id"), Ok(1));
     }
 }

@@ -29,6 +29,7 @@ pub use ca::{CaError, SandboxCa};
 pub use credentials::Placeholders;
 pub(crate) use credentials::is_credential;
 pub use custody::{Custody, CustodyError};
+pub(crate) use head::overrides_method;
 pub use head::read_head;
 pub use hello::{Hello, read_hello};
 pub use serve::Proxy;

@@ -28,6 +28,7 @@ pub(super) enum Asked {
 /// Reads a request to the proxy itself.
 pub(super) fn to_proxy(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Asked, Refusal> {
     check_framing(headers)?;
+    check_override(headers)?;
     if method == Method::CONNECT {
         let authority = uri.authority().ok_or_else(|| Refusal::protocol("CONNECT names no host and port"))?;
         let target = Target::parse_authority(authority.as_str()).map_err(DenyReason::from)?;
@@ -63,6 +64,7 @@ pub(super) fn in_tunnel(
     headers: &HeaderMap,
 ) -> Result<RequestPath, Refusal> {
     check_framing(headers)?;
+    check_override(headers)?;
     if method == Method::CONNECT {
         return Err(Refusal::protocol("a tunnel cannot be opened within a tunnel"));
     }
@@ -112,6 +114,21 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(Refusal::protocol("the body is framed in more than one way"));
     }
     Ok(())
+}
+
+/// The method that was judged is the one that counts at the far side.
+fn check_override(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.keys().any(overrides_method) {
+        return Err(Refusal::protocol("a header asks for another method than the request's own"));
+    }
+    Ok(())
+}
+
+/// Whether servers take another method from a header of this name than the one that the request has.
+pub(crate) fn overrides_method(name: &HeaderName) -> bool {
+    // Many servers hand names on with hyphens and underscores made one.
+    let name = name.as_str().replace('_', "-");
+    ["x-http-method", "x-http-method-override", "x-method-override"].contains(&name.as_str())
 }
 
 /// Removes what concerns one connection alone (RFC 9110, section 7.6.1), and returns the protocol that an upgrade asks

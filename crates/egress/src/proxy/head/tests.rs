@@ -38,6 +38,25 @@ fn everything_else_is_refused() {
 }
 
 #[test]
+fn no_header_makes_another_method_of_it() {
+    for name in
+        ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override", "X_HTTP_Method_Override", "x-http_METHOD"]
+    {
+        let head = format!("POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\n{name}: DELETE\r\n\r\n");
+        assert!(meaning_of(&head).is_err_and(|why| why.contains("another method")), "{name}");
+        let headers = HeaderMap::from_iter([
+            (HOST, HeaderValue::from_static("example.com")),
+            (name.parse().expect("a name"), HeaderValue::from_static("DELETE")),
+        ]);
+        let target = Target::parse_authority("example.com:443").expect("a target");
+        let refused = in_tunnel(&target, &Method::GET, &Uri::from_static("/"), &headers).expect_err("refused");
+        assert_eq!((refused.code, refused.status), ("protocol", StatusCode::BAD_REQUEST), "{name}");
+    }
+    let head = "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX-HTTP-Methods: DELETE\r\n\r\n";
+    assert_eq!(meaning_of(head), Ok("POST http://example.com/".to_owned()));
+}
+
+#[test]
 fn what_a_connection_names_as_its_own_is_removed_but_never_the_framing() {
     let mut headers = HeaderMap::new();
     for (name, value) in [

@@ -8,6 +8,7 @@ in_private_network! { "framing":
     a_smuggled_request_never_reaches_the_server
     malformed_heads_are_refused
     what_concerns_one_connection_stays_there
+    no_header_makes_another_method_of_a_request
 }
 
 async fn a_smuggled_request_never_reaches_the_server() {
@@ -81,4 +82,15 @@ async fn what_concerns_one_connection_stays_there() {
     {
         assert!(!names.contains(&name), "{names:?}");
     }
+}
+
+async fn no_header_makes_another_method_of_a_request() {
+    let world = World::new().await;
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        let answer = world.get(HOST, "/", &format!("{name}: DELETE\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("another method"), "{answer}");
+    }
+    assert!(world.servers.got().is_empty(), "{:#?}", world.servers.got());
+    let denied = world.log.of(Stage::Denied);
+    assert!(denied.len() == 3 && denied.iter().all(|record| record.reason == Some("protocol")), "{denied:?}");
 }
