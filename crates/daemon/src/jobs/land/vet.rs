@@ -194,7 +194,7 @@ fn note_modes(vetted: &mut Vetted, raw: &[u8]) {
 /// Files that are others for whoever checks them out than for whoever compares them.
 fn note_filters(vetted: &mut Vetted, output: &[u8]) {
     let fields: Vec<&[u8]> = output.split(|byte| *byte == 0).collect();
-    for entry in fields.chunks_exact(3).take(MAX_NAMED * 100) {
+    for entry in fields.chunks_exact(3) {
         let value = String::from_utf8_lossy(entry[2]);
         if !matches!(value.as_ref(), "unspecified" | "unset" | "set") && vetted.findings.len() < MAX_NAMED {
             let path = shown(&String::from_utf8_lossy(entry[0]));
@@ -239,6 +239,11 @@ mod tests {
         assert_eq!(vetted.findings.len(), 2, "{vetted:?}");
         assert!(vetted.findings[1].contains("`UTF-7`") && vetted.findings[1].ends_with(": x"), "{vetted:?}");
         note_filters(&mut vetted, "a\u{202e}b\0filter\0lfs\0".as_bytes());
+        // The last of many counts as the first does.
+        let many = format!("{}last\0filter\0lfs\0", "x\0filter\0unspecified\0".repeat(5_000));
+        let mut vetted = Vetted::default();
+        note_filters(&mut vetted, many.as_bytes());
+        assert!(vetted.findings.len() == 1 && vetted.findings[0].ends_with(": last"), "{vetted:?}");
         assert!(vetted.findings[2].ends_with(": a?b"), "{vetted:?}");
         // One that goes away is no harm.
         let mut vetted = Vetted::default();
