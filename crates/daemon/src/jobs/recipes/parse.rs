@@ -53,6 +53,7 @@ impl Recipe {
         }
         let patterns: Vec<String> = job.pinned.iter().filter(|one| names_in(one).is_empty()).cloned().collect();
         check_patterns(&patterns).map_err(|error| ("pinned".to_owned(), error.to_string()))?;
+        self.check_done()?;
         self.check_phases()?;
         self.check_review()
     }
@@ -84,6 +85,24 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// What is said of a done condition needs one.
+    fn check_done(&self) -> Result<(), (String, String)> {
+        let job = &self.job;
+        if job.done.is_some() || job.phases.iter().any(|phase| phase.done.is_some()) {
+            return Ok(());
+        }
+        let refuse = |place: &str, why: &str| Err((place.to_owned(), why.to_owned()));
+        if !job.pinned.is_empty() {
+            return refuse("pinned", "`pinned` keeps files as they are for the done condition, and there is no `done`");
+        }
+        match job.timeout_s {
+            Some(_) => {
+                refuse("timeout_s", "`timeout_s` is how long the done condition may take, and there is no `done`")
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_phases(&self) -> Result<(), (String, String)> {

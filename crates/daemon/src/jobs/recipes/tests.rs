@@ -164,6 +164,8 @@ fn the_owners_own_recipes_win_and_their_mistakes_are_told_with_their_line() {
         ("write-tests", "title = \n".to_owned(), "recipes/write-tests.toml:1: "),
         ("large", "#".repeat(70_000), "recipes/large.toml:1: it has more than 64 KiB"),
     ] {
+        ("pinned", format!("title = \"t\"\n{job}pinned = [\"tests/**\"]\n"), "recipes/pinned.toml:4: `pinned` keeps"),
+        ("timeout", format!("title = \"t\"\n{job}timeout_s = 60\n"), "recipes/timeout.toml:4: `timeout_s` is how long"),
         write(&format!("{name}.toml"), &text);
         let error = find(home.path(), name).unwrap_err().to_string();
         assert!(error.starts_with(place), "{name}: {error}");
@@ -172,7 +174,7 @@ fn the_owners_own_recipes_win_and_their_mistakes_are_told_with_their_line() {
     fs::create_dir(own.join("folder.toml")).unwrap();
     let (recipes, mistakes) = all(home.path());
     // One that the owner wrote over and got wrong is not quietly that of the program.
-    assert_eq!((recipes.len(), mistakes.len()), (5, 10), "{mistakes:?}");
+    assert_eq!((recipes.len(), mistakes.len()), (5, 12), "{mistakes:?}");
     let mine = &recipes["fix-tests"];
     let spec = mine.expand(&call(&[]), billing()).unwrap();
     assert_eq!((spec.brief.as_str(), &spec.place, &spec.done, mine.own), ("do it", &Place::Workspace, &None, true));
