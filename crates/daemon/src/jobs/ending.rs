@@ -104,7 +104,7 @@ pub(super) async fn note_late(core: &Core, id: JobId, notes: Vec<String>) -> Res
                 return Ok(());
             };
             for note in notes {
-                job.memory.report.get_or_insert_default().push_str(&format!("\n{note}"));
+                job.memory.report.get_or_insert_default().push_str(&format!("\n{}", report::note(&note)));
                 keep_note(&mut job, note);
             }
             tx.save_job(&job)

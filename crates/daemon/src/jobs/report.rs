@@ -78,7 +78,7 @@ pub(super) fn end(job: &Job, end: &JobEnd, tried: &[JobRound], took: Duration) -
         (None, Some(commit)) => lines.push(format!("Commit: {}", short(commit))),
         (None, None) => {}
     }
-    lines.extend(memory.notes.iter().map(|note| format!("Note: {}", theirs(note))));
+    lines.extend(memory.notes.iter().map(|note| self::note(note)));
     if let Some(error) = memory.last_error.as_deref().filter(|_| *end != JobEnd::Done) {
         lines.push(format!("Last error: {}", theirs(error)));
     }
@@ -94,6 +94,11 @@ pub(super) fn end(job: &Job, end: &JobEnd, tried: &[JobRound], took: Duration) -
         lines.push(format!("/job resume {0} goes on with it; /job show {0} tells more.", job.id));
     }
     lines.join("\n")
+}
+
+/// What the owner should know besides, which may hold names and words of the repository.
+pub(super) fn note(note: &str) -> String {
+    format!("Note: {}", theirs(note))
 }
 
 /// Words that are not ours, on one line of a message to the owner: whatever they hold, they are seen as what they are. Between

@@ -57,6 +57,8 @@ pub struct Play {
     pub holds: Mutex<bool>,
     /// The same for closing.
     pub holds_close: Mutex<bool>,
+    /// What is found as a job's sandboxes are closed.
+    pub found_at_close: Mutex<Vec<String>>,
     /// How many prompts are refused before one is taken.
     pub refusals: Mutex<usize>,
     /// How many permissions are being judged, and the most that ever were at the same time.
@@ -121,6 +123,7 @@ impl Play {
             verdict: Mutex::new(Some(Verdict::Allow)),
             holds: Mutex::default(),
             holds_close: Mutex::default(),
+            found_at_close: Mutex::default(),
             refusals: Mutex::default(),
             judged: Mutex::default(),
             moments: Mutex::default(),
@@ -458,7 +461,7 @@ impl Shop for Stage {
             self.0.ends_program(job);
             self.0.records.lock().unwrap().entry(job).or_default().closed += 1;
             self.0.moment().await;
-            Vec::new()
+            self.0.found_at_close.lock().unwrap().clone()
         })
     }
 
