@@ -80,8 +80,17 @@ git diff -z --name-only --no-renames "$before" "$HEAD" > /tmp/changed
 cat > .git/PULL_REQUEST.md
 "#;
 
-/// The names of such files, as a regular expression.
-const INSTRUCTIONS: &str = r"(^|/)((CLAUDE|AGENTS|GEMINI)(\.[a-z]+)?\.md|\.mcp\.json|opencode\.jsonc?|forge\.ya?ml|\.(cursor|windsurf|cline)rules|copilot-instructions\.md|\.(claude|codex|opencode|cursor|gemini|forge)(/.*)?)$";
+/// The names of such files and of folders of them, as an extended regular expression, whatever the case.
+const INSTRUCTIONS: &str = concat!(
+    r"(^|/)(",
+    r"(CLAUDE|AGENTS?|CONTEXT|CRUSH|GEMINI|QWEN|WARP)(\.[a-z]+)?\.md",
+    r"|\.?mcp\.json|\.?(opencode|crush)\.jsonc?|forge\.ya?ml|\.aider[^/]*|\.goosehints|\.roomodes|\.rules|\.augment-guidelines",
+    r"|\.(cline|continue|cursor|roo|windsurf)(rules|ignore)[^/]*(/.*)?",
+    r"|copilot-instructions\.md|[^/]+\.(instructions|prompt|chatmode)\.md",
+    r"|\.(agents?|amazonq|amp|augment|claude|codex|continue|crush|cursor|factory|forge|gemini|goose|junie|kiro|opencode|pi|qwen|roo|trae|windsurf)(/.*)?",
+    r"|\.github/(agents|skills)/.*",
+    r")$"
+);
 
 /// The repository that the workspace's `origin` means.
 pub(super) async fn origin(site: &Site) -> Result<Option<Repository>, SiteError> {
@@ -142,4 +151,67 @@ fn said(pull: &PullRequest) -> String {
          for programs lie in the work tree as they were before; `git diff` shows what it changes in them.\n\nTitle: {}\nFor the branch: {}\n\n{body}\n",
         pull.number, pull.title, pull.base
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_coding_agents_take_for_instructions_is_known() {
+        // As `grep -Ei` reads it.
+        let known = regex::RegexBuilder::new(INSTRUCTIONS).case_insensitive(true).build().expect("an expression");
+        for yes in [
+            "CLAUDE.md",
+            "docs/Claude.local.md",
+            "AGENTS.md",
+            "AGENTS.override.md",
+            "AGENT.md",
+            "CONTEXT.md",
+            "GEMINI.md",
+            "QWEN.md",
+            "CRUSH.md",
+            "WARP.md",
+            ".mcp.json",
+            "opencode.json",
+            "opencode.jsonc",
+            ".crush.json",
+            "forge.yaml",
+            ".cursorrules",
+            ".clinerules",
+            ".clinerules/style.md",
+            ".roorules-code",
+            ".windsurfrules",
+            ".rules",
+            ".goosehints",
+            ".aider.conf.yml",
+            ".agents/skills/x/SKILL.md",
+            "sub/.agents",
+            ".claude/settings.json",
+            ".codex/config.toml",
+            ".opencode/agent/x.md",
+            ".forge/skills/x/SKILL.md",
+            ".cursor/rules/x.mdc",
+            ".github/copilot-instructions.md",
+            ".github/instructions/rust.instructions.md",
+            ".github/prompts/x.prompt.md",
+            ".github/agents/x.md",
+        ] {
+            assert!(known.is_match(yes), "{yes}");
+        }
+        for no in [
+            "README.md",
+            "src/context.rs",
+            "src/agents/mod.rs",
+            "agents/x.md",
+            "claude.rs",
+            "docs/my-context.md",
+            ".github/workflows/ci.yml",
+            ".gitignore",
+            "rules",
+            "prompt.md",
+        ] {
+            assert!(!known.is_match(no), "{no}");
+        }
+    }
 }
