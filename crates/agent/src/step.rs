@@ -167,15 +167,15 @@ impl Intake {
     pub(crate) fn append(&self, tx: &mut Tx<'_>, turn: TurnId, row: &InboxRow) -> Result<u64, StoreError> {
         let text = self.redactor.redact(&row.text).into_owned();
         let is_ours = row.channel == ChannelId::jobs();
-        let has_foreign = || destination::has_quotes(&text) || destination::has_fences(&text);
+        // What the owner quotes or pastes is somebody else's, and what others said to a job stands in its prompts between fences.
+        let has_foreign = destination::has_quotes(&text) || destination::has_fences(&text);
+        let label = if has_foreign { Label::UNKNOWN } else { Label::OWNER };
         let (author, label) = match row.origin {
-            // A job's prompt is written by us. What others said stands in it between fences.
-            Origin::Owner if is_ours => (Author::System, if has_foreign() { Label::UNKNOWN } else { Label::OWNER }),
-            // What the owner quotes or pastes is somebody else's.
-            Origin::Owner if has_foreign() => (Author::Owner, Label::UNKNOWN),
-            Origin::Owner => (Author::Owner, Label::OWNER),
+            // A job's prompt is written by us.
+            Origin::Owner | Origin::Schedule if is_ours => (Author::System, label),
+            Origin::Owner => (Author::Owner, label),
             // The owner wrote the schedule's text when they made it.
-            Origin::Schedule => (Author::System, Label::OWNER),
+            Origin::Schedule => (Author::System, label),
             Origin::SubAgent | Origin::Program => (Author::System, Label::UNKNOWN),
         };
         if author == Author::Owner {
