@@ -1,7 +1,7 @@
 //! Starting the program that becomes a sandbox, and waiting until it is one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::{fs::MetadataExt, process::CommandExt},
@@ -113,12 +113,21 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
     Ok((starting, socket, setup, lists))
 }
 
-/// What is fixed, in the order in which it must be, and no more of it than there is room for.
-fn outer_first(mut fixed: Vec<Fixed>) -> Vec<Fixed> {
-    fixed.sort();
-    fixed.dedup_by(|one, other| one.path() == other.path());
-    fixed.truncate(MAX_FIXED);
-    fixed
+/// What is fixed, in the order in which it must be, and no more of it than there is room for: what was named first stays. Where
+/// a path was named twice, it can only be read.
+fn outer_first(fixed: Vec<Fixed>) -> Vec<Fixed> {
+    let mut kept: BTreeMap<PathBuf, Fixed> = BTreeMap::new();
+    for one in fixed {
+        let has_room = kept.len() < MAX_FIXED;
+        match kept.entry(one.path().to_owned()) {
+            Entry::Occupied(mut known) if one < *known.get() => drop(known.insert(one)),
+            Entry::Vacant(place) if has_room => {
+                place.insert(one);
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => {}
+        }
+    }
+    kept.into_values().collect()
 }
 
 /// Checks the directory that is only to be read. One that holds the workspace, or lies in it, could be written after all.
@@ -230,5 +239,23 @@ impl HostDirectory {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino(), uid: found.uid(), gid: found.gid() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_named_first_is_fixed_however_much_follows() {
+        let ours = || Fixed::read_only(".git");
+        let many = (0..MAX_FIXED + 10).filter_map(|n| Fixed::read_only(format!("-{n:04}")));
+        let fixed = outer_first(ours().into_iter().chain(many).collect());
+        assert_eq!(fixed.len(), MAX_FIXED);
+        assert!(fixed.contains(&ours().expect("a path")));
+        // Outer ones come first, and a name is there once.
+        let twice = ["a/b", "a", "a/b"].into_iter().filter_map(Fixed::in_place).chain(Fixed::read_only("a/b"));
+        let expected: Vec<Fixed> = Fixed::in_place("a").into_iter().chain(Fixed::read_only("a/b")).collect();
+        assert_eq!(outer_first(twice.collect()), expected);
     }
 }
