@@ -1,6 +1,8 @@
 //! What a job's records show, as lines for people. Pure. All text of a coding agent is foreign: nothing in it can move a
 //! cursor, set a title or look like one of our own lines. Start with [`lines`].
 
+use types::unseen;
+
 use crate::{Action, CoderCommand, CoderEnd, CoderEvent, Permission, Shown, Verdict};
 
 /// The most characters of one line.
@@ -167,25 +169,16 @@ fn first_line(text: &str) -> &str {
 /// Text in which nothing acts: control characters become their pictures, and what changes the direction of writing or cannot
 /// be seen becomes a mark.
 fn clean(text: &str) -> String {
-    text.chars().map(harmless).collect()
+    unseen::in_place(text).map(|(character, hides)| harmless(character, hides)).collect()
 }
 
-fn harmless(character: char) -> char {
+fn harmless(character: char, hides: bool) -> char {
     match character {
         '\t' => ' ',
         '\u{7f}' => '\u{2421}',
-        // The kernel's pictures of control characters begin here, in the same order.
+        // The pictures of control characters begin here, in the same order.
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
+        _ if hides => '\u{fffd}',
         other => other,
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use types::InvalidInput;
+use types::{InvalidInput, unseen::is_unseen};
 
 /// Where the sandbox shows the workspace. Models tend to give whole paths.
 const MOUNT: &str = "/workspace";
@@ -59,22 +59,13 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
             break;
         }
         // Characters that reorder text could make a summary read as another command than it is.
-        if is_hidden(character) {
+        if is_unseen(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
-}
-
-/// Whether a character is not seen, or changes how others are seen.
-pub(crate) fn is_hidden(character: char) -> bool {
-    character.is_control() || is_reordering(character)
-}
-
-fn is_reordering(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -127,6 +118,7 @@ mod tests {
     #[test]
     fn summaries_stay_on_one_line_and_in_order() {
         assert_eq!(one_line("a\nb\u{1b}[0m\u{202e}c", 50), "a\\nb\\u{1b}[0m\\u{202e}c");
+        assert_eq!(one_line("a\u{e0041}\u{ad}\u{61c}b", 50), "a\\u{e0041}\\u{ad}\\u{61c}b");
         assert_eq!(one_line("abcdef", 3), "abc…");
     }
 }

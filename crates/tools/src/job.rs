@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use types::{
     BoxFuture, Cadence, DoneWhen, Effect, InvalidInput, JobId, JobLimits, JobSpec, Label, Place, RecipeCall, SessionId,
     Sink, Then, Tool, ToolContext, ToolOutput, ToolSpec, TurnId, WorkspaceName,
+    unseen::{hides, is_unseen},
 };
 
 use crate::{
-    arguments::{is_hidden, one_line, parse},
+    arguments::{one_line, parse},
     spec::{Field, Presence::*, changing, looking, number, spec, text},
 };
 
@@ -108,7 +109,7 @@ fn invalid(why: &str) -> InvalidInput {
 /// A text on one line and with nothing that cannot be seen, so that the owner approves what they read.
 fn line(text: &Option<String>, name: &str, most: usize) -> Result<Option<String>, InvalidInput> {
     match text {
-        Some(text) if text.trim().is_empty() || text.len() > most || text.chars().any(is_hidden) => {
+        Some(text) if text.trim().is_empty() || text.len() > most || text.contains(is_unseen) => {
             Err(InvalidInput(format!("`{name}` must be one line of 1 to {most} bytes without control characters")))
         }
         text => Ok(text.clone()),
@@ -122,8 +123,10 @@ fn check(input: &Value) -> Result<(Ask, Option<WorkspaceName>), InvalidInput> {
     let workspace = workspace.map_err(|error| InvalidInput(error.to_string()))?;
     let job = || arguments.job.filter(|job| *job > 0).map(JobId).ok_or_else(|| invalid("`job` must be a number"));
     let words = |text: &Option<String>, name: &str| match text {
-        Some(text) if !text.trim().is_empty() && text.len() <= MAX_TEXT => Ok(text.clone()),
-        _ => Err(InvalidInput(format!("`{name}` must have 1 to {MAX_TEXT} bytes"))),
+        Some(text) if !text.trim().is_empty() && text.len() <= MAX_TEXT && !hides(text) => Ok(text.clone()),
+        _ => Err(InvalidInput(format!(
+            "`{name}` must have 1 to {MAX_TEXT} bytes, and no characters that cannot be seen"
+        ))),
     };
     let ask = match arguments.action {
         Action::List => Ask::Show(None),
@@ -152,7 +155,8 @@ fn recipe(arguments: Arguments, workspace: Option<WorkspaceName>) -> Result<Reci
         ));
     }
     let is_long = arguments.set.values().map(String::len).sum::<usize>() > MAX_TEXT;
-    if is_long || arguments.set.iter().any(|(name, value)| name.chars().chain(value.chars()).any(is_hidden)) {
+    let is_line = |text: &str| !text.contains(char::is_control) && !hides(text);
+    if is_long || !arguments.set.iter().all(|(name, value)| is_line(name) && is_line(value)) {
         return Err(InvalidInput(format!(
             "`set` must have at most {MAX_TEXT} bytes, on lines without control characters"
         )));
@@ -475,8 +479,14 @@ mod tests {
             json!({"done": "make \u{202e}"}),
             json!({"branch": "a\u{200b}b"}),
             json!({"coder": "x".repeat(MAX_NAME + 1)}),
+            json!({"task": "mend it\u{e0041}\u{e0042}"}),
+            json!({"task": "mend\u{2028}it"}),
+            json!({"task": "mend it\u{fe0f}\u{fe0f}"}),
         ] {
             assert!(start(bad.clone()).is_err(), "{bad}");
         }
+        assert!(start(json!({"task": "mend it ❤\u{fe0f}\n\tthen rest"})).is_ok());
+        let steer = |text: &str| tool().assess(&json!({"action": "steer", "job": 1, "text": text}));
+        assert!(steer("go on").is_ok() && steer("go\u{61c} on").is_err());
     }
 }

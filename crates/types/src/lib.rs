@@ -14,6 +14,7 @@ mod money;
 mod proposal;
 mod time;
 mod tool;
+pub mod unseen;
 
 pub use allowance::{Allowance, AllowanceRule, AllowanceScope, AllowedArguments, Code, Offer, Scope};
 pub use command::{Command, CommandReply, Failure, FailureKind};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tools::asked::{self, AskedCall};
-use types::{Effect, Failure, InvalidInput, Sink, TurnId, WorkspaceName};
+use types::{Effect, Failure, InvalidInput, Sink, TurnId, WorkspaceName, unseen::is_unseen};
 
 use crate::{core::Core, failure::stored};
 
@@ -39,7 +39,7 @@ impl Asking {
     /// What the question is called in the journal.
     fn key(&self, permission: &str) -> String {
         // Names that only begin alike are two questions.
-        let is_short = permission.len() <= MAX_NAME && !permission.contains(char::is_control);
+        let is_short = permission.len() <= MAX_NAME && !permission.contains(is_unseen);
         let name = if is_short { permission.to_owned() } else { hex::encode(Sha256::digest(permission.as_bytes())) };
         format!("permission-{}-{name}", self.record)
     }
@@ -146,7 +146,7 @@ fn unknown(coder: &str, tool: &str, arguments: &str) -> Result<Meant, InvalidInp
 
 /// Foreign text on one short line.
 fn one_line(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_SUMMARY).collect()
+    text.chars().filter(|character| !is_unseen(*character)).take(MAX_SUMMARY).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use types::unseen::is_unseen;
+
 /// The longest name of a branch, in bytes: some file systems take no more in one directory entry.
 const MAX_BRANCH: usize = 200;
 /// The longest part of an author, in bytes.
@@ -82,11 +84,11 @@ pub struct InvalidBranch {
 /// Checks that a text can name a branch, by the rules of git-check-ref-format(1) and some of our own: nothing that git or
 /// a shell could take for an option or another kind of ref, and nothing that leaves the place of branches.
 pub fn check_branch(name: &str) -> Result<(), InvalidBranch> {
-    let refuse = |why| Err(InvalidBranch { name: name.chars().filter(|c| !c.is_control()).take(80).collect(), why });
+    let refuse = |why| Err(InvalidBranch { name: name.chars().filter(|c| !is_unseen(*c)).take(80).collect(), why });
     if name.is_empty() || name.len() > MAX_BRANCH {
         return refuse("it must have 1 to 200 bytes");
     }
-    if name.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c)) {
+    if name.contains(|c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c)) {
         return refuse("it holds a space, a control character or one of ~^:?*[\\");
     }
     if name.starts_with('-') || name.starts_with("refs/") || ["HEAD", "@", "FETCH_HEAD"].contains(&name) {
@@ -99,15 +101,10 @@ pub fn check_branch(name: &str) -> Result<(), InvalidBranch> {
     if name.split('/').any(is_bad) {
         return refuse("a part of it is empty, begins with a dot or ends in `.lock`");
     }
-    if name.chars().any(is_invisible) {
+    if name.contains(is_unseen) {
         return refuse("it holds characters that cannot be seen");
     }
     Ok(())
-}
-
-/// Characters that make a name look like another one.
-pub(crate) fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Who commits.
@@ -121,7 +118,7 @@ pub struct Author {
 
 /// Why a text is no author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an author is written `Name <address>`, without control characters, in at most 200 bytes each")]
+#[error("an author is written `Name <address>`, without characters that cannot be seen, in at most 200 bytes each")]
 pub struct InvalidAuthor;
 
 impl Default for Author {
@@ -133,7 +130,7 @@ impl Default for Author {
 impl Author {
     /// Reads `Name <address>`.
     pub fn parse(text: &str) -> Result<Self, InvalidAuthor> {
-        if text.contains(char::is_control) {
+        if text.contains(is_unseen) {
             return Err(InvalidAuthor);
         }
         let (name, rest) = text.split_once('<').ok_or(InvalidAuthor)?;
@@ -219,6 +216,9 @@ mod tests {
             "a\0b",
             "a\u{202e}b",
             "a\u{200b}",
+            "a\u{e0041}b",
+            "a\u{61c}b",
+            "a\u{fe01}b",
             &long,
         ] {
             assert!(check_branch(bad).is_err(), "{bad:?}");

@@ -14,7 +14,7 @@ use rustix::{
     process::{Gid, Uid, geteuid},
 };
 
-use types::Invariant;
+use types::{Invariant, unseen};
 
 /// Deeper paths are refused before any of their directories is made.
 const MAX_COMPONENTS: usize = 128;
@@ -92,12 +92,12 @@ pub enum FileError {
     },
 }
 
-/// A path as it is shown to people and models: lossy UTF-8 with control characters escaped.
+/// A path as it is shown to people and models: lossy UTF-8 with what cannot be seen escaped.
 pub(crate) fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+    for (character, hides) in unseen::in_place(&text) {
+        if hides || character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
     }
     if out.is_empty() { ".".to_owned() } else { out }
 }

@@ -1,6 +1,6 @@
 //! What a commit and a pull request say, in words of ours. Pure.
 
-use types::JobId;
+use types::{JobId, unseen::is_unseen};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 72;
@@ -94,7 +94,7 @@ fn title(brief: &str, job: JobId) -> String {
 
 /// A text as one line without anything that is not shown.
 fn plain(text: &str, most: usize) -> String {
-    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect();
+    let shown: String = text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).take(most).collect();
     shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -5,6 +5,7 @@ use policy::{
     Redactor,
     leak::{self, Severity},
 };
+use types::unseen::is_unseen;
 
 /// The most findings that are told.
 const MAX_FINDINGS: usize = 20;
@@ -51,7 +52,7 @@ struct Added {
 
 impl Added {
     fn look(&self, redactor: &Redactor, findings: &mut Vec<String>) {
-        let path: String = self.path.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect();
+        let path: String = self.path.chars().map(|c| if is_unseen(c) { '?' } else { c }).take(120).collect();
         look(&path, &self.text, redactor, findings);
     }
 }

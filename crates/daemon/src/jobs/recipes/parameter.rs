@@ -1,8 +1,9 @@
 //! What a parameter of a recipe may be. Pure.
 
 use serde::{Deserialize, Serialize};
+use types::unseen::{self, is_unseen};
 
-use crate::jobs::{check::check_patterns, check_branch, git::is_invisible};
+use crate::jobs::{check::check_patterns, check_branch};
 
 /// The longest value, in bytes.
 const MAX_VALUE: usize = 4_000;
@@ -81,7 +82,11 @@ impl Parameter {
         if value.trim().is_empty() || value.len() > MAX_VALUE {
             return refuse("must have 1 to 4000 bytes");
         }
-        if value.contains(|c: char| c.is_control() || is_invisible(c)) {
+        let hides = match self.kind {
+            Kind::Text => unseen::hides(value),
+            Kind::Branch | Kind::Command | Kind::Number | Kind::Path | Kind::Pattern => value.contains(is_unseen),
+        };
+        if value.contains(char::is_control) || hides {
             return refuse("must be one line without control characters and characters that cannot be seen");
         }
         match self.kind {

@@ -105,6 +105,9 @@ fn parameters_are_checked() {
         ("fix-tests", vec![("command", "x"), ("extra", "y")], "no parameter `extra`; it has: branch, command, tests"),
         ("fix-tests", vec![("command", "a\nb")], "`command` must be one line"),
         ("fix-tests", vec![("command", "a\u{202e}b")], "cannot be seen"),
+        ("fix-tests", vec![("command", "a\u{e0041}b")], "cannot be seen"),
+        ("fix-tests", vec![("command", "❤\u{fe0f}")], "cannot be seen"),
+        ("migrate-repository", vec![("from", "a\u{61c}b"), ("to", "b"), ("command", "make")], "cannot be seen"),
         ("fix-tests", vec![("command", "")], "`command` must have 1 to 4000 bytes (the command that"),
         ("fix-tests", vec![("command", "x"), ("branch", "../x")], "left out it is `job/fix-tests`"),
         ("fix-tests", vec![("command", "x"), ("tests", "/etc/**")], "it may be left out"),
@@ -161,11 +164,11 @@ fn the_owners_own_recipes_win_and_their_mistakes_are_told_with_their_line() {
             format!("title = \"t\"\n{job}[parameters.coder]\nabout = \"x\"\nkind = \"text\"\n"),
             "recipes/named.toml:4: `coder` cannot name",
         ),
+        ("pinned", format!("title = \"t\"\n{job}pinned = [\"tests/**\"]\n"), "recipes/pinned.toml:4: `pinned` keeps"),
+        ("timeout", format!("title = \"t\"\n{job}timeout_s = 60\n"), "recipes/timeout.toml:4: `timeout_s` is how long"),
         ("write-tests", "title = \n".to_owned(), "recipes/write-tests.toml:1: "),
         ("large", "#".repeat(70_000), "recipes/large.toml:1: it has more than 64 KiB"),
     ] {
-        ("pinned", format!("title = \"t\"\n{job}pinned = [\"tests/**\"]\n"), "recipes/pinned.toml:4: `pinned` keeps"),
-        ("timeout", format!("title = \"t\"\n{job}timeout_s = 60\n"), "recipes/timeout.toml:4: `timeout_s` is how long"),
         write(&format!("{name}.toml"), &text);
         let error = find(home.path(), name).unwrap_err().to_string();
         assert!(error.starts_with(place), "{name}: {error}");

@@ -1,6 +1,7 @@
 //! What a coding agent found, as it must write it. Everything in it is foreign text. Pure.
 
 use serde::Deserialize;
+use types::unseen::is_unseen;
 
 /// The largest file, in bytes.
 pub(super) const MAX_BYTES: usize = 128 << 10;
@@ -76,7 +77,7 @@ impl Review {
             text(&place("text"), &finding.text, MAX_TEXT)?;
             text(&place("path"), &finding.path, MAX_PATH)?;
             let leaves = finding.path.starts_with('/') || finding.path.split('/').any(|part| part == "..");
-            if leaves || finding.path.contains(char::is_control) {
+            if leaves || finding.path.contains(is_unseen) {
                 return Err(format!("`{}` must be a path within the repository, on one line", place("path")));
             }
             if finding.line == Some(0) {

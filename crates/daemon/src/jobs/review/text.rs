@@ -1,10 +1,9 @@
 //! A review as the comment that it becomes. What the coding agent wrote stands in blocks and spans of code, where nothing is a mention,
 //! a link, an image or markup, and where it cannot pass for our words. Pure.
 
-use types::JobId;
+use types::{JobId, unseen::is_unseen};
 
 use super::found::Review;
-use crate::jobs::git::is_invisible;
 
 /// The comment.
 pub(super) fn comment(number: u64, job: JobId, coder: &str, review: &Review) -> String {
@@ -30,7 +29,7 @@ pub(super) fn comment(number: u64, job: JobId, coder: &str, review: &Review) -> 
 
 /// A foreign text as a block of code that it cannot leave.
 fn block(text: &str) -> String {
-    let is_shown = |c: &char| *c == '\n' || !c.is_control() && !is_invisible(*c);
+    let is_shown = |c: &char| *c == '\n' || !is_unseen(*c);
     let text: String = text.trim().chars().map(|c| if c == '\t' { ' ' } else { c }).filter(is_shown).collect();
     let fence = "`".repeat(longest_run(&text).max(2) + 1);
     format!("{fence}text\n{text}\n{fence}")
@@ -38,7 +37,7 @@ fn block(text: &str) -> String {
 
 /// A foreign text on one line as a span of code that it cannot leave.
 fn span(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
+    let text: String = text.chars().filter(|c| !is_unseen(*c)).collect();
     let ticks = "`".repeat(longest_run(&text) + 1);
     format!("{ticks} {} {ticks}", text.trim())
 }
