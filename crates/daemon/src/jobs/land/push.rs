@@ -59,8 +59,49 @@ if [ -z "$(git for-each-ref --count=1 refs/remotes/origin)" ]; then echo 0; exit
 git rev-list --count "$BASE" --not --remotes=origin
 "#;
 
-/// The most names of files in a question.
+/// The most names of files in a question: of those that run at the host, and of the others.
 const MAX_SHOWN: usize = 100;
+/// The most characters of one such name.
+const MAX_NAME: usize = 300;
+/// Folders of what hosts run, in small letters.
+const RUN_FOLDERS: [&str; 13] = [
+    ".azure-pipelines/",
+    ".buildkite/",
+    ".builds/",
+    ".circleci/",
+    ".forgejo/",
+    ".gitea/",
+    ".github/",
+    ".gitlab/",
+    ".harness/",
+    ".semaphore/",
+    ".teamcity/",
+    ".tekton/",
+    ".woodpecker/",
+];
+/// Files of it in the repository's own directory, each with the ends that its name may have; any where none is named.
+const RUN_FILES: [(&str, &[&str]); 19] = [
+    (".appveyor", &YAML),
+    (".azure-pipelines", &[]),
+    (".build", &YAML),
+    (".cirrus", &[".yml", ".yaml", ".star"]),
+    (".drone", &[".yml", ".yaml", ".jsonnet", ".star"]),
+    (".gitlab-ci", &YAML),
+    (".travis", &YAML),
+    (".woodpecker", &[]),
+    ("appveyor", &YAML),
+    ("azure-pipelines", &[]),
+    ("bitbucket-pipelines", &YAML),
+    ("buildspec", &YAML),
+    ("cloudbuild", &[".yml", ".yaml", ".json"]),
+    ("codemagic", &YAML),
+    ("jenkinsfile", &[]),
+    ("netlify.toml", &[""]),
+    ("screwdriver", &YAML),
+    ("vercel.json", &[""]),
+    ("wercker", &YAML),
+];
+const YAML: [&str; 2] = [".yml", ".yaml"];
 
 /// Pushes, after the owner's approval.
 pub(super) async fn push(
@@ -142,30 +183,40 @@ async fn shown(room: &Room<'_>, record: &LandRecord, title: &str) -> Result<Stri
     let own = room.git(errand("count what else would be pushed", OWN)).await?;
     let own = String::from_utf8_lossy(&own).trim().to_owned();
     let names = String::from_utf8_lossy(&names);
-    let (runs, other): (Vec<&str>, Vec<&str>) =
-        names.split('\0').filter(|name| !name.is_empty()).partition(|name| runs_at_the_host(name));
     let mut text = format!("{title}\n{}", record.changes);
     if own != "0" {
         text.push_str(&format!("\nwith {own} commits of yours that `origin` was not known to have"));
     }
-    for name in &runs {
-        text.push_str(&format!("\nRUNS AT THE HOST: {}", show_path(Path::new(name))));
-    }
-    for name in other.iter().take(MAX_SHOWN) {
-        text.push_str(&format!("\n{}", show_path(Path::new(name))));
-    }
-    if other.len() > MAX_SHOWN {
-        text.push_str(&format!("\nand {} more files", other.len() - MAX_SHOWN));
-    }
+    text.push_str(&listed(&names));
     Ok(text)
 }
 
-/// Whether a host of repositories runs what stands in the file as soon as it is pushed.
+/// The names of what changed, each after a line feed: what runs at the host first.
+fn listed(names: &str) -> String {
+    let (runs, other): (Vec<&str>, Vec<&str>) =
+        names.split('\0').filter(|name| !name.is_empty()).partition(|name| runs_at_the_host(name));
+    let mut text = String::new();
+    for (names, before, what) in
+        [(runs, "RUNS AT THE HOST: ", "more files that RUN AT THE HOST"), (other, "", "more files")]
+    {
+        for name in names.iter().take(MAX_SHOWN) {
+            let name: String = show_path(Path::new(name)).chars().take(MAX_NAME).collect();
+            text.push_str(&format!("\n{before}{name}"));
+        }
+        if names.len() > MAX_SHOWN {
+            text.push_str(&format!("\nand {} {what}", names.len() - MAX_SHOWN));
+        }
+    }
+    text
+}
+
+/// Whether a host of repositories runs what stands in the file as soon as it is pushed, or with what is pushed.
 fn runs_at_the_host(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let folders = [".github/", ".gitea/", ".forgejo/", ".gitlab/", ".circleci/", ".woodpecker/", ".buildkite/"];
-    let files = [".gitlab-ci.yml", ".woodpecker.yml", ".woodpecker.yaml", ".travis.yml", "jenkinsfile", ".drone.yml"];
-    folders.iter().any(|folder| lower.starts_with(folder)) || files.contains(&lower.as_str())
+    let is_file = |(file, ends): &(&str, &[&str])| {
+        lower.strip_prefix(file).is_some_and(|end| ends.contains(&end) || ends.is_empty() && !end.contains('/'))
+    };
+    RUN_FOLDERS.iter().any(|folder| lower.starts_with(folder)) || RUN_FILES.iter().any(is_file)
 }
 
 /// What git said about a push that failed, with what to do.
@@ -238,7 +289,65 @@ pub(super) async fn propose(
 
 #[cfg(test)]
 mod tests {
-    use super::explained;
+    use super::{MAX_SHOWN, explained, listed, runs_at_the_host};
+
+    #[test]
+    fn what_hosts_run_is_known() {
+        for yes in [
+            ".github/workflows/ci.yml",
+            ".github/actions/x/action.yml",
+            ".GitHub/Workflows/ci.yml",
+            ".gitea/workflows/ci.yaml",
+            ".forgejo/workflows/ci.yaml",
+            ".gitlab/ci/x.yml",
+            ".circleci/config.yml",
+            ".builds/alpine.yml",
+            ".semaphore/semaphore.yml",
+            ".azure-pipelines/x.yml",
+            ".buildkite/pipeline.yml",
+            ".woodpecker/x.yaml",
+            ".gitlab-ci.yml",
+            ".travis.yml",
+            "Jenkinsfile",
+            "Jenkinsfile.release",
+            "azure-pipelines.yml",
+            "azure-pipelines-nightly.yml",
+            "bitbucket-pipelines.yml",
+            "appveyor.yml",
+            ".appveyor.yml",
+            ".cirrus.yml",
+            ".cirrus.star",
+            ".drone.yml",
+            ".drone.yaml",
+            ".build.yml",
+            "cloudbuild.yaml",
+            ".woodpecker.yml",
+            ".woodpecker.yaml",
+        ] {
+            assert!(runs_at_the_host(yes), "{yes}");
+        }
+        for no in [
+            "src/main.rs",
+            "docs/.github/x",
+            "github/workflows/ci.yml",
+            "x/Jenkinsfile",
+            "build.yml",
+            ".drone",
+            "cloud.yaml",
+        ] {
+            assert!(!runs_at_the_host(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_question_shows_what_runs_first_and_no_more_than_can_be_read() {
+        assert_eq!(listed("a\0.travis.yml\0b\n\u{202e}c\0"), "\nRUNS AT THE HOST: .travis.yml\na\nb\\n\\u{202e}c");
+        let many: String = (0..MAX_SHOWN + 7).map(|n| format!(".github/workflows/{n}.yml\0src/{n}.rs\0")).collect();
+        let text = listed(&many);
+        assert_eq!(text.matches("\nRUNS AT THE HOST: ").count(), MAX_SHOWN);
+        assert!(text.contains("\nand 7 more files that RUN AT THE HOST\nsrc/0.rs"), "{text}");
+        assert!(text.ends_with("\nand 7 more files"), "{text}");
+    }
 
     #[test]
     fn a_failed_push_says_what_to_do() {
