@@ -123,6 +123,11 @@ impl Groups {
         Ok(CommandGroups { made })
     }
 
+    /// How many processes outside of any command's group the kernel killed for want of memory.
+    pub fn killed_for_memory(&self) -> u64 {
+        killed_for_memory(&self.entered)
+    }
+
     /// Kills everything in all groups, without waiting.
     pub fn kill(&self) {
         for directory in &self.made {
@@ -205,9 +210,7 @@ impl CommandGroups {
 
     /// How many processes the kernel killed for want of memory.
     pub fn killed_for_memory(&self) -> u64 {
-        let files = ["memory.events", "memory.oom_control"];
-        let texts = self.made.iter().flat_map(|directory| files.map(|file| fs::read_to_string(directory.join(file))));
-        texts.flatten().map(|text| count(&text)).sum()
+        killed_for_memory(&self.made)
     }
 }
 
@@ -218,6 +221,13 @@ impl Drop for CommandGroups {
             _ = fs::remove_dir(directory);
         }
     }
+}
+
+/// How many processes in these groups the kernel killed for want of memory.
+fn killed_for_memory(groups: &[PathBuf]) -> u64 {
+    let files = ["memory.events", "memory.oom_control"];
+    let texts = groups.iter().flat_map(|directory| files.map(|file| fs::read_to_string(directory.join(file))));
+    texts.flatten().map(|text| count(&text)).sum()
 }
 
 /// The value of `oom_kill` in the kernel's text.

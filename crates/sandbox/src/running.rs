@@ -111,7 +111,10 @@ impl Sandbox {
             ending,
         });
         let reader = inner.clone();
-        inner.tasks.spawn(async move { reader.link.listen(&reader.ending).await });
+        inner.tasks.spawn(async move {
+            reader.link.listen(&reader.ending).await;
+            reader.tell_end().await;
+        });
         let proxy = match serve {
             Some(serve) => {
                 inner.tasks.spawn(serve(launched.proxy, inner.ending.clone()));
@@ -224,6 +227,18 @@ impl Inner {
     /// Checks that the grant is for running something in this sandbox.
     fn require(&self, grant: &Grant) -> Result<(), SandboxError> {
         require(grant, &self.workspace, self.session)
+    }
+
+    /// Says how the sandbox ended, where nobody ended it.
+    async fn tell_end(&self) {
+        if self.ending.is_cancelled() {
+            return;
+        }
+        let killed_for_memory = self.groups.killed_for_memory();
+        let how = self.process.how_it_ended().await;
+        if !self.ending.is_cancelled() {
+            tracing::error!(how, killed_for_memory, "a sandbox ended by itself");
+        }
     }
 
     fn next_id(&self) -> u64 {

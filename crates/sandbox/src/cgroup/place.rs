@@ -146,8 +146,13 @@ fn step_aside(place: &Path) -> io::Result<()> {
 
 /// Whether groups can be made and their members set.
 fn can_make(place: &Path) -> bool {
-    let probe = place.join(format!("{PREFIX}.{}", std::process::id()));
-    let made = fs::create_dir(&probe).is_ok();
+    // Programs of several process namespaces, in each of which one has the same id, may try at once.
+    let probe = place.join(format!("{PREFIX}.{}.{}", process_space(), std::process::id()));
+    let made = match fs::create_dir(&probe) {
+        Ok(()) => true,
+        // Left behind by a dead process that had this one's id.
+        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+    };
     let usable = made && fs::File::options().write(true).open(probe.join("cgroup.procs")).is_ok();
     if made {
         // An empty group can always be removed.
@@ -167,10 +172,16 @@ fn process_space() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
 }
 
-/// When a process was started, in the kernel's own ticks.
-fn start_time(process: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+/// When a process was started, in the kernel's own ticks. `NotFound` when there is no such process.
+fn start_time(process: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
+    field.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether reading about a process failed because there is none, or because it ended meanwhile.
+fn is_no_process(error: &io::Error) -> bool {
+    [Some(libc::ENOENT), Some(libc::ESRCH)].contains(&error.raw_os_error())
 }
 
 /// Whether a group's name says that it belongs to a run of this program that is over.
@@ -181,7 +192,12 @@ fn is_stale(name: &str) -> bool {
     }
     let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
     let (Some(space), Some(pid), Some(start)) = (number(), number(), number()) else { return false };
-    space == process_space() && start_time(&pid.to_string()) != Some(start)
+    space == process_space()
+        && match start_time(&pid.to_string()) {
+            Ok(found) => found != start,
+            // Who cannot be looked at may live.
+            Err(error) => is_no_process(&error),
+        }
 }
 
 /// Removes what dead runs left behind.
@@ -227,6 +243,21 @@ mod tests {
         check(Some("pids"), Some("/sys/fs/cgroup/pids/inner"));
         check(Some("hugetlb"), None);
         assert_eq!(directory(MOUNTS, "0::/../outside\n", None), None);
+    }
+
+    /// Two programs that try at once, in namespaces where both have the same id, must both find the place.
+    #[test]
+    fn a_group_that_is_there_already_does_not_hide_the_place() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let id = std::process::id();
+        for other in [format!("factotum.{id}"), format!("factotum.{}.{id}", process_space())] {
+            let other = place.path().join(other);
+            fs::create_dir(&other)?;
+            fs::write(other.join("cgroup.procs"), "")?;
+        }
+        // A file stands for the kernel's own.
+        assert!(can_make(place.path()));
+        Ok(())
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     mounts,
     spec::check_env,
     trust,
-    wire::{Failure, FailureKind, HostDirectory, MAX_PACKET, News, Order, Received, Setup, encode},
+    wire::{Failure, FailureKind, HostDirectory, MAX_PACKET, News, Order, Setup, encode},
 };
 
 use super::{
@@ -42,8 +42,11 @@ pub(super) struct Launched {
 
 /// A program that was started and is not a sandbox yet. Dropping it ends it.
 struct Starting {
+    /// The program that was started, until it has made the first process.
     child: Option<Child>,
     process: Option<FirstProcess>,
+    /// What the first process told last: the proxy's socket, or why it failed. It may be heard before it is known who told it.
+    built: Option<Result<OwnedFd, Failure>>,
     groups: Option<Groups>,
 }
 
@@ -70,11 +73,10 @@ pub(super) async fn launch(spec: SandboxSpec) -> Result<Launched, SandboxError> 
     let (mut starting, socket, setup, lists) = prepared?;
     let socket = watch(socket, Interest::READABLE | Interest::WRITABLE).map_err(SandboxError::process("spoken to"))?;
     let talk = talk(&mut starting, &socket, &setup, lists);
-    let proxy = tokio::time::timeout(PATIENCE, talk).await.map_err(|_| SandboxError::Slow(PATIENCE.as_secs()))??;
-    match (starting.process.take(), starting.groups.take()) {
-        (Some(process), Some(groups)) => Ok(Launched { socket, process, groups, proxy }),
-        _ => Err(SandboxError::Gone),
-    }
+    let (process, proxy) =
+        tokio::time::timeout(PATIENCE, talk).await.map_err(|_| SandboxError::Slow(PATIENCE.as_secs()))??;
+    let groups = starting.groups.take().ok_or_else(out_of_step)?;
+    Ok(Launched { socket, process, groups, proxy })
 }
 
 type Prepared = (Starting, OwnedFd, Vec<u8>, Vec<OwnedFd>);
@@ -106,7 +108,7 @@ fn prepare(spec: SandboxSpec) -> Result<Prepared, SandboxError> {
         #[cfg(feature = "faults")]
         broken: types::faults::broken(),
     };
-    let mut starting = Starting { child: None, process: None, groups: Some(groups) };
+    let mut starting = Starting::with(groups);
     let setup = encode(&Order::Setup(Box::new(setup))).map_err(SandboxError::process("given its specification"))?;
     let (child, socket) = start_program().map_err(SandboxError::process("started"))?;
     starting.child = Some(child);
@@ -180,46 +182,88 @@ fn start_program() -> io::Result<(Child, OwnedFd)> {
     Ok((child, ours))
 }
 
-/// Gives the specification and follows the building until the sandbox is ready. Gives the proxy's socket.
+/// Gives the specification and follows the building until the sandbox is ready. Gives its first process and the proxy's
+/// socket.
 async fn talk(
     starting: &mut Starting,
     socket: &AsyncFd<OwnedFd>,
     setup: &[u8],
     lists: Vec<OwnedFd>,
-) -> Result<OwnedFd, SandboxError> {
+) -> Result<(FirstProcess, OwnedFd), SandboxError> {
     let borrowed: Vec<BorrowedFd<'_>> = lists.iter().map(AsFd::as_fd).collect();
-    post(socket, setup, &borrowed).await.map_err(SandboxError::process("given its specification"))?;
+    match post(socket, setup, &borrowed).await {
+        // Nobody reads any more. What was told before that is heard below.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        given => given.map_err(SandboxError::process("given its specification"))?,
+    }
     drop(lists);
     let mut buffer = vec![0; MAX_PACKET];
     loop {
         let received = next(socket, &mut buffer).await.map_err(SandboxError::process("heard"))?;
-        if let Some(proxy) = hear(starting, received)? {
-            return Ok(proxy);
+        let Some(news) = received else { return Err(starting.ended().await) };
+        starting.hear(news)?;
+        if let Some(result) = starting.result() {
+            return result;
         }
     }
 }
 
-/// Takes in one piece of news from a sandbox that is being built; gives the proxy's socket when it is ready.
-fn hear(starting: &mut Starting, received: Received<News>) -> Result<Option<OwnedFd>, SandboxError> {
-    let broken = || SandboxError::Build { step: "talk".to_owned(), why: "the first process is out of step".to_owned() };
-    let ended = || SandboxError::Build { step: "start".to_owned(), why: "the first process ended".to_owned() };
-    let (news, fds) = received.ok_or_else(ended)?;
-    let descriptor = fds.into_iter().next();
-    match news {
-        News::Born => {
-            let process =
-                FirstProcess::new(descriptor.ok_or_else(broken)?).map_err(SandboxError::process("watched"))?;
-            starting.process = Some(process);
-            // The program that was started has done its part and ends at once.
-            if let Some(mut child) = starting.child.take() {
-                child.wait().map_err(SandboxError::process("watched"))?;
-            }
-            Ok(None)
-        }
-        News::Ready => Ok(Some(descriptor.ok_or_else(broken)?)),
-        News::Failed(failure) => Err(explain(failure)),
-        News::Started { .. } | News::Ended { .. } | News::NotStarted { .. } => Err(broken()),
+impl Starting {
+    fn with(groups: Groups) -> Self {
+        Self { child: None, process: None, built: None, groups: Some(groups) }
     }
+
+    /// Takes in one piece of news. The first process and the one that made it both tell, each when its turn on a processor
+    /// comes: that it is ready may be heard before that it exists.
+    fn hear(&mut self, (news, fds): (News, Vec<OwnedFd>)) -> Result<(), SandboxError> {
+        let descriptor = fds.into_iter().next();
+        match news {
+            News::Born => {
+                let process = FirstProcess::new(descriptor.ok_or_else(out_of_step)?);
+                self.process = Some(process.map_err(SandboxError::process("watched"))?);
+                // The program that was started has done its part and ends at once.
+                if let Some(mut child) = self.child.take() {
+                    child.wait().map_err(SandboxError::process("watched"))?;
+                }
+            }
+            News::Ready => self.built = Some(Ok(descriptor.ok_or_else(out_of_step)?)),
+            News::Failed(failure) => self.built = Some(Err(failure)),
+            News::Started { .. } | News::Ended { .. } | News::NotStarted { .. } => return Err(out_of_step()),
+        }
+        Ok(())
+    }
+
+    /// What came of the building, once both have told.
+    fn result(&mut self) -> Option<Result<(FirstProcess, OwnedFd), SandboxError>> {
+        self.process.as_ref()?;
+        match self.built.take()? {
+            Ok(proxy) => Some(self.process.take().ok_or_else(out_of_step).map(|process| (process, proxy))),
+            Err(failure) => Some(Err(explain(failure))),
+        }
+    }
+
+    /// The error where nobody is left to tell anything: with what it told before it ended, or how it ended.
+    async fn ended(&mut self) -> SandboxError {
+        if let Some(Err(failure)) = self.built.take() {
+            return explain(failure);
+        }
+        let mut why = match (&self.process, &mut self.child) {
+            (Some(process), _) => format!("the first process ended: {}", process.how_it_ended().await),
+            (None, Some(child)) => match child.wait() {
+                Ok(status) => format!("the program that makes the first process ended: {status}"),
+                Err(error) => format!("the program that makes the first process is lost: {error}"),
+            },
+            (None, None) => "the first process ended".to_owned(),
+        };
+        if self.groups.as_ref().is_some_and(|groups| groups.killed_for_memory() > 0) {
+            why.push_str(", for want of memory");
+        }
+        SandboxError::Build { step: "start".to_owned(), why }
+    }
+}
+
+fn out_of_step() -> SandboxError {
+    SandboxError::Build { step: "talk".to_owned(), why: "the first process is out of step".to_owned() }
 }
 
 fn explain(failure: Failure) -> SandboxError {
@@ -244,7 +288,78 @@ impl HostDirectory {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
     use super::*;
+    use crate::{SandboxConfig, spec::Quota, wire::send};
+
+    /// What is being started, our end of its socket, the other end, and a process that may pass for the first one.
+    type Scene = (Starting, AsyncFd<OwnedFd>, OwnedFd, OwnedFd);
+
+    /// As after the program was started.
+    #[expect(clippy::disallowed_methods, reason = "a process of the host's in place of a sandbox")]
+    fn scene() -> Result<Scene, Box<dyn Error>> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let ours = watch(ours, Interest::READABLE | Interest::WRITABLE)?;
+        let child = std::process::Command::new("sleep").arg("60").spawn()?;
+        let pid = Pid::from_raw(child.id().try_into()?).ok_or("no process")?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let mut starting = Starting::with(Groups::create(&Quota::of(&SandboxConfig::default())));
+        // What made the first process has ended.
+        starting.child = Some(std::process::Command::new("true").spawn()?);
+        Ok((starting, ours, theirs, process))
+    }
+
+    #[tokio::test]
+    async fn that_it_is_ready_may_be_heard_before_that_it_exists() -> Result<(), Box<dyn Error>> {
+        for is_ready_first in [false, true] {
+            let (mut starting, ours, theirs, process) = scene()?;
+            let proxy = std::fs::File::open("/dev/null")?;
+            let mut news = [(News::Born, process.as_fd()), (News::Ready, proxy.as_fd())];
+            if is_ready_first {
+                news.reverse();
+            }
+            for (news, descriptor) in &news {
+                send(theirs.as_fd(), &encode(news)?, &[*descriptor])?;
+            }
+            let (process, _) = talk(&mut starting, &ours, b"{}", Vec::new()).await?;
+            process.end().await;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_building_that_ends_says_what_is_known() -> Result<(), Box<dyn Error>> {
+        let (mut starting, ours, theirs, process) = scene()?;
+        send(theirs.as_fd(), &encode(&News::Born)?, &[process.as_fd()])?;
+        rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL)?;
+        drop(theirs);
+        let error = talk(&mut starting, &ours, b"{}", Vec::new()).await.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("the sandbox could not be built: start: the first process ended: signal 9"));
+
+        let (mut starting, ours, theirs, process) = scene()?;
+        rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL)?;
+        drop(theirs);
+        let error = talk(&mut starting, &ours, b"{}", Vec::new()).await.err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some(
+                "the sandbox could not be built: start: the program that makes the first process ended: exit status: 0"
+            )
+        );
+
+        // The first process fails, and what made it is killed before it can tell of it.
+        let (mut starting, ours, theirs, process) = scene()?;
+        send(theirs.as_fd(), &encode(&News::Failed(crate::init::failed("a step", "it is broken")))?, &[])?;
+        rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL)?;
+        drop(theirs);
+        let error = talk(&mut starting, &ours, b"{}", Vec::new()).await.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("the sandbox could not be built: a step: it is broken"));
+        Ok(())
+    }
 
     #[test]
     fn what_was_named_first_is_fixed_however_much_follows() {

@@ -143,5 +143,11 @@ pub(super) async fn post(socket: &AsyncFd<OwnedFd>, bytes: &[u8], fds: &[Borrowe
 
 /// Receives one packet.
 pub(super) async fn next(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<Received<News>> {
-    socket.async_io(Interest::READABLE, |socket| receive::<News>(socket, buffer)).await
+    loop {
+        match socket.async_io(Interest::READABLE, |socket| receive::<News>(socket, buffer)).await {
+            // The other side ended and left something unread, which the kernel says once. What it told before comes after that.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            received => return received,
+        }
+    }
 }

@@ -42,6 +42,22 @@ impl FirstProcess {
         _ = self.0.readable().await;
     }
 
+    /// Buries it when it has ended, as far as that comes soon, and says in words how it ended.
+    pub async fn how_it_ended(&self) -> String {
+        if tokio::time::timeout(END, self.0.readable()).await.is_err() {
+            return "it closed its socket and still runs".to_owned();
+        }
+        match waitid(WaitId::PidFd(self.0.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => format!("exit code {code}"),
+                (None, Some(signal)) => format!("signal {signal}"),
+                (None, None) => "nobody knows how".to_owned(),
+            },
+            // It was buried before.
+            Ok(None) | Err(_) => "nobody knows how".to_owned(),
+        }
+    }
+
     /// Kills it and waits for its end.
     pub async fn end(&self) {
         self.kill();
