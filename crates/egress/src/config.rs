@@ -27,6 +27,10 @@ pub struct EgressConfig {
     pub rules: Vec<RuleConfig>,
     /// The secrets of the vault that requests of this workspace may carry, each only where it is bound to.
     pub secrets: BTreeSet<SecretName>,
+    /// Let programs send, as far as the rules say, while the workspace holds foreign text: after a job worked in it, or after
+    /// its programs reached the network. Otherwise they may only read from then on: whoever wrote that text could have left a
+    /// script that sends in your name.
+    pub trust_foreign: bool,
     /// Files in PEM with further certificate authorities that servers may be verified against.
     pub extra_ca: Vec<PathBuf>,
 }
@@ -148,7 +152,8 @@ impl EgressConfig {
         let mut rules = own.collect::<Result<Vec<_>, _>>()?;
         let presets: BTreeSet<Preset> = self.presets.iter().copied().collect();
         rules.extend(presets.into_iter().flat_map(presets::rules));
-        Ok(EgressRules { rules, secrets: self.secrets.clone(), extra_ca: self.extra_ca.clone() })
+        let (secrets, extra_ca) = (self.secrets.clone(), self.extra_ca.clone());
+        Ok(EgressRules { rules, secrets, trust_foreign: self.trust_foreign, extra_ca })
     }
 }
 

@@ -82,6 +82,20 @@ pub enum DenyReason {
         /// The rule.
         rule: RuleId,
     },
+    /// A request that is no reading, from a workspace that holds foreign text.
+    #[error(
+        "{method} at {host}, which the rule `{rule}` allows, is refused while the workspace or the session holds foreign text: a \
+         job worked there, or something was fetched, and programs may only read; the owner can look at what is there and set \
+         `trust_foreign = true` under [workspaces.NAME.egress]"
+    )]
+    Foreign {
+        /// The method.
+        method: String,
+        /// The host.
+        host: String,
+        /// The rule that would allow it.
+        rule: RuleId,
+    },
     /// A rule forbids it.
     #[error("the rule `{rule}` denies it")]
     DeniedByRule {
@@ -168,6 +182,7 @@ impl DenyReason {
             Self::Upgrade { .. } => "upgrade",
             Self::NeedsSecret { .. } => "needs-secret",
             Self::OnlyReads { .. } => "only-reads",
+            Self::Foreign { .. } => "foreign",
             Self::DeniedByRule { .. } => "denied-by-rule",
             Self::PassThroughTainted { .. } => "pass-through-tainted",
             Self::Unresolved { .. } => "unresolved",

@@ -65,6 +65,11 @@ impl Judge {
         Self { rules, network, tally }
     }
 
+    /// A judge that allows what this one does as far as it only reads: see [`EgressRules::reading`].
+    pub fn reading(&self) -> Self {
+        Self { rules: Arc::new(EgressRules::clone(&self.rules).reading()), ..self.clone() }
+    }
+
     /// The rules.
     pub fn rules(&self) -> &EgressRules {
         &self.rules

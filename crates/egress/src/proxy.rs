@@ -39,6 +39,8 @@ pub use serve::Proxy;
 pub struct EgressPolicy {
     /// Judges by the workspace's rules.
     pub judge: Judge,
+    /// Has to allow a request as well, once the session or its workspace holds foreign text. None where that changes nothing.
+    pub tainted: Option<Judge>,
     /// Reaches and verifies servers, with the workspace's further authorities.
     pub upstream: Upstream,
 }
@@ -49,7 +51,8 @@ pub struct SandboxEgress {
     pub who: Who,
     /// The rules at present.
     pub policy: watch::Receiver<Arc<EgressPolicy>>,
-    /// Whether the session has read nothing foreign so far: only then may TLS pass through unopened.
+    /// Whether neither the session nor its workspace holds anything foreign so far: only then may TLS pass through unopened,
+    /// and only then is [`EgressPolicy::tainted`] not asked. Asked for each request.
     pub untainted: Box<dyn Fn() -> bool + Send + Sync>,
     /// What stands for secrets in this sandbox.
     pub placeholders: Placeholders,

@@ -229,6 +229,8 @@ pub struct EgressRules {
     pub rules: Vec<Rule>,
     /// The secrets of the vault that this workspace's requests may carry, each bound to its places there.
     pub secrets: BTreeSet<SecretName>,
+    /// Whether what they allow holds as well while the workspace holds foreign text.
+    pub trust_foreign: bool,
     /// Files with further certificate authorities that are trusted for these hosts.
     pub extra_ca: Vec<PathBuf>,
 }

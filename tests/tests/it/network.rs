@@ -113,7 +113,7 @@ fn has(program: &str) -> bool {
 #[test]
 fn curl_reaches_what_is_allowed_and_nothing_else() {
     all_inside("network::curl_reaches_what_is_allowed_and_nothing_else", &ADDRESSES, || {
-        let it = Played::new(SITE_RULE, &[]);
+        let it = Played::new(&format!("trust_foreign = true\n{SITE_RULE}"), &[]);
         let got = json_in(&it.online.run("curl -sS https://site.test/a?b=c -d body"));
         assert_eq!((&got["method"], &got["uri"], &got["body"]), (&"POST".into(), &"/a?b=c".into(), &"body".into()));
         let plain = it.online.run("curl -sS http://site.test/plain");
@@ -166,9 +166,33 @@ fn a_change_of_the_rules_reaches_a_sandbox_that_runs() {
 }
 
 #[test]
+fn programs_only_read_where_foreign_text_is_until_the_owner_trusts_it() {
+    let name = "network::programs_only_read_where_foreign_text_is_until_the_owner_trusts_it";
+    all_inside(name, &ADDRESSES, || {
+        let it = Played::new(SITE_RULE, &[]);
+        let got = json_in(&it.online.run("curl -sS https://site.test/read"));
+        assert_eq!(got["uri"], "/read");
+        // What came back may have left this.
+        let send = "echo 'curl -sS https://site.test/sent -d \"$(id)\"' > build.sh; sh build.sh";
+        let refused = it.online.run(send);
+        assert!(refused.contains("POST at site.test") && refused.contains("trust_foreign"), "{refused}");
+        assert_eq!(json_in(&it.online.run("curl -sS https://site.test/again"))["uri"], "/again");
+        it.reload(&format!("trust_foreign = true\n{SITE_RULE}"));
+        assert_eq!(json_in(&it.online.run(send))["uri"], "/sent");
+        it.reload(SITE_RULE);
+        assert!(it.online.run(send).contains("trust_foreign"));
+        let records = it.online.egress_records();
+        assert!(
+            records.iter().any(|record| record["reason"] == "foreign" && record["host"] == "site.test"),
+            "{records:#?}"
+        );
+    });
+}
+
+#[test]
 fn python_and_node_reach_what_is_allowed() {
     all_inside("network::python_and_node_reach_what_is_allowed", &ADDRESSES, || {
-        let it = Played::new(SITE_RULE, &[]);
+        let it = Played::new(&format!("trust_foreign = true\n{SITE_RULE}"), &[]);
         let node = |code: &str| format!("node -e '{code}'");
         // The copy of Requests that pip carries with it is Requests.
         let requests = "try:\n import requests\nexcept ImportError:\n from pip._vendor import requests\n";
@@ -237,7 +261,8 @@ fn token_for(repository: &str) -> (&'static str, &'static str, SecretSettings) {
 fn git_clones_fetches_and_pushes_one_repository_with_a_token_that_it_never_sees() {
     let name = "network::git_clones_fetches_and_pushes_one_repository_with_a_token_that_it_never_sees";
     all_inside(name, &ADDRESSES, || {
-        let it = Played::new("presets = [\"github\"]\nsecrets = [\"github-token\"]\n", &[token_for("acme/app:rw")]);
+        let rules = "trust_foreign = true\npresets = [\"github\"]\nsecrets = [\"github-token\"]\n";
+        let it = Played::new(rules, &[token_for("acme/app:rw")]);
         let server = GitServer::new(&it.online.home.path().join("git"), TOKEN);
         server.add("acme/app.git", "the app");
         server.add("acme/other.git", "another");
@@ -275,7 +300,8 @@ fn git_clones_fetches_and_pushes_one_repository_with_a_token_that_it_never_sees(
 #[test]
 fn a_token_that_only_reads_pushes_nothing() {
     all_inside("network::a_token_that_only_reads_pushes_nothing", &ADDRESSES, || {
-        let it = Played::new("presets = [\"github\"]\nsecrets = [\"github-token\"]\n", &[token_for("acme/app")]);
+        let rules = "trust_foreign = true\npresets = [\"github\"]\nsecrets = [\"github-token\"]\n";
+        let it = Played::new(rules, &[token_for("acme/app")]);
         let server = GitServer::new(&it.online.home.path().join("git"), TOKEN);
         server.add("acme/app.git", "the app");
         it.runtime.block_on(serve_tls(&it.authority, &["github.com"], at(GIT, 443), server.router()));

@@ -1,5 +1,5 @@
 //! The door of one sandbox: an authority and placeholders of its own, and the proxy that serves its socket by the
-//! workspace's rules as they are at the moment. A session's door lives as long as its sandbox. A job's can be made again
+//! workspace's rules as they are at the moment, and by the workspace's label as it is at each request. A session's door lives as long as its sandbox. A job's can be made again
 //! by the next daemon, from what the job's supervisor keeps.
 
 use std::{collections::BTreeMap, os::fd::OwnedFd, sync::Arc};
@@ -40,7 +40,7 @@ pub(crate) struct NewDoor<'a> {
 }
 
 impl NewDoor<'_> {
-    fn whose(&self) -> Whose {
+    pub(super) fn whose(&self) -> Whose {
         self.coder.map_or(Whose::Session, |coder| Whose::Coder(coder.to_owned()))
     }
 }
@@ -64,7 +64,7 @@ impl Ways {
     /// a job's too, unless somebody approved what is sent.
     pub(super) fn door(&self, session: SessionId, workspace: &WorkspaceName, way_out: WayOut) -> Result<Door, String> {
         let whose = match way_out {
-            WayOut::Sending => Whose::Session,
+            WayOut::Sending => Whose::Approved,
             WayOut::Reading => Whose::Job,
             WayOut::Usual => match self.store().job_of_session(session).map_err(|error| error.to_string())? {
                 Some(_) => Whose::Job,

@@ -34,8 +34,11 @@ pub(super) struct Way {
 /// Which of the programs of a workspace have a way out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Whose {
-    /// Those of a session in it, and a push that the owner approved: all that its rules allow.
+    /// Those of a session in it, and of a shell of the owner's own: all that its rules allow, or reading by them while the
+    /// workspace holds foreign text that the owner does not trust.
     Session,
+    /// A push that the owner approved: all that its rules allow.
+    Approved,
     /// Those of a job, such as its done condition: reading by its rules.
     Job,
     /// A coding agent of this name with all that it starts: reading by its rules, and asking its vendor's models.
@@ -221,7 +224,8 @@ impl Ways {
         let tally = Arc::new(DayTally::new(self.0.clock.clone()));
         let judge = Judge::new(rules, self.planned().network.clone(), tally);
         tracing::debug!(client, "a door with rules of its own is made");
-        Ok(watch::Sender::new(Arc::new(EgressPolicy { judge, upstream: self.upstream(&[])? })).subscribe())
+        let policy = EgressPolicy { judge, tainted: None, upstream: self.upstream(&[])? };
+        Ok(watch::Sender::new(Arc::new(policy)).subscribe())
     }
 
     /// Fetches for a session in a workspace: the workspace's own rules, then those of `[web]`.
@@ -292,10 +296,10 @@ impl Ways {
     fn build(&self, planned: &Planned, way: &Way) -> Result<EgressPolicy, EgressError> {
         let rules = planned.rules(way);
         let upstream = self.upstream(&rules.extra_ca)?;
-        Ok(EgressPolicy {
-            judge: Judge::new(rules, planned.network.clone(), self.tally(&way.workspace, super::door::CLIENT)),
-            upstream,
-        })
+        let is_closing = way.whose == Whose::Session && !rules.trust_foreign;
+        let judge = Judge::new(rules, planned.network.clone(), self.tally(&way.workspace, super::door::CLIENT));
+        let tainted = is_closing.then(|| judge.reading());
+        Ok(EgressPolicy { judge, tainted, upstream })
     }
 
     fn upstream(&self, extra_ca: &[PathBuf]) -> Result<Upstream, EgressError> {
@@ -318,7 +322,7 @@ impl Ways {
                 let network = Network::system(Vec::new(), Vec::new(), self.0.guarded.clone());
                 let tally = Arc::new(DayTally::new(self.0.clock.clone()));
                 let judge = Judge::new(Arc::default(), network, tally);
-                *policy = Arc::new(EgressPolicy { judge, upstream: policy.upstream.clone() });
+                *policy = Arc::new(EgressPolicy { judge, tainted: None, upstream: policy.upstream.clone() });
             };
             sender.send_modify(closed);
         }
@@ -342,7 +346,7 @@ impl Planned {
     fn rules(&self, way: &Way) -> Arc<EgressRules> {
         let own = self.sandboxes.get(&way.workspace).cloned().unwrap_or_default();
         let coder = match &way.whose {
-            Whose::Session => return own,
+            Whose::Session | Whose::Approved => return own,
             Whose::Job => None,
             Whose::Coder(name) => Some(name),
         };
@@ -369,4 +373,46 @@ fn of_web(own: &EgressConfig, web: &WebConfig) -> Result<EgressRules, RuleError>
     config.extra_ca.extend(web.extra_ca.iter().cloned());
     let rules = config.rules()?;
     Ok(if web.is_open() { EgressRules::public_web(rules, true) } else { rules })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::traffic::Traffic;
+
+    fn ways() -> (tempfile::TempDir, Ways) {
+        let home = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(crate::SystemClock::new());
+        let store = Store::in_memory(clock.clone()).unwrap();
+        let log = NetworkLog::new(store.clone(), clock.clone(), Traffic::default());
+        let vault = Vault::open(home.path()).unwrap();
+        (home, Ways::new(store, vault, clock, log, Vec::new(), None))
+    }
+
+    fn replace(ways: &Ways, more: &str) {
+        let text = format!("[workspaces.billing]\npath = \"/srv/billing\"\n[workspaces.billing.egress]\n{more}");
+        let config: Config = toml::from_str(&text).unwrap();
+        ways.replace(ways.plan(&config).unwrap());
+    }
+
+    #[test]
+    fn a_session_and_a_shell_only_read_what_an_approved_push_may_send() {
+        let (_home, ways) = ways();
+        let rule = "[[workspaces.billing.egress.rules]]\nhost = \"site.test\"\nmethods = [\"POST\"]\n";
+        replace(&ways, rule);
+        let name = WorkspaceName::new("billing").unwrap();
+        let of = |whose: Whose| ways.policy(&Way { workspace: name.clone(), whose }).unwrap();
+        let is_reading = |judge: &Judge| judge.rules().rules.iter().all(|rule| rule.only_reads);
+        let (session, approved) = (of(Whose::Session), of(Whose::Approved));
+        assert!(session.borrow().tainted.as_ref().is_some_and(is_reading));
+        assert!(approved.borrow().tainted.is_none() && !is_reading(&approved.borrow().judge));
+        assert!(is_reading(&of(Whose::Job).borrow().judge));
+        // A sandbox that runs follows the owner's word.
+        replace(&ways, &format!("trust_foreign = true\n{rule}"));
+        assert!(session.borrow().tainted.is_none());
+        assert!(is_reading(&of(Whose::Job).borrow().judge), "a job only reads, whatever is trusted");
+        let shell = crate::network::NewDoor { session: SessionId(1), workspace: &name, coder: None };
+        assert_eq!(shell.whose(), Whose::Session);
+    }
 }

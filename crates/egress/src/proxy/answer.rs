@@ -101,6 +101,7 @@ impl From<DenyReason> for Refusal {
             | DenyReason::Upgrade { .. }
             | DenyReason::NeedsSecret { .. }
             | DenyReason::OnlyReads { .. }
+            | DenyReason::Foreign { .. }
             | DenyReason::DeniedByRule { .. }
             | DenyReason::PassThroughTainted { .. }
             | DenyReason::Address { .. }

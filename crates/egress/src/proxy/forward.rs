@@ -29,11 +29,11 @@ use super::{
     splice::splice,
 };
 use crate::{
-    Allowed, EgressRecord, Stage,
+    Allowed, DenyReason, EgressRecord, Stage,
     judge::Judged,
     model::{self, Interface, Refused},
     path::RequestPath,
-    rules::Reach,
+    rules::{Ask, Reach},
     target::{Scheme, Target},
 };
 
@@ -112,7 +112,7 @@ impl Forwarder {
             upgrade: upgrade.is_some(),
             secrets: filled.used.clone(),
         };
-        let allowed = policy.judge.judge(&active.ask())?;
+        let allowed = self.judge(&policy, &active.ask())?;
         let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         // A change of the rules ends the connection from here on, also while the body is awaited.
@@ -145,6 +145,19 @@ impl Forwarder {
         let (response, used) = sent.inspect_err(|refusal| drop(receipt.broken(refusal.code, String::new())))?;
         *link = Some(used);
         self.incoming(response, &filled, client_side, receipt)
+    }
+
+    /// Judges a request by the rules, and by those for what holds foreign text where that is so at this moment.
+    fn judge(&self, policy: &EgressPolicy, ask: &Ask<'_>) -> Result<Allowed, DenyReason> {
+        let allowed = policy.judge.judge(ask)?;
+        match &policy.tainted {
+            Some(tainted) if !(self.proxy.egress.untainted)() => tainted.judge(ask).map_err(|_| DenyReason::Foreign {
+                method: ask.method.to_owned(),
+                host: ask.target.host().to_string(),
+                rule: allowed.rule,
+            }),
+            Some(_) | None => Ok(allowed),
+        }
     }
 
     /// Reads the body of a request to a model, and looks through it.

@@ -184,7 +184,7 @@ async fn proxy(
     let network = Network::system(Vec::new(), Vec::new(), Vec::new());
     let judge = Judge::new(Arc::new(rules), network, Arc::new(DayTally::new(clock.clone())));
     let upstream = Upstream::new(&[]).map_err(|error| words(&error))?;
-    let (keep, policy) = watch::channel(Arc::new(EgressPolicy { judge, upstream }));
+    let (keep, policy) = watch::channel(Arc::new(EgressPolicy { judge, tainted: None, upstream }));
     let placeholders = Placeholders::new([(name.clone(), None)]).map_err(|error| words(&error))?;
     let placeholder = placeholders.of(&name).unwrap_or_default().to_owned();
     let who = Who { session: Some(1), workspace: Some(workspace_name()?.to_string()), client: "audit" };

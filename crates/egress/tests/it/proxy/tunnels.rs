@@ -20,6 +20,7 @@ in_private_network! { "tunnels":
     a_name_that_leads_to_a_private_address_is_not_dialled
     what_cannot_be_recorded_is_not_sent
     tls_passes_through_for_untainted_sessions_alone
+    what_holds_foreign_text_may_only_read
     a_change_of_protocol_needs_a_rule
     an_untrusted_server_gets_nothing
     stopping_closes_everything_at_once
@@ -182,6 +183,33 @@ async fn tls_passes_through_for_untainted_sessions_alone() {
     assert!(world.shake(stream, HOST).await.is_err());
     world.log.wait_for(Stage::Denied, |record| record.reason == Some("pass-through-tainted")).await;
     assert_eq!(world.servers.opened.lock().unwrap()[HOST], 1);
+}
+
+async fn what_holds_foreign_text_may_only_read() {
+    let world = World::new().await;
+    world.replace(&RULES.replace("methods = [\"*\"]", "methods = [\"*\"]\nupgrade = true"));
+    let post = format!("POST /v1/x HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 2\r\n\r\nhi");
+    let mut stream = world.tls(HOST).await;
+    stream.write_all(post.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    // The next request on the very same connection.
+    world.untainted.store(false, Ordering::Relaxed);
+    stream.write_all(post.as_bytes()).await.unwrap();
+    let refused = read_all(&mut stream).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("trust_foreign = true"), "{refused}");
+    assert!(refused.contains("POST at api.example.com") && refused.contains("`rules/1`"), "{refused}");
+    world.log.wait_for(Stage::Denied, |record| record.reason == Some("foreign")).await;
+    let upgrade = format!("GET /upgrade HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    let refused = world.ask(HOST, &upgrade).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("trust_foreign"), "{refused}");
+    assert!(world.get(HOST, "/", "").await.ends_with("hello"));
+    assert_eq!(world.servers.got().iter().filter(|got| got.method == "POST").count(), 1);
+    world.replace(&format!("trust_foreign = true\n{RULES}"));
+    let answer = world.ask(HOST, &post).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 async fn a_change_of_protocol_needs_a_rule() {

@@ -326,6 +326,8 @@ fn policy_by(rules: EgressRules, resolver: Arc<TableResolver>, home: &Path) -> E
         addresses: Arc::new(addresses),
         guarded: Arc::from([]),
     };
+    let trusts = rules.trust_foreign;
     let judge = Judge::new(Arc::new(rules), network, Arc::new(DayTally::new(Arc::new(Wall))));
-    EgressPolicy { judge, upstream: Upstream::new(&[home.join("ca.pem")]).unwrap() }
+    let tainted = (!trusts).then(|| judge.reading());
+    EgressPolicy { judge, tainted, upstream: Upstream::new(&[home.join("ca.pem")]).unwrap() }
 }
