@@ -32,8 +32,8 @@ pub struct Pool {
 struct Shared {
     config: SandboxConfig,
     home: PathBuf,
-    doors: OnceLock<DoorsHandle>,
-    fixed: OnceLock<FixedHandle>,
+    doors: OnceLock<Handle<Doors>>,
+    fixed: OnceLock<Handle<FixedParts>>,
     slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
     ending: CancellationToken,
 }
@@ -41,19 +41,12 @@ struct Shared {
 /// Says what of a workspace the commands of a session cannot replace. The error refuses the sandbox.
 pub type FixedParts = Arc<dyn Fn(SessionId, &Workspace) -> Result<Vec<Fixed>, String> + Send + Sync>;
 
-struct FixedHandle(FixedParts);
+/// Code of the daemon's that is called here; it cannot be shown.
+struct Handle<T>(T);
 
-impl fmt::Debug for FixedHandle {
+impl<T> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FixedParts")
-    }
-}
-
-struct DoorsHandle(Doors);
-
-impl fmt::Debug for DoorsHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Doors")
+        f.write_str("Handle")
     }
 }
 
@@ -82,13 +75,13 @@ impl Pool {
     /// Says who serves the doors of sandboxes from here on. The first call wins; without it sandboxes have no way out.
     pub fn use_doors(&self, doors: Doors) {
         // A second call would be a mistake in the wiring, and the first one's rules stay in force.
-        _ = self.shared.doors.set(DoorsHandle(doors));
+        _ = self.shared.doors.set(Handle(doors));
     }
 
     /// Says who knows what of a workspace the commands of a session cannot replace. The first call wins; without it they can
     /// replace everything.
     pub fn use_fixed(&self, fixed: FixedParts) {
-        _ = self.shared.fixed.set(FixedHandle(fixed));
+        _ = self.shared.fixed.set(Handle(fixed));
     }
 
     /// The session's sandbox for its workspace; started if there is none.
