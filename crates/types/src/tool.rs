@@ -118,7 +118,8 @@ pub trait Tool<G>: Send + Sync {
     /// How the tool is described to the model.
     fn spec(&self) -> &ToolSpec;
 
-    /// Checks the arguments and says what the call would do. Pure: must not touch anything.
+    /// Checks the arguments and says what the call would do at this moment. Must change nothing and wait for nothing; at the most it
+    /// looks at small files of the agent's own, so it may be called as often as one likes.
     fn assess(&self, input: &Value) -> Result<Effect, InvalidInput>;
 
     /// Whether the output is a list of names and nothing else: one to a line, of things that exist in a service of the

@@ -9,7 +9,7 @@
 //! | `Working`, `Asking` | what is to be told is told (`telling`), then the coding agent is listened to (`round`) | itself with another prompt, `TakenOver`, `Checking`, `Landing` |
 //! | `TakenOver` | the owner works (`takeover`) | `Working` |
 //! | `Checking` | the done condition is run (`proof`) | `Working`, `Landing` |
-//! | `Landing` | the work is committed, pushed, proposed (`proof`) | `Ended` |
+//! | `Landing` | the work is committed, pushed, proposed (`proof`) | `Ended`, `Working` on the next phase, `Checking` again |
 //! | `Ended` | nothing | `Queued`, by `resume` |
 //!
 //! From each one STOP leads to `Ended`, and so does `memory.ending`, once it is stored. A failure that may pass leaves the state
