@@ -12,7 +12,7 @@ pub(crate) mod why;
 
 use std::sync::Arc;
 
-use types::{ChannelId, Command, CommandReply, Failure, Label, Origin};
+use types::{ChannelId, Command, CommandReply, Failure, JobSpec, Label, Origin};
 
 use crate::{
     core::Core,
@@ -69,18 +69,8 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             why::endorse(core, session, &call, None).await.map(|text| CommandReply::Done { text })
         }
         Command::Decide { proposal, accept, code } => proposals::decide(core, proposal, accept, code.as_ref()).await,
-        Command::StartJob { spec, id } => {
-            let asked = by_client(id)?;
-            let (job, duplicate, since) = work::start(core, *spec, asked).await?;
-            let text = format!("job {} waits for a place", job.id);
-            Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
-        }
-        Command::StartRecipe { call, id } => {
-            let spec = work::from_recipe(core, &call)?;
-            let (job, duplicate, since) = work::start(core, spec, by_client(id)?).await?;
-            let text = format!("job {} waits for a place", job.id);
-            Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
-        }
+        Command::StartJob { spec, id } => start_job(core, *spec, id).await,
+        Command::StartRecipe { call, id } => start_job(core, work::from_recipe(core, &call)?, id).await,
         Command::SteerJob { job, text } => {
             work::steer(core, job, text, by_client(None)?).await.map(|text| CommandReply::Done { text })
         }
@@ -104,6 +94,13 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
         Command::TestCoder { coder } => programs::test(core, &coder).await.map(|text| CommandReply::Done { text }),
         Command::Reload { code } => reload::reload(core, code.as_ref()).await,
     }
+}
+
+/// Queues a job for a client.
+async fn start_job(core: &Arc<Core>, spec: JobSpec, id: Option<String>) -> Result<CommandReply, Failure> {
+    let (job, duplicate, since) = work::start(core, spec, by_client(id)?).await?;
+    let text = format!("job {} waits for a place", job.id);
+    Ok(CommandReply::Job { job: job.id, session: job.session, since, duplicate, text })
 }
 
 fn stopped_text(stopped: Stopped) -> String {

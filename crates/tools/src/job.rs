@@ -26,8 +26,6 @@ const MAX_DONE: usize = 1_000;
 const MAX_NAME: usize = 100;
 /// The most tools between two reports.
 const MAX_EVERY: u32 = 10_000;
-/// Seconds that the done condition may take.
-const CHECK_S: u64 = 900;
 
 /// What is asked about jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,7 +234,7 @@ impl Draft {
             model: None,
             workspace,
             place: self.branch.map_or(Place::Workspace, |branch| Place::Branch { branch, base: None }),
-            done: self.done.map(|command| DoneWhen { command, timeout_s: CHECK_S, pinned: Vec::new() }),
+            done: self.done.map(DoneWhen::new),
             limits: JobLimits::default(),
             report: self.every.map_or(Cadence::End, |count| Cadence::Iterations { count }),
             then,

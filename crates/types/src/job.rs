@@ -53,7 +53,7 @@ impl JobSpec {
         let own = self.phase(phase).and_then(|phase| phase.done.clone());
         match (own, &self.done) {
             (Some(command), Some(done)) => Some(DoneWhen { command, ..done.clone() }),
-            (Some(command), None) => Some(DoneWhen { command, timeout_s: check_seconds(), pinned: Vec::new() }),
+            (Some(command), None) => Some(DoneWhen::new(command)),
             (None, done) => done.clone(),
         }
     }
@@ -138,7 +138,7 @@ pub struct DoneWhen {
     /// A command for the shell, in the top of the job's tree; done when it exits with 0.
     pub command: String,
     /// How long it may take, in seconds.
-    #[serde(default = "check_seconds")]
+    #[serde(default = "DoneWhen::usual_s")]
     pub timeout_s: u64,
     /// Files that the job may not change, by glob relative to the tree. A changed one is put back before the check, and the
     /// coding agent is told.
@@ -146,8 +146,18 @@ pub struct DoneWhen {
     pub pinned: Vec<String>,
 }
 
-fn check_seconds() -> u64 {
-    900
+impl DoneWhen {
+    /// How long one may take that says nothing of it, in seconds.
+    pub const USUAL_S: u64 = 900;
+
+    /// A command that has the usual time, and nothing pinned.
+    pub fn new(command: String) -> Self {
+        Self { command, timeout_s: Self::USUAL_S, pinned: Vec::new() }
+    }
+
+    fn usual_s() -> u64 {
+        Self::USUAL_S
+    }
 }
 
 /// When a job is given up.

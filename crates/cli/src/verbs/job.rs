@@ -2,7 +2,6 @@
 
 mod start;
 
-use daemon::api::views::RecipeView;
 use types::{Command, CommandReply, JobId, JobState, JobView, Seq, WorkspaceName};
 
 use super::complete::complete;
@@ -139,11 +138,7 @@ fn list(context: &Context) -> Result<(), Stop> {
 fn recipes(context: &Context) -> Result<(), Stop> {
     runtime::ask(async {
         let list = context.client().await?.recipes().await?;
-        context.output.fact(&list, |list| {
-            let mut lines: Vec<String> = list.recipes.iter().map(RecipeView::line).collect();
-            lines.extend(list.mistakes.iter().map(|mistake| format!("not a recipe: {mistake}")));
-            daemon::terminal::neutral(&lines.join("\n"))
-        })
+        context.output.fact(&list, |list| daemon::terminal::neutral(&list.lines().join("\n")))
     })
 }
 

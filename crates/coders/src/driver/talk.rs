@@ -375,7 +375,7 @@ impl Talk {
                 CoderEvent::ToolFinished { id, .. } => drop(run.tools.remove(id)),
                 CoderEvent::PermissionAsked(asked) => {
                     if let Some(why) = run.cannot_ask(asked) {
-                        told.extend(run.refuse(&asked.id, why));
+                        told.push(run.refuse(&asked.id, why));
                         continue;
                     }
                     run.permissions.insert(asked.id.clone(), asked.clone());
@@ -436,14 +436,14 @@ impl Run {
     }
 
     /// Refuses a permission before anybody is asked.
-    fn refuse(&mut self, permission: &str, why: &str) -> Option<CoderEvent> {
+    fn refuse(&mut self, permission: &str, why: &str) -> CoderEvent {
         let verdict = Verdict::Deny { why: why.to_owned() };
         let answer = CoderCommand::Answer { permission: permission.to_owned(), verdict };
         match self.dialect.command(&answer) {
             Ok(lines) => self.owe(lines),
             Err(Unsupported { why, .. }) => self.garbled(format!("it asks, and {why}")),
         }
-        Some(CoderEvent::Note { text: format!("what it asked for was refused: {why}") })
+        CoderEvent::Note { text: format!("what it asked for was refused: {why}") }
     }
 
     /// A turn ended: corrects how, if it was us who ended it.

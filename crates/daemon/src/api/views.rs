@@ -151,6 +151,14 @@ pub struct RecipesView {
     pub mistakes: Vec<String>,
 }
 
+impl RecipesView {
+    /// All of it, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mistakes = self.mistakes.iter().map(|mistake| format!("not a recipe: {mistake}"));
+        self.recipes.iter().map(RecipeView::line).chain(mistakes).collect()
+    }
+}
+
 /// One recipe: `GET /v1/jobs/recipes/NAME`, with values of its parameters in the query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecipeView {

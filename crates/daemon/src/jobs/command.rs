@@ -9,6 +9,7 @@ use types::{
 
 use super::{
     engine::is_over,
+    phases::MAX_PHASES,
     prompts,
     recipes::{self, RecipeError},
     report,
@@ -25,8 +26,6 @@ use crate::{
 
 /// How many jobs a chat lists.
 const LISTED: usize = 15;
-/// The most phases of one job.
-const MAX_PHASES: usize = 12;
 /// The most jobs that may wait.
 const MAX_WAITING: usize = 100;
 
@@ -74,9 +73,7 @@ pub(crate) fn recipe_list(core: &Core) -> RecipesView {
 
 /// The recipes, a line each.
 pub(crate) fn recipe_lines(core: &Core) -> Vec<String> {
-    let list = recipe_list(core);
-    let mistakes = list.mistakes.iter().map(|mistake| format!("not a recipe: {mistake}"));
-    list.recipes.iter().map(RecipeView::line).chain(mistakes).collect()
+    recipe_list(core).lines()
 }
 
 /// One recipe with what it would do.

@@ -179,7 +179,7 @@ struct Engine {
     workers: JoinSet<JobId>,
     slots: HashMap<JobId, Slot>,
     /// Removes files. A job whose files are being removed has no worker meanwhile.
-    sweepers: JoinSet<JobId>,
+    sweepers: JoinSet<()>,
     swept: HashMap<Id, JobId>,
     /// Jobs that our own faults keep from ending. They are left alone until the next start.
     broken: HashSet<JobId>,
@@ -394,29 +394,28 @@ impl Engine {
         let sweeper = self.sweepers.spawn(async move {
             // It may have been resumed after it was chosen. From here on no worker begins with it.
             if !core.store.job(job).is_ok_and(|job| job.is_some_and(|job| is_over(&job))) {
-                return job;
+                return;
             }
             let notes = shop.close(job).await;
             if let Err(error) = note_late(&core, job, notes).await {
                 tracing::error!(%job, %error, "what was found as a job was closed could not be stored");
             }
             if !files {
-                return job;
+                return;
             }
             if let Err(error) = shop.clear(job).await {
                 tracing::error!(%job, %error, "the files of a job could not be removed; trying again");
             } else if let Err(error) = core.store.transact(move |tx| tx.clear_job(job)).await {
                 tracing::error!(%job, %error, "that the files of a job are gone could not be stored");
             }
-            job
         });
         self.swept.insert(sweeper.id(), job);
     }
 
     /// The files of a job are gone, or could not be removed this time.
-    fn swept(&mut self, ended: Result<(Id, JobId), JoinError>) {
+    fn swept(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
-            Ok((id, _)) => *id,
+            Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
         if let (Some(job), true) = (self.swept.remove(&id), ended.is_err()) {

@@ -18,6 +18,7 @@ use super::{
     Site, SiteError,
     check::{self, blocking},
 };
+use crate::terminals;
 
 /// Where they are saved, in the job's directory.
 const SAVED: &str = "guarded";
@@ -66,11 +67,13 @@ pub(super) fn of_job(job: &Job, directory: &Path) -> Result<Vec<Fixed>, SiteErro
 
 /// The same for the sessions in which our own loop works on a job; nothing for all others. `home` is the agent's own directory.
 pub(crate) fn of_sessions(store: Store, home: &Path) -> FixedParts {
-    let jobs = home.join("jobs");
+    let home = home.to_owned();
     Arc::new(move |session, _| {
         let job = store.job_of_session(session).map_err(|error| error.to_string())?;
         match job.filter(|job| !matches!(job.state, JobState::Ended { .. })) {
-            Some(job) => of_job(&job, &jobs.join(job.id.to_string())).map_err(|error| error.to_string()),
+            Some(job) => {
+                of_job(&job, &terminals::Place::Job(job.id).directory(&home)).map_err(|error| error.to_string())
+            }
             None => Ok(Vec::new()),
         }
     })

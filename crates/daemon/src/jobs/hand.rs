@@ -24,7 +24,7 @@ use super::{
     takeover::{self, Terminal},
     telling,
 };
-use crate::{core::Core, network::JobDoor, programs::check_unchanged};
+use crate::{core::Core, network::JobDoor, programs::check_unchanged, terminals};
 
 /// How long a supervisor may take to notice that nobody holds it any more, and how often it is asked.
 const NOTICING: Duration = Duration::from_millis(50);
@@ -171,7 +171,7 @@ impl Driven {
         self.driver.kill("the owner takes over").await.map_err(not_told)?;
         self.seed(&launch.seed)?;
         record(&self.store, &self.outfit, job, &start, true).await?;
-        let program = TerminalProgram { argv: launch.argv, env: launch.env, directory: None, size: takeover::SIZE };
+        let program = TerminalProgram { argv: launch.argv, env: launch.env, directory: None, size: terminals::SIZE };
         self.supervised.open_terminal(&self.grant(), program).await.map_err(JobTrouble::passing)?;
         Ok(true)
     }

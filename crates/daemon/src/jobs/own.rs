@@ -18,7 +18,7 @@ use super::{
     OUR_OWN,
     seam::{Hand, JobTrouble, NotTold, Said},
 };
-use crate::{core::Core, home::Home, sessions};
+use crate::{core::Core, home::Home, sessions, terminals};
 
 /// How long an interrupted turn may take to end.
 const TO_END: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const BATCH: usize = 200;
 pub(crate) fn own_tree(store: &Store, home: &Home, session: SessionId) -> Result<Option<PathBuf>, StoreError> {
     let job = store.job_of_session(session)?;
     let in_tree = |job: &Job| job.memory.coder == OUR_OWN && matches!(job.spec.place, Place::Branch { .. });
-    Ok(job.filter(in_tree).map(|job| home.path().join("jobs").join(job.id.to_string())))
+    Ok(job.filter(in_tree).map(|job| terminals::Place::Job(job.id).directory(home.path())))
 }
 
 /// Our own loop at work on a job.

@@ -6,6 +6,8 @@ use types::DoneWhen;
 
 use super::prompts::one_line;
 
+/// The most phases of one job.
+pub(super) const MAX_PHASES: usize = 12;
 /// The most characters of a phase's name in a line of ours.
 const MAX_NAME: usize = 60;
 

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sandbox::{Record, Supervised, TerminalSize, What};
+use sandbox::{Record, Supervised, What};
 use store::StoreError;
 use tokio::{sync::oneshot, time::timeout};
 use types::{Failure, JobEnd, JobId, JobState};
@@ -19,8 +19,6 @@ use super::{
 };
 use crate::{core::Core, failure::user};
 
-/// The size of a terminal that no pane shows yet.
-pub(super) const SIZE: TerminalSize = TerminalSize { rows: 48, columns: 160 };
 /// How long the owner waits until the coding agent's program is ended and another one started at the terminal.
 const PATIENCE: Duration = Duration::from_secs(60);
 

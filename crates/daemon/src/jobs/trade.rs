@@ -114,7 +114,7 @@ impl Trade {
 
 /// A job's own directory in the home.
 pub(super) fn directory(core: &Core, job: JobId) -> PathBuf {
-    core.home.path().join("jobs").join(job.to_string())
+    terminals::Place::Job(job).directory(core.home.path())
 }
 
 /// Forgets what a job has landed: work that follows is landed anew, and finds what is there already.
@@ -140,15 +140,14 @@ impl Shop for Trade {
 
     fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
         Box::pin(async move {
+            let site = self.site(job)?;
+            guard::hold(&site).await?;
             let in_place = job.spec.place == Place::Workspace;
             if job.memory.coder == OUR_OWN && in_place && job.spec.then == Then::Nothing && job.spec.done.is_none() {
                 // Nothing of its place will be looked at.
-                guard::hold(&self.site(job)?).await?;
                 return Ok(Prepared::default());
             }
-            let site = self.site(job)?;
             let author = self.author()?;
-            guard::hold(&site).await?;
             let notes = match job.spec.review {
                 Some(number) => review::prepare(&site, &author, &self.forges(job)?, number).await?,
                 None => tree::prepare(&site, &author).await?,

@@ -199,7 +199,7 @@ async fn begin_in_place(site: &Site) -> Result<TreeRecord, SiteError> {
         Err(SiteError::Unfit(_)) => return Ok(none("the workspace is no git repository")),
         Err(error) => return Err(error),
     }
-    let (left_out, began) = super::land::state_of(&room, site).await?;
+    let (left_out, began) = super::land::state_of(&room).await?;
     let mut notes = Vec::new();
     if facts.dirty > 0 {
         notes.push(format!(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use policy::{Act, Grant, decide_own};
-use sandbox::{Attached, SandboxError, Supervised, SupervisedSpec, SupervisorLimits, TerminalProgram, TerminalSize};
+use sandbox::{Attached, SandboxError, Supervised, SupervisedSpec, SupervisorLimits, TerminalProgram};
 use store::NewSession;
 use types::{CommandReply, Failure, FailureKind, SessionId, ShellName, WorkspaceName};
 
@@ -21,11 +21,9 @@ use crate::{
     core::Core,
     failure::{internal, stored, user},
     network::{JobDoor, NewDoor},
-    terminals::Place,
+    terminals::{self, Place},
 };
 
-/// The size of a terminal that no window shows yet.
-const SIZE: TerminalSize = TerminalSize { rows: 48, columns: 160 };
 /// How long a shell lives without a daemon: nothing leaves it then, and whoever removed factotum leaves none behind.
 const ALONE: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -170,7 +168,7 @@ fn program(name: &ShellName) -> TerminalProgram {
         ("/bin/sh", format!("{name} $ "))
     };
     let env = BTreeMap::from([("PS1".to_owned(), prompt)]);
-    TerminalProgram { argv: vec![shell.to_owned()], env, directory: None, size: SIZE }
+    TerminalProgram { argv: vec![shell.to_owned()], env, directory: None, size: terminals::SIZE }
 }
 
 /// The shell's own home in its directory.

@@ -48,7 +48,7 @@ pub(crate) struct JobDraft {
 impl JobDraft {
     /// The whole job, with the workspace of a session where none was named.
     pub fn spec(self, workspace: WorkspaceName) -> JobSpec {
-        let (pinned, timeout_s) = (self.pinned, 900);
+        let pinned = self.pinned;
         let then = match (&self.place, self.then) {
             (_, Some(then)) => then,
             // What is changed in the workspace itself is committed only on demand.
@@ -61,7 +61,7 @@ impl JobDraft {
             model: self.model,
             workspace: self.workspace.unwrap_or(workspace),
             place: self.place,
-            done: self.done.map(|command| DoneWhen { command, timeout_s, pinned }),
+            done: self.done.map(|command| DoneWhen { pinned, ..DoneWhen::new(command) }),
             limits: self.limits,
             report: self.report,
             then,

@@ -8,6 +8,10 @@ mod verbs;
 
 pub use pane::pane;
 pub use place::Place;
-pub(crate) use place::shells;
+pub(crate) use place::{jobs, shells};
+use sandbox::TerminalSize;
 pub use tty::TtyError;
 pub use verbs::{TerminalView, attach, check, close, list, screen};
+
+/// The size of a terminal that no window shows yet.
+pub(crate) const SIZE: TerminalSize = TerminalSize { rows: 48, columns: 160 };

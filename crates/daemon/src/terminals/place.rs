@@ -21,10 +21,15 @@ impl Place {
     /// Where its supervisor lives.
     pub fn directory(&self, home: &Path) -> PathBuf {
         match self {
-            Self::Job(id) => home.join("jobs").join(id.to_string()),
+            Self::Job(id) => jobs(home).join(id.to_string()),
             Self::Shell(name) => shells(home).join(name.as_str()),
         }
     }
+}
+
+/// Where the jobs have their directories.
+pub(crate) fn jobs(home: &Path) -> PathBuf {
+    home.join("jobs")
 }
 
 /// Where the shells have their directories.

@@ -45,7 +45,7 @@ pub struct Start {
     #[arg(long, value_name = "COMMAND")]
     done: Option<String>,
     /// How long that command may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, requires = "done")]
+    #[arg(long, value_name = "SECONDS", default_value_t = DoneWhen::USUAL_S, requires = "done")]
     done_timeout: u64,
     /// Files that must stay as they are, by glob
     #[arg(long, value_name = "GLOB", requires = "done")]

@@ -3,7 +3,7 @@
 use policy::Act;
 use types::Place;
 
-use super::{Landing, Numbers, Room, Site, SiteError, TreeRecord, seal::Seal};
+use super::{Landing, Room, Site, SiteError, TreeRecord, seal::Seal};
 use crate::jobs::{
     site::{Errand, Purpose, Spot},
     tree::{all_files, is_object, own_git, pairs},
@@ -87,7 +87,7 @@ async fn state(room: &Room<'_>) -> Result<State, SiteError> {
 }
 
 /// All files of the workspace as they are: how many were too large, and the rest as git names a tree.
-pub(crate) async fn state_of(room: &Room<'_>, _site: &Site) -> Result<(u64, String), SiteError> {
+pub(crate) async fn state_of(room: &Room<'_>) -> Result<(u64, String), SiteError> {
     let state = state(room).await?;
     Ok((state.left_out, state.tree))
 }
@@ -173,11 +173,6 @@ fn index_info(raw: &[u8]) -> Option<String> {
         info.push_str(&format!("{mode} {object}\t{path}\0"));
     }
     Some(info)
-}
-
-/// The same sums as for a comparison, for whoever vets.
-pub(super) fn numbers(output: &[u8]) -> Numbers {
-    Numbers::read(output)
 }
 
 #[cfg(test)]

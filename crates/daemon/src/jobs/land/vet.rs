@@ -7,11 +7,7 @@ use std::sync::Arc;
 use policy::{Act, Redactor};
 use types::{Place, unseen::is_unseen};
 
-use super::{
-    Numbers, Site, SiteError,
-    candidate::{Candidate, numbers},
-    scan,
-};
+use super::{Numbers, Site, SiteError, candidate::Candidate, scan};
 use crate::jobs::{
     site::{Errand, Purpose, Spot},
     tree::pairs,
@@ -139,7 +135,7 @@ pub(super) async fn vet(
     let what = "look at the job's commits";
     room.git(ask(what, OPEN)).await?;
     let facts = pairs(&room.git(ask(what, FACTS)).await?);
-    let mut vetted = Vetted { numbers: numbers(&room.git(ask(what, NUMBERS)).await?), ..Vetted::default() };
+    let mut vetted = Vetted { numbers: Numbers::read(&room.git(ask(what, NUMBERS)).await?), ..Vetted::default() };
     match facts.get("commits").and_then(|count| count.trim().parse::<u64>().ok()) {
         Some(1..=MAX_COMMITS) => {}
         Some(0) => vetted.never = Some("the branch was moved back behind what the job began with".to_owned()),

@@ -10,9 +10,6 @@ use super::{
 };
 use crate::jobs::{check::check_patterns, check_branch};
 
-/// Seconds that a done condition may take, unless the recipe says otherwise.
-const CHECK_S: u64 = 900;
-
 impl Recipe {
     /// The job that the recipe makes. `workspace` is taken where the call names none; the coding agent is empty where it names
     /// none.
@@ -46,7 +43,7 @@ impl Recipe {
         let pinned = job.pinned.iter().map(|one| fill_pattern(one, values, &self.parameters));
         let pinned: Vec<String> = pinned.filter(|one| !one.is_empty()).collect();
         check_patterns(&pinned).map_err(|error| error.to_string())?;
-        let timeout_s = job.timeout_s.unwrap_or(CHECK_S);
+        let timeout_s = job.timeout_s.unwrap_or(DoneWhen::USUAL_S);
         let usual = JobLimits::default();
         let phases = job.phases.iter().map(|phase| JobPhase {
             name: fill(&phase.name, values),

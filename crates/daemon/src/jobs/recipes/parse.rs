@@ -6,10 +6,8 @@ use super::{
     Kind, Recipe,
     template::{check_shell, is_name, names_in},
 };
-use crate::jobs::check::check_patterns;
+use crate::jobs::{check::check_patterns, phases::MAX_PHASES};
 
-/// The most phases.
-const MAX_PHASES: usize = 12;
 /// The longest title and description of a parameter, in characters.
 const MAX_LINE: usize = 300;
 /// The longest text of a task or a phase, in bytes.
@@ -109,7 +107,7 @@ impl Recipe {
         let job = &self.job;
         let refuse = |why: &str| Err(("phases".to_owned(), why.to_owned()));
         if job.phases.len() > MAX_PHASES {
-            return refuse("it has more than 12 phases");
+            return refuse(&format!("it has more than {MAX_PHASES} phases"));
         }
         if !job.phases.is_empty() && job.then == Then::Nothing {
             return refuse("each phase is committed, so `then` cannot be `nothing`");
