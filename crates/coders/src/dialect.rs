@@ -18,6 +18,26 @@ pub struct Heard {
     pub events: Vec<CoderEvent>,
     /// What the protocol wants written in turn, without the line ends: an acknowledgement, the next request of a handshake.
     pub lines: Vec<String>,
+    /// Why nothing more can come of this program, if so: it has no conversation and will get none, or it says what cannot be
+    /// taken. A turn that ran is over, or is when the program has ended. It is killed; the next prompt starts another one.
+    pub broken: Option<String>,
+}
+
+impl Heard {
+    /// Events alone.
+    pub fn told(events: impl IntoIterator<Item = CoderEvent>) -> Self {
+        Self { events: events.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Lines alone.
+    pub fn wrote(lines: Vec<String>) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
+    /// The end of what can come of this program.
+    pub fn broken(why: String) -> Self {
+        Self { broken: Some(why), ..Self::default() }
+    }
 }
 
 /// One program's conversation with a coding agent. Pure and deterministic: fed the same lines and commands in the same
@@ -42,10 +62,4 @@ pub trait Dialect: Send {
 
     /// Whether a turn runs.
     fn is_busy(&self) -> bool;
-
-    /// Why nothing more can come of this program, if so: it has no conversation and will get none, or it says what cannot be
-    /// taken. A turn that ran is over, or is when the program has ended. It is killed; the next prompt starts another one.
-    fn broken(&self) -> Option<&str> {
-        None
-    }
 }

@@ -3,18 +3,13 @@
 use crate::TAIL;
 
 /// The most bytes of a summary.
-const SUMMARY: usize = 200;
+pub(crate) const SUMMARY: usize = 200;
 /// The most bytes of what a program says about a failure.
 const MESSAGE: usize = 600;
 
 /// The end of a tool's output.
 pub(crate) fn tail(text: &str) -> String {
-    let text = text.trim_end();
-    let mut from = text.len().saturating_sub(TAIL);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].to_owned()
+    end(text.trim_end(), TAIL).to_owned()
 }
 
 /// The first line that says something, short.
@@ -40,6 +35,15 @@ pub(crate) fn head(text: &str, most: usize) -> &str {
         to -= 1;
     }
     &text[..to]
+}
+
+/// The last bytes of a text, not cut within a character.
+pub(crate) fn end(text: &str, most: usize) -> &str {
+    let mut from = text.len().saturating_sub(most);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
 }
 
 #[cfg(test)]

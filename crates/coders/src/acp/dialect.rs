@@ -54,8 +54,8 @@ pub(super) struct Conversation {
     agent: Agent,
     authenticated: bool,
     session: Option<String>,
-    /// Why there is no conversation.
-    lost: Option<(Trouble, String)>,
+    /// Whether there is no conversation and will be none.
+    lost: bool,
     /// Words that wait for the conversation, or for the end of the prompt that runs.
     waiting: VecDeque<String>,
     busy: bool,
@@ -70,7 +70,6 @@ pub(super) struct Conversation {
     tools: Tools,
     permissions: Permissions,
     spend: Spend,
-    garbled: Option<String>,
 }
 
 impl Conversation {
@@ -81,7 +80,7 @@ impl Conversation {
             agent: Agent::default(),
             authenticated: false,
             session: None,
-            lost: None,
+            lost: false,
             waiting: VecDeque::new(),
             busy: false,
             halted: false,
@@ -94,7 +93,6 @@ impl Conversation {
             tools: Tools::default(),
             permissions: Permissions::default(),
             spend: Spend::new(start.spent),
-            garbled: None,
             start: start.clone(),
         }
     }
@@ -107,22 +105,22 @@ impl Conversation {
 
     fn message(&mut self, line: &Value) -> Heard {
         match (line["method"].as_str(), line.get("id").filter(|id| !id.is_null())) {
-            (Some("session/update"), None) => events(self.update(&line["params"])),
+            (Some("session/update"), None) => Heard::told(self.update(&line["params"])),
             (Some("session/request_permission"), Some(id)) => {
                 let is_ours = self.busy && !self.halted && self.is_ours(&line["params"]);
                 match is_ours.then(|| self.permissions.asked(id, &line["params"])) {
-                    Some(Ok(event)) => events([event]),
-                    Some(Err(answer)) => Heard { events: Vec::new(), lines: vec![answer] },
-                    None => Heard { events: Vec::new(), lines: vec![answer(id, None)] },
+                    Some(Ok(event)) => Heard::told([event]),
+                    Some(Err(answer)) => Heard::wrote(vec![answer]),
+                    None => Heard::wrote(vec![answer(id, None)]),
                 }
             }
             // Nothing was offered; some ask all the same.
             (Some(method), Some(id)) => {
                 let error = json!({"code": -32601, "message": format!("{} is not offered", text::head(method, 100))});
                 let line = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
-                Heard { events: Vec::new(), lines: vec![line] }
+                Heard::wrote(vec![line])
             }
-            (Some(method), None) => events([CoderEvent::Other { kind: text::head(method, 100).to_owned() }]),
+            (Some(method), None) => Heard::told([CoderEvent::Other { kind: text::head(method, 100).to_owned() }]),
             (None, Some(id)) => match id.as_u64().and_then(|id| self.open.remove(&id)) {
                 Some(about) if line["error"].is_null() => self.answered(&about, &line["result"]),
                 Some(about) => self.refused(&about, &line["error"]),
@@ -158,12 +156,12 @@ impl Conversation {
                 self.without_conversation(trouble, message)
             }
             About::Initialize | About::Authenticate => self.without_conversation(trouble, message),
-            About::Model => events([CoderEvent::Note { text: message }]),
+            About::Model => Heard::told([CoderEvent::Note { text: message }]),
             About::Prompt => {
                 self.waiting.clear();
                 let is_cancelled = self.halted;
                 let end = CoderEnd::Failed { trouble, message };
-                events(self.finish(if is_cancelled { CoderEnd::Interrupted } else { end }))
+                Heard::told(self.finish(if is_cancelled { CoderEnd::Interrupted } else { end }))
             }
         }
     }
@@ -186,7 +184,7 @@ impl Conversation {
             params["sessionId"] = json!(id);
         }
         let line = self.request(About::Session, method, &params);
-        Heard { events: Vec::new(), lines: vec![line] }
+        Heard::wrote(vec![line])
     }
 
     /// It wants to know who asks: by a key in its environment, where it offers that.
@@ -194,16 +192,17 @@ impl Conversation {
         let Some(method) = self.agent.login.clone() else { return self.without_conversation(trouble, message) };
         self.authenticated = true;
         let line = self.request(About::Authenticate, "authenticate", &json!({"methodId": method}));
-        Heard { events: Vec::new(), lines: vec![line] }
+        Heard::wrote(vec![line])
     }
 
     fn without_conversation(&mut self, trouble: Trouble, message: String) -> Heard {
-        self.lost = Some((trouble, message.clone()));
+        self.lost = true;
         self.waiting.clear();
-        if !self.busy {
-            return Heard::default();
+        let mut heard = Heard::broken(message.clone());
+        if self.busy {
+            heard.events = self.finish(CoderEnd::Failed { trouble, message });
         }
-        events(self.finish(CoderEnd::Failed { trouble, message }))
+        heard
     }
 
     fn begun(&mut self, result: &Value) -> Heard {
@@ -226,7 +225,7 @@ impl Conversation {
             told.extend(self.finish(CoderEnd::Interrupted));
         }
         lines.extend(self.next_prompt());
-        Heard { events: told, lines }
+        Heard { events: told, lines, broken: None }
     }
 
     /// Chooses the model that the owner named, in one of the two ways that programs offer.
@@ -254,11 +253,11 @@ impl Conversation {
     /// The next words that wait, if it can take them.
     fn next_prompt(&mut self) -> Option<String> {
         let is_prompted = self.open.values().any(|about| matches!(about, About::Prompt));
-        let session = match (&self.session, &self.lost) {
+        let session = match (&self.session, self.lost) {
             (Some(session), _) => session.clone(),
             // Its refusal is what tells that the conversation is lost.
-            (None, Some(_)) => self.start.resume.clone().unwrap_or_default(),
-            (None, None) => return None,
+            (None, true) => self.start.resume.clone().unwrap_or_default(),
+            (None, false) => return None,
         };
         if is_prompted || self.halted {
             return None;
@@ -275,7 +274,7 @@ impl Conversation {
         // Words that came meanwhile are answered before the turn is over.
         if reason == "end_turn" && !self.halted && !self.waiting.is_empty() {
             let lines = self.next_prompt().into_iter().collect();
-            return Heard { events: told, lines };
+            return Heard { events: told, lines, broken: None };
         }
         self.waiting.clear();
         let failed = |trouble, message: &str| CoderEnd::Failed { trouble, message: message.to_owned() };
@@ -291,7 +290,7 @@ impl Conversation {
             other => failed(Trouble::Other, &format!("it stopped for a reason of its own: {}", text::summary(other))),
         };
         told.extend(self.finish(end));
-        events(told)
+        Heard::told(told)
     }
 
     fn finish(&mut self, end: CoderEnd) -> Vec<CoderEvent> {
@@ -398,15 +397,12 @@ impl Dialect for Conversation {
         }
         match serde_json::from_str::<Value>(line) {
             Ok(message) if message.is_object() => match names::unfit(&message, &NAMES) {
-                Some(why) => {
-                    self.garbled = Some(why);
-                    Heard::default()
-                }
+                Some(why) => Heard::broken(why),
                 None => self.message(&message),
             },
             Ok(_) | Err(_) if self.notes < MAX_NOTES && !line.trim().is_empty() => {
                 self.notes += 1;
-                events([CoderEvent::Note { text: text::summary(line) }])
+                Heard::told([CoderEvent::Note { text: text::summary(line) }])
             }
             Ok(_) | Err(_) => Heard::default(),
         }
@@ -462,13 +458,4 @@ impl Dialect for Conversation {
     fn is_busy(&self) -> bool {
         self.busy
     }
-
-    fn broken(&self) -> Option<&str> {
-        let lost = self.lost.as_ref().filter(|_| !self.busy).map(|(_, message)| message.as_str());
-        self.garbled.as_deref().or(lost)
-    }
-}
-
-fn events(events: impl IntoIterator<Item = CoderEvent>) -> Heard {
-    Heard { events: events.into_iter().collect(), lines: Vec::new() }
 }

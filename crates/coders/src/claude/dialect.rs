@@ -7,18 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{
     CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, PINS, Permission, Start, Stream as Pipe, Totals, Trouble,
-    Unsupported, Verdict,
+    Unsupported, Verdict, border::MAX_REMARK, names, text,
 };
-
-use crate::names;
 
 use super::{ends, plan::Plan, tools};
 
-/// The most bytes of a remark.
-const REMARK: usize = 2_000;
 /// Tools and questions that are kept in mind at once, and the bytes of all that is asked.
 const MAX_OPEN: usize = 1_024;
-const MAX_ASKED: usize = 16 * 1024 * 1024;
+const MAX_OPEN_BYTES: usize = 16 * 1024 * 1024;
 /// Where names lie in its lines.
 const NAMES: [&str; 8] = [
     "/session_id",
@@ -64,7 +60,6 @@ pub(super) struct Stream {
     plan: Plan,
     /// The last line on its standard error.
     complaint: String,
-    broken: Option<String>,
 }
 
 /// A question that waits.
@@ -96,7 +91,6 @@ impl Stream {
             tools: BTreeMap::new(),
             plan: Plan::default(),
             complaint: String::new(),
-            broken: None,
         }
     }
 
@@ -138,7 +132,7 @@ impl Stream {
                 let first = self.session.replace(session.clone()).is_none();
                 let version = text("claude_code_version");
                 let untried = version.as_deref().filter(|version| first && !is_tried(version)).map(|version| {
-                    let text = format!("this version of Claude Code, {}, was not tried", tools::head(version, 80));
+                    let text = format!("this version of Claude Code, {}, was not tried", text::head(version, 80));
                     CoderEvent::Note { text }
                 });
                 let started = CoderEvent::Started { session, model: text("model"), version };
@@ -150,7 +144,7 @@ impl Stream {
                 vec![CoderEvent::Retrying {
                     attempt: line["attempt"].as_u64().and_then(|attempt| u32::try_from(attempt).ok()),
                     wait_ms: line["retry_delay_ms"].as_u64(),
-                    error: tools::head(&format!("{}{error}", status.unwrap_or_default()), REMARK),
+                    error: text::head(&format!("{}{error}", status.unwrap_or_default()), MAX_REMARK).to_owned(),
                 }]
             }
             "status" => match line["status"].as_str() {
@@ -166,7 +160,7 @@ impl Stream {
             "permission_denied" => note(format!("it denied itself {}", line["tool_name"].as_str().unwrap_or("a tool"))),
             // Its model's thinking, in numbers only; hooks and background work have words of their own.
             "thinking_tokens" | "session_state_changed" | "ui_invalidate" => Vec::new(),
-            unknown => vec![CoderEvent::Other { kind: format!("system/{}", tools::head(unknown, 80)) }],
+            unknown => vec![CoderEvent::Other { kind: format!("system/{}", text::head(unknown, 80)) }],
         }
     }
 
@@ -188,7 +182,7 @@ impl Stream {
                 "thinking" => events.push(CoderEvent::Thinking { text: text("thinking") }),
                 "redacted_thinking" => {}
                 "tool_use" => events.extend(self.tool(text("id"), &text("name"), &block["input"])),
-                unknown => events.push(CoderEvent::Other { kind: format!("assistant/{}", tools::head(unknown, 80)) }),
+                unknown => events.push(CoderEvent::Other { kind: format!("assistant/{}", text::head(unknown, 80)) }),
             }
         }
         events
@@ -240,24 +234,25 @@ impl Stream {
                 let input = &request["input"];
                 self.asked.insert(id.clone(), Asked { input: input.clone(), bytes });
                 let action = tools::action(&tool, input);
-                let reason = request["decision_reason"].as_str().map(|reason| tools::head(reason, REMARK));
+                let reason =
+                    request["decision_reason"].as_str().map(|reason| text::head(reason, MAX_REMARK).to_owned());
                 let asked = CoderEvent::PermissionAsked(Permission { id, tool, action, reason });
-                Heard { events: vec![asked], lines: Vec::new() }
+                Heard::told(vec![asked])
             }
             // Who does not know a dialog must leave it: the program closes it by itself.
             "request_user_dialog" => Heard::default(),
             unknown => {
                 let response = json!({"subtype": "error", "request_id": id, "error": "this is not offered here"});
                 let line = json!({"type": "control_response", "response": response}).to_string();
-                let kind = format!("asks/{}", tools::head(unknown, 80));
-                Heard { events: vec![CoderEvent::Other { kind }], lines: vec![line] }
+                let kind = format!("asks/{}", text::head(unknown, 80));
+                Heard { events: vec![CoderEvent::Other { kind }], lines: vec![line], broken: None }
             }
         }
     }
 
     fn has_room(&self, bytes: usize) -> bool {
         let asked: usize = self.asked.values().map(|asked| asked.bytes).sum();
-        self.asked.len() < MAX_OPEN && asked + bytes <= MAX_ASKED
+        self.asked.len() < MAX_OPEN && asked + bytes <= MAX_OPEN_BYTES
     }
 
     /// The program answers a request of ours.
@@ -331,11 +326,10 @@ impl Stream {
     fn said(&mut self, line: &str) -> Heard {
         let bytes = line.len();
         let Ok(line) = serde_json::from_str::<Value>(line) else {
-            return Heard { events: remark(line), lines: Vec::new() };
+            return Heard::told(remark(line));
         };
         if let Some(why) = names::unfit(&line, &NAMES) {
-            self.broken = Some(why);
-            return Heard::default();
+            return Heard::broken(why);
         }
         let events = match line["type"].as_str().unwrap_or_default() {
             "system" => self.system(&line),
@@ -357,9 +351,9 @@ impl Stream {
                 Vec::new()
             }
             "keep_alive" | "tool_progress" => Vec::new(),
-            unknown => vec![CoderEvent::Other { kind: tools::head(unknown, 80) }],
+            unknown => vec![CoderEvent::Other { kind: text::head(unknown, 80).to_owned() }],
         };
-        Heard { events, lines: Vec::new() }
+        Heard::told(events)
     }
 }
 
@@ -370,8 +364,8 @@ fn is_tried(version: &str) -> bool {
 
 /// What the program remarks, if it is anything.
 fn remark(text: &str) -> Vec<CoderEvent> {
-    let text = tools::head(text.trim(), REMARK);
-    if text.is_empty() { Vec::new() } else { vec![CoderEvent::Note { text }] }
+    let text = text::head(text.trim(), MAX_REMARK);
+    if text.is_empty() { Vec::new() } else { vec![CoderEvent::Note { text: text.to_owned() }] }
 }
 
 impl Dialect for Stream {
@@ -390,9 +384,9 @@ impl Dialect for Stream {
             Pipe::Out => self.said(line),
             Pipe::Err => {
                 if !line.trim().is_empty() {
-                    self.complaint = tools::head(line.trim(), REMARK);
+                    self.complaint = text::head(line.trim(), MAX_REMARK).to_owned();
                 }
-                Heard { events: remark(line), lines: Vec::new() }
+                Heard::told(remark(line))
             }
         }
     }
@@ -437,10 +431,6 @@ impl Dialect for Stream {
 
     fn is_busy(&self) -> bool {
         self.busy
-    }
-
-    fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
     }
 }
 

@@ -3,9 +3,7 @@
 use serde_json::Value;
 use types::{MicroUsd, Usage};
 
-use crate::{CoderEnd, Totals, Trouble};
-
-use super::tools::head;
+use crate::{CoderEnd, Totals, Trouble, text::head};
 
 /// The most bytes of the last words and of an error.
 const WORDS: usize = 16_000;
@@ -15,7 +13,7 @@ pub(super) fn of(result: &Value, interrupted: bool) -> CoderEnd {
     let reason = result["terminal_reason"].as_str().unwrap_or_default();
     let subtype = result["subtype"].as_str().unwrap_or_default();
     let failed = result["is_error"] == true || subtype != "success";
-    let text = head(result["result"].as_str().unwrap_or_default(), WORDS);
+    let text = head(result["result"].as_str().unwrap_or_default(), WORDS).to_owned();
     if matches!(reason, "aborted_streaming" | "aborted_tools") || (failed && interrupted) {
         return CoderEnd::Interrupted;
     }
@@ -34,7 +32,7 @@ fn message(result: &Value, text: &str, reason: &str, subtype: &str) -> String {
     let errors: Vec<&str> = result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let errors = errors.join("; ");
     let said = [text, &errors, reason, subtype].into_iter().find(|said| !said.is_empty());
-    head(said.unwrap_or("it did not say why"), WORDS)
+    head(said.unwrap_or("it did not say why"), WORDS).to_owned()
 }
 
 fn trouble(subtype: &str, reason: &str, status: Option<u64>, message: &str) -> Trouble {

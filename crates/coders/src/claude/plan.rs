@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::tools::{SUMMARY, head};
-use crate::{PlanStep, names::is_fit};
-
-/// The most steps that are kept.
-const MAX_STEPS: usize = 200;
+use crate::{
+    PlanStep,
+    border::MAX_STEPS,
+    names::is_fit,
+    text::{SUMMARY, head},
+};
 
 /// Its list of tasks, each with the number that the program gave it.
 #[derive(Default)]
@@ -21,7 +22,7 @@ impl Plan {
             return None;
         }
         let step = |todo: &Value| PlanStep {
-            text: head(todo["content"].as_str().unwrap_or_default(), SUMMARY),
+            text: head(todo["content"].as_str().unwrap_or_default(), SUMMARY).to_owned(),
             done: todo["status"] == "completed",
         };
         Some(input["todos"].as_array()?.iter().take(MAX_STEPS).map(step).collect())
@@ -36,7 +37,7 @@ impl Plan {
             if known || self.tasks.len() >= MAX_STEPS {
                 return false;
             }
-            self.tasks.push((id.to_owned(), PlanStep { text: head(text, SUMMARY), done: false }));
+            self.tasks.push((id.to_owned(), PlanStep { text: head(text, SUMMARY).to_owned(), done: false }));
             return true;
         }
         let (Some(id), Some(status)) = (result["taskId"].as_str(), result["statusChange"]["to"].as_str()) else {

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use crate::{Action, TAIL, border::MAX_PATH};
-
-/// The most bytes of a summary.
-pub(super) const SUMMARY: usize = 200;
+use crate::{
+    Action, TAIL,
+    border::MAX_PATH,
+    text::{self, SUMMARY},
+};
 
 /// What kind of thing a tool does.
 pub(super) fn action(tool: &str, input: &Value) -> Action {
@@ -27,7 +28,7 @@ pub(super) fn changed(tool: &str, input: &Value) -> Option<String> {
     match action(tool, input) {
         Action::Write { paths } => {
             let path = paths.into_iter().next().filter(|path| !path.is_empty())?;
-            Some(head(&path, MAX_PATH))
+            Some(text::head(&path, MAX_PATH).to_owned())
         }
         Action::Command { .. } | Action::Read { .. } | Action::Fetch { .. } | Action::Other { .. } => None,
     }
@@ -46,7 +47,7 @@ pub(super) fn summary(tool: &str, input: &Value) -> String {
             Action::Other { arguments } => arguments,
         },
     };
-    head(said.lines().next().unwrap_or_default(), SUMMARY)
+    text::head(said.lines().next().unwrap_or_default(), SUMMARY).to_owned()
 }
 
 /// The end of a tool's result, which is a text or a list of blocks.
@@ -59,13 +60,5 @@ pub(super) fn tail(content: &Value) -> String {
         }
         _ => String::new(),
     };
-    let from = text.len().saturating_sub(TAIL);
-    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-    text[from..].to_owned()
-}
-
-/// The first so many bytes, of whole characters.
-pub(super) fn head(text: &str, most: usize) -> String {
-    let to = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text[..to].to_owned()
+    text::end(&text, TAIL).to_owned()
 }

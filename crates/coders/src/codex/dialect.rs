@@ -85,7 +85,6 @@ pub(super) struct AppServer {
     last_error: Option<(Trouble, String)>,
     last_stderr: String,
     count: Count,
-    garbled: Option<String>,
 }
 
 impl AppServer {
@@ -107,7 +106,6 @@ impl AppServer {
             last_error: None,
             last_stderr: String::new(),
             count: Count::new(start.spent.usage),
-            garbled: None,
         }
     }
 
@@ -127,7 +125,7 @@ impl AppServer {
     fn broken(&mut self, trouble: Trouble, message: String) -> Heard {
         self.state = State::Broken;
         let end = CoderEnd::Failed { trouble, message };
-        Heard { events: vec![CoderEvent::Finished { end }], lines: Vec::new() }
+        Heard { events: vec![CoderEvent::Finished { end }], ..Heard::broken("it has no conversation".to_owned()) }
     }
 
     fn finished(&mut self, end: CoderEnd) -> Vec<CoderEvent> {
@@ -142,7 +140,7 @@ impl AppServer {
         match (sent, error) {
             (Some(Sent::Initialize), None) => {
                 let lines = vec![json!({"method": "initialized"}).to_string(), self.requests.thread(&self.start)];
-                Heard { lines, ..Heard::default() }
+                Heard::wrote(lines)
             }
             (Some(Sent::Thread), None) => self.opened(result),
             (Some(Sent::Initialize), Some(error)) => self.broken(Trouble::Other, sentence(error)),
@@ -153,7 +151,7 @@ impl AppServer {
             (Some(Sent::TurnStart), None) => self.turn_named(&text(&result["turn"]["id"])),
             (Some(Sent::TurnStart), Some(error)) => {
                 let end = CoderEnd::Failed { trouble: trouble(error), message: sentence(error) };
-                Heard { events: self.finished(end), lines: Vec::new() }
+                Heard::told(self.finished(end))
             }
             (Some(Sent::Steer(text)), error) => {
                 if error.is_some() && self.queued.len() < MAX_QUEUED {
@@ -194,7 +192,7 @@ impl AppServer {
                 lines = self.begin();
             }
         }
-        Heard { events, lines }
+        Heard { events, lines, broken: None }
     }
 
     /// The turn that was asked for has a name, by which it can be steered and interrupted.
@@ -209,7 +207,7 @@ impl AppServer {
         if self.interrupted {
             lines.push(self.requests.interrupt(thread, turn));
         }
-        Heard { lines, ..Heard::default() }
+        Heard::wrote(lines)
     }
 
     /// Goes on after the last answer that a turn's end waited for.
@@ -219,9 +217,9 @@ impl AppServer {
         }
         let State::Held(end) = std::mem::replace(&mut self.state, State::Idle) else { return Heard::default() };
         if self.queued.is_empty() || self.interrupted {
-            Heard { events: self.finished(end), lines: Vec::new() }
+            Heard::told(self.finished(end))
         } else {
-            Heard { events: Vec::new(), lines: self.begin() }
+            Heard::wrote(self.begin())
         }
     }
 
@@ -241,13 +239,13 @@ impl AppServer {
         self.queued.extend(std::mem::take(&mut self.steers));
         if matches!(end, CoderEnd::Done { .. }) {
             self.state = State::Held(end);
-            let Heard { events: more, lines } = self.release();
-            events.extend(more);
-            return Heard { events, lines };
+            let mut heard = self.release();
+            heard.events.splice(..0, events);
+            return heard;
         }
         let lines = if self.interrupted { vec![self.requests.clean(self.thread.as_deref())] } else { Vec::new() };
         events.extend(self.finished(end));
-        Heard { events, lines }
+        Heard { events, lines, broken: None }
     }
 
     fn end_of(&mut self, turn: &Value) -> CoderEnd {
@@ -305,7 +303,7 @@ impl AppServer {
             | "skills/changed" => Vec::new(),
             _ => return other(method),
         };
-        Heard { events, lines: Vec::new() }
+        Heard::told(events)
     }
 
     fn item_started(&mut self, item: &Value) -> Vec<CoderEvent> {
@@ -373,13 +371,15 @@ impl AppServer {
         match asked(id, method, params, paths) {
             Asked::Permission(_, form) if self.pending.len() >= MAX_OPEN => {
                 let verdict = Verdict::Deny { why: "too many questions at once".to_owned() };
-                Heard { events: Vec::new(), lines: vec![answer(id, form, &verdict)] }
+                Heard::wrote(vec![answer(id, form, &verdict)])
             }
             Asked::Permission(permission, form) => {
                 self.pending.insert(permission.id.clone(), Pending { id: id.clone(), form });
-                Heard { events: vec![CoderEvent::PermissionAsked(*permission)], lines: Vec::new() }
+                Heard::told(vec![CoderEvent::PermissionAsked(*permission)])
             }
-            Asked::Refused { line, note } => Heard { events: vec![CoderEvent::Note { text: note }], lines: vec![line] },
+            Asked::Refused { line, note } => {
+                Heard { events: vec![CoderEvent::Note { text: note }], lines: vec![line], broken: None }
+            }
         }
     }
 
@@ -406,7 +406,7 @@ impl AppServer {
 }
 
 fn other(kind: &str) -> Heard {
-    Heard { events: vec![CoderEvent::Other { kind: kind.to_owned() }], lines: Vec::new() }
+    Heard::told(vec![CoderEvent::Other { kind: kind.to_owned() }])
 }
 
 impl Dialect for AppServer {
@@ -420,12 +420,11 @@ impl Dialect for AppServer {
             if !line.is_empty() && !line.starts_with("WARNING") {
                 self.last_stderr = line.chars().take(MAX_NOTE).collect();
             }
-            return Heard { events: note(&json!(line)), lines: Vec::new() };
+            return Heard::told(note(&json!(line)));
         }
         let Ok(message) = serde_json::from_str::<Value>(line) else { return other("line that is no JSON") };
         if let Some(why) = names::unfit(&message, &NAMES) {
-            self.garbled = Some(why);
-            return Heard::default();
+            return Heard::broken(why);
         }
         match (message["method"].as_str(), message.get("id")) {
             (Some(method), Some(id)) => self.asked(id, method, &message["params"]),
@@ -490,10 +489,5 @@ impl Dialect for AppServer {
             State::Starting | State::Running { .. } | State::Held(_) => true,
             State::Idle | State::Broken => false,
         }
-    }
-
-    fn broken(&self) -> Option<&str> {
-        let none = matches!(self.state, State::Broken).then_some("it has no conversation");
-        self.garbled.as_deref().or(none)
     }
 }

@@ -7,11 +7,10 @@ use sandbox::{Record, What};
 use serde_json::Value;
 
 use crate::{
-    CoderCommand, CoderEnd, CoderEvent, Dialect, Permission, Registry, Start, Stream, Totals, Trouble, Unsupported,
-    Verdict,
+    CoderCommand, CoderEnd, CoderEvent, Dialect, Heard, Permission, Registry, Start, Stream, Totals, Trouble,
+    Unsupported, Verdict,
+    border::{self, Border},
 };
-
-use crate::border::{self, Border};
 
 use super::{
     cause::{Cause, RunNote},
@@ -239,10 +238,13 @@ impl Talk {
 
     fn heard(&mut self, stream: Stream, line: &str) -> Taken {
         let Some(run) = self.run.as_mut().filter(|run| run.garbled.is_none()) else { return Taken::default() };
-        let heard = run.dialect.heard(stream, line);
-        run.owe(heard.lines);
-        let taken = self.settle(heard.events);
-        self.look_at_use();
+        let Heard { events, lines, broken } = run.dialect.heard(stream, line);
+        run.owe(lines);
+        let taken = self.settle(events);
+        if let (Some(run), Some(why)) = (&mut self.run, broken) {
+            // The next prompt starts another program.
+            run.garbled(why);
+        }
         taken
     }
 
@@ -258,21 +260,12 @@ impl Talk {
         taken
     }
 
-    /// A program of which nothing more can come is killed, so that the next prompt starts another one.
-    fn look_at_use(&mut self) {
-        let Some(run) = &mut self.run else { return };
-        if let Some(why) = run.dialect.broken().map(str::to_owned) {
-            run.garbled(why);
-        }
-    }
-
     fn caused(&mut self, cause: Cause) -> Taken {
         match cause {
             Cause::Command { id, command } => {
                 self.commands += 1;
                 let outcome = self.commanded(&command);
                 self.refused = outcome.is_err();
-                self.look_at_use();
                 // A word in between does not show that work goes on.
                 let begins = matches!(command, CoderCommand::Prompt { .. } | CoderCommand::Answer { .. });
                 Taken { progress: begins && outcome.is_ok(), outcome: Some((id, outcome)), events: Vec::new() }

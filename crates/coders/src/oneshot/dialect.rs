@@ -131,12 +131,12 @@ impl Dialect for Run {
                 self.said.push_str(&line);
                 self.said.push('\n');
                 if self.said.len() > 2 * MAX_TEXT {
-                    self.said = last(&self.said);
+                    self.said = text::end(&self.said, MAX_TEXT).to_owned();
                 }
                 events.push(CoderEvent::TextDelta { text: format!("{line}\n") });
             }
         }
-        Heard { events, lines: Vec::new() }
+        Heard::told(events)
     }
 
     fn command(&mut self, command: &CoderCommand) -> Result<Vec<String>, Unsupported> {
@@ -160,7 +160,7 @@ impl Dialect for Run {
             return Vec::new();
         }
         let mut events = self.start_of();
-        let said = last(self.said.trim()).trim().to_owned();
+        let said = text::end(self.said.trim(), MAX_TEXT).trim().to_owned();
         if !said.is_empty() {
             events.push(CoderEvent::Text { text: said.clone() });
         }
@@ -182,15 +182,6 @@ impl Dialect for Run {
     fn is_busy(&self) -> bool {
         self.busy
     }
-}
-
-/// The end of a text, not cut within a character.
-fn last(text: &str) -> String {
-    let mut from = text.len().saturating_sub(MAX_TEXT);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].to_owned()
 }
 
 /// forge marks what it says itself: `● [12:00:00] Finished ID`.

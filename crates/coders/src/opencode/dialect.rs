@@ -55,8 +55,8 @@ pub(super) struct Conversation {
     pub(super) turn: Turn,
     /// Prompts that wait until the conversation is known.
     waiting: Vec<(u64, String)>,
-    /// Why there is no conversation.
-    lost: Option<(Trouble, String)>,
+    /// Whether there is no conversation and will be none.
+    lost: bool,
     /// How often the server did not answer at the beginning.
     probes: u32,
     /// Streams of events that were opened since the last word.
@@ -69,8 +69,6 @@ pub(super) struct Conversation {
     pub(super) before: Option<String>,
     /// Whether what there is must be asked for again, once it is known what there was.
     again: bool,
-    /// Why its server is of no use any more.
-    gone: Option<String>,
 }
 
 impl Conversation {
@@ -83,14 +81,13 @@ impl Conversation {
             spend: Spend::new(start.spent),
             turn: Turn::default(),
             waiting: Vec::new(),
-            lost: None,
+            lost: false,
             probes: 0,
             silent_streams: 0,
             said: None,
             answering: false,
             before: None,
             again: false,
-            gone: None,
             start: start.clone(),
         }
     }
@@ -125,13 +122,13 @@ impl Conversation {
 
     fn answered(&mut self, about: &About, body: &Value) -> Heard {
         match about {
-            About::Health => Heard { events: Vec::new(), lines: vec![self.requests.events()] },
+            About::Health => Heard::wrote(vec![self.requests.events()]),
             About::Session => self.session_known(body),
             About::Messages => self.caught_up(body),
             About::Permissions | About::Questions => {
                 let prefix = if *about == About::Permissions { "per" } else { "que" };
                 let listed: Vec<Value> = body.as_array().cloned().unwrap_or_default();
-                let mut heard = Heard { events: self.permissions.only(&listed, prefix), lines: Vec::new() };
+                let mut heard = Heard::told(self.permissions.only(&listed, prefix));
                 heard.events.extend(listed.iter().filter_map(|asked| self.asked(asked)));
                 heard
             }
@@ -145,31 +142,31 @@ impl Conversation {
             About::Health => {
                 self.probes += 1;
                 if self.probes < MAX_PROBES {
-                    return Heard { events: Vec::new(), lines: vec![self.requests.health()] };
+                    return Heard::wrote(vec![self.requests.health()]);
                 }
                 self.server_gone(message)
             }
             About::Session => {
-                self.lost = Some((trouble, message.clone()));
+                self.lost = true;
                 for (prompt, _) in std::mem::take(&mut self.waiting) {
                     self.turn.refused(prompt, trouble, message.clone());
                 }
-                self.finish_if(self.turn.is_busy())
+                Heard { broken: Some(message), ..self.finish_if(self.turn.is_busy()) }
             }
             About::Prompt(prompt) => {
                 self.turn.refused(*prompt, trouble, message);
                 // Where a turn runs it goes on without these words; where none does, there is nothing to wait for.
                 let line = self.requests.get(About::Status, "/session/status");
-                Heard { events: Vec::new(), lines: vec![line] }
+                Heard::wrote(vec![line])
             }
             About::Status => self.finish_if(self.turn.is_over_when_idle()),
             About::Messages => {
                 let mut lines = vec![self.requests.get(About::Status, "/session/status")];
                 lines.extend(self.asked_again());
-                Heard { events: vec![CoderEvent::Note { text: message }], lines }
+                Heard { events: vec![CoderEvent::Note { text: message }], lines, broken: None }
             }
             About::Reply | About::Abort | About::Permissions | About::Questions | About::Events => {
-                Heard { events: vec![CoderEvent::Note { text: message }], lines: Vec::new() }
+                Heard::told(vec![CoderEvent::Note { text: message }])
             }
         }
     }
@@ -191,9 +188,10 @@ impl Conversation {
             }
             let heard = self.finish_if(self.turn.is_busy());
             events.extend(heard.events);
-            return Heard { events, lines: Vec::new() };
+            return Heard::told(events);
         }
-        Heard { events, lines: waiting.into_iter().filter_map(|(prompt, text)| self.prompt(prompt, &text)).collect() }
+        let lines = waiting.into_iter().filter_map(|(prompt, text)| self.prompt(prompt, &text)).collect();
+        Heard { events, lines, broken: None }
     }
 
     /// The stream of events broke, or an event was too large for a line.
@@ -202,14 +200,13 @@ impl Conversation {
         if self.silent_streams > MAX_SILENT_STREAMS {
             return self.server_gone("its server does not tell what happens".to_owned());
         }
-        Heard { events: Vec::new(), lines: vec![self.requests.events()] }
+        Heard::wrote(vec![self.requests.events()])
     }
 
     /// Its server does not answer any more.
     fn server_gone(&mut self, why: String) -> Heard {
         self.turn.give_up(Trouble::Crashed, why.clone());
-        self.gone = Some(why);
-        self.finish_if(self.turn.is_busy())
+        Heard { broken: Some(why), ..self.finish_if(self.turn.is_busy()) }
     }
 
     /// The stream is open: everything from here on is told.
@@ -225,9 +222,9 @@ impl Conversation {
                 self.requests.get(About::Permissions, "/permission"),
                 self.requests.get(About::Questions, "/question"),
             ];
-            return Heard { events: Vec::new(), lines };
+            return Heard::wrote(lines);
         }
-        if self.lost.is_some() || self.requests.is_open(&About::Session) {
+        if self.lost || self.requests.is_open(&About::Session) {
             return Heard::default();
         }
         let line = match (&self.start.resume, self.start.fork) {
@@ -240,7 +237,7 @@ impl Conversation {
                 self.requests.post(About::Session, &format!("/session/{}/fork", escaped(id)), &json!({}))
             }
         };
-        Heard { events: Vec::new(), lines: vec![line] }
+        Heard::wrote(vec![line])
     }
 
     /// What was said while nobody listened. Of a conversation that was resumed, only what came since then.
@@ -276,7 +273,7 @@ impl Conversation {
         over.extend(self.permissions.end());
         let end = self.turn.end(&self.parts.last_text);
         over.push(CoderEvent::Finished { end });
-        Heard { events: over, lines: Vec::new() }
+        Heard::told(over)
     }
 
     pub(super) fn abort_if(&mut self, wanted: bool) -> Vec<String> {
@@ -289,11 +286,11 @@ impl Conversation {
 
     /// The line for a prompt; none while there is no conversation.
     fn prompt(&mut self, prompt: u64, text: &str) -> Option<String> {
-        let session = match (self.messages.session(), &self.lost) {
+        let session = match (self.messages.session(), self.lost) {
             (Some(session), _) => session.to_owned(),
             // Its refusal is what tells that the conversation is lost.
-            (None, Some(_)) => escaped(self.start.resume.as_deref().unwrap_or("none")),
-            (None, None) => {
+            (None, true) => escaped(self.start.resume.as_deref().unwrap_or("none")),
+            (None, false) => {
                 self.waiting.push((prompt, text.to_owned()));
                 return None;
             }
@@ -317,10 +314,7 @@ impl Dialect for Conversation {
         }
         match serde_json::from_str::<Value>(line) {
             Ok(line) if line.is_object() => match names::unfit(&line, &NAMES) {
-                Some(why) => {
-                    self.gone = Some(why);
-                    Heard::default()
-                }
+                Some(why) => Heard::broken(why),
                 None => self.bridged(&line),
             },
             // Its own greeting, or a line that was cut.
@@ -365,10 +359,5 @@ impl Dialect for Conversation {
 
     fn is_busy(&self) -> bool {
         self.turn.is_busy()
-    }
-
-    fn broken(&self) -> Option<&str> {
-        let lost = self.lost.as_ref().filter(|_| !self.turn.is_busy()).map(|(_, message)| message.as_str());
-        self.gone.as_deref().or(lost)
     }
 }

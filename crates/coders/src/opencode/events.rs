@@ -23,7 +23,7 @@ impl Conversation {
                 self.messages.met(&about["info"]);
                 let is_of_ours = self.messages.is_of_ours(&about["info"]["id"]);
                 let spent = if is_of_ours { self.spend.session(&about["info"]) } else { None };
-                events(spent.map(CoderEvent::Spent))
+                Heard::told(spent.map(CoderEvent::Spent))
             }
             "message.updated" if self.messages.is_of_ours(&about["info"]["sessionID"]) => self.message(&about["info"]),
             "message.part.updated" if self.messages.is_of_ours(&about["part"]["sessionID"]) => {
@@ -31,11 +31,11 @@ impl Conversation {
             }
             "message.part.delta" if self.messages.is_ours(&about["sessionID"]) && about["field"] == "text" => {
                 let part = about["partID"].as_str().unwrap_or_default();
-                events(self.parts.grew(part, about["delta"].as_str().unwrap_or_default()))
+                Heard::told(self.parts.grew(part, about["delta"].as_str().unwrap_or_default()))
             }
-            "permission.asked" | "question.asked" => events(self.asked(about)),
+            "permission.asked" | "question.asked" => Heard::told(self.asked(about)),
             "permission.replied" | "question.replied" | "question.rejected" => {
-                events(about["requestID"].as_str().and_then(|id| self.permissions.settled(id)))
+                Heard::told(about["requestID"].as_str().and_then(|id| self.permissions.settled(id)))
             }
             "session.status" if self.messages.is_ours(&about["sessionID"]) => self.status(&about["status"]),
             "session.idle" if self.messages.is_ours(&about["sessionID"]) => self.idle(),
@@ -44,12 +44,12 @@ impl Conversation {
                 Heard::default()
             }
             "session.compacted" if self.messages.is_ours(&about["sessionID"]) => {
-                events([CoderEvent::Note { text: "its conversation was too long and was summed up".to_owned() }])
+                Heard::told([CoderEvent::Note { text: "its conversation was too long and was summed up".to_owned() }])
             }
-            "todo.updated" if self.messages.is_ours(&about["sessionID"]) => events([plan(&about["todos"])]),
-            "file.edited" => events(about["file"].as_str().and_then(|path| self.parts.edited(path))),
+            "todo.updated" if self.messages.is_ours(&about["sessionID"]) => Heard::told([plan(&about["todos"])]),
+            "file.edited" => Heard::told(about["file"].as_str().and_then(|path| self.parts.edited(path))),
             _ if is_silent(kind) => Heard::default(),
-            kind => events([CoderEvent::Other { kind: text::head(kind, 100).to_owned() }]),
+            kind => Heard::told([CoderEvent::Other { kind: text::head(kind, 100).to_owned() }]),
         }
     }
 
@@ -92,14 +92,14 @@ impl Conversation {
             if is_ours && kind != Some(Kind::Summary) {
                 self.turn.step_ended(part["reason"].as_str().unwrap_or_default());
             }
-            return events(self.spend.step(part).map(CoderEvent::Spent));
+            return Heard::told(self.spend.step(part).map(CoderEvent::Spent));
         }
         let voice = if is_ours && kind != Some(Kind::Summary) { Voice::Model } else { Voice::Within };
         // Between turns only the late remains of the one before come.
         if is_ours && !self.turn.is_busy() {
             return Heard::default();
         }
-        events(self.parts.updated(part, voice))
+        Heard::told(self.parts.updated(part, voice))
     }
 
     pub(super) fn asked(&mut self, asked: &Value) -> Option<CoderEvent> {
@@ -111,7 +111,7 @@ impl Conversation {
         match status["type"].as_str().unwrap_or_default() {
             "busy" => {
                 self.turn.works();
-                Heard { events: Vec::new(), lines: self.abort_if(self.turn.halted) }
+                Heard::wrote(self.abort_if(self.turn.halted))
             }
             "retry" => {
                 self.turn.works();
@@ -123,7 +123,7 @@ impl Conversation {
                     lines = self.abort_if(true);
                 }
                 // It says until when, by a clock that nobody else can read.
-                Heard { events: vec![CoderEvent::Retrying { attempt, wait_ms: None, error }], lines }
+                Heard { events: vec![CoderEvent::Retrying { attempt, wait_ms: None, error }], lines, broken: None }
             }
             _ => Heard::default(),
         }
@@ -139,7 +139,7 @@ impl Conversation {
         let is_idle = self.messages.session().is_none_or(|id| matches!(body[id]["type"].as_str(), None | Some("idle")));
         if !is_idle {
             self.turn.works();
-            return Heard { events: Vec::new(), lines: self.abort_if(self.turn.halted) };
+            return Heard::wrote(self.abort_if(self.turn.halted));
         }
         self.finish_if(self.turn.is_over_when_idle())
     }
@@ -152,11 +152,6 @@ impl Conversation {
             self.turn.failed(trouble, message);
         }
     }
-}
-
-/// Events alone.
-pub(super) fn events(events: impl IntoIterator<Item = CoderEvent>) -> Heard {
-    Heard { events: events.into_iter().collect(), lines: Vec::new() }
 }
 
 fn plan(todos: &Value) -> CoderEvent {

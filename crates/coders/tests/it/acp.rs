@@ -21,7 +21,7 @@ impl Talk {
     fn new(start: &Start) -> Self {
         let mut talk = Self { dialect: coder().dialect(start), told: String::new() };
         let lines = talk.dialect.open();
-        talk.write(&Heard { events: Vec::new(), lines });
+        talk.write(&Heard::wrote(lines));
         talk
     }
 
@@ -47,7 +47,7 @@ impl Talk {
     fn tell(&mut self, command: &CoderCommand) -> Vec<String> {
         writeln!(self.told, "# {}", serde_json::to_string(command).unwrap()).unwrap();
         let lines = self.dialect.command(command).unwrap();
-        self.write(&Heard { events: Vec::new(), lines: lines.clone() });
+        self.write(&Heard::wrote(lines.clone()));
         lines
     }
 

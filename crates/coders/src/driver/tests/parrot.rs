@@ -23,7 +23,7 @@ impl Coder for Parrot {
     }
 
     fn dialect(&self, start: &Start) -> Box<dyn Dialect> {
-        Box::new(Talking { name: start.fresh.clone(), number: 0, busy: false, broken: false })
+        Box::new(Talking { name: start.fresh.clone(), number: 0, busy: false })
     }
 
     fn interactive(&self, start: &Start) -> Launch {
@@ -36,7 +36,6 @@ struct Talking {
     /// What makes the order of lines and commands matter: each line that is written carries how much was heard before.
     number: u64,
     busy: bool,
-    broken: bool,
 }
 
 impl Talking {
@@ -58,11 +57,11 @@ impl Dialect for Talking {
     fn heard(&mut self, stream: Stream, line: &str) -> Heard {
         self.number += 1;
         if stream == Stream::Err {
-            return Heard { events: vec![CoderEvent::Note { text: line.to_owned() }], lines: Vec::new() };
+            return Heard::told(vec![CoderEvent::Note { text: line.to_owned() }]);
         }
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let text = rest.to_owned();
-        let mut lines = Vec::new();
+        let (mut lines, mut broken) = (Vec::new(), None);
         let events = match word {
             "started" => vec![CoderEvent::Started { session: text, model: None, version: None }],
             "say" => vec![CoderEvent::Text { text: text.clone() }, CoderEvent::Note { text }],
@@ -85,14 +84,14 @@ impl Dialect for Talking {
                 cost: None,
             })],
             "useless" => {
-                self.broken = true;
+                broken = Some("it is of no use".to_owned());
                 Vec::new()
             }
             "done" => self.end(CoderEnd::Done { text }),
             "aborted" => self.end(CoderEnd::Interrupted),
             _ => vec![CoderEvent::Other { kind: word.to_owned() }],
         };
-        Heard { events, lines }
+        Heard { events, lines, broken }
     }
 
     fn command(&mut self, command: &CoderCommand) -> Result<Vec<String>, Unsupported> {
@@ -121,9 +120,5 @@ impl Dialect for Talking {
 
     fn is_busy(&self) -> bool {
         self.busy
-    }
-
-    fn broken(&self) -> Option<&str> {
-        self.broken.then_some("it is of no use")
     }
 }
