@@ -18,6 +18,7 @@ mod hand;
 pub mod land;
 mod limits;
 mod next;
+mod origin;
 mod own;
 mod phases;
 mod prompts;

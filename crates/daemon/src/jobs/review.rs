@@ -17,7 +17,7 @@ use super::{
     Author, Site, SiteError,
     consent::{Consent, Desk},
     forge::{ForgeError, Forges, Repository},
-    land,
+    land, origin,
     record::TreeRecord,
     site::{Errand, Purpose, Spot, make_private},
     tree,
@@ -93,7 +93,7 @@ pub async fn post(
     }
     let repository = match fetch::origin(site).await? {
         Some(repository) => repository,
-        None => return Ok(Err(fetch::NO_ORIGIN.to_owned())),
+        None => return Ok(Err(origin::NONE.to_owned())),
     };
     let forge = posting.forges.forge(&repository);
     let digest = hex::encode(Sha256::digest(format!("{}\n{body}", site.job)));

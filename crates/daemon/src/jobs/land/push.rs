@@ -13,6 +13,7 @@ use super::{Landing, Site, SiteError, record::LandRecord, vet};
 use crate::jobs::{
     consent::Consent,
     forge::{Proposal, Repository},
+    origin::{self, Wanted},
     site::{Errand, Purpose, Room, Spot},
 };
 
@@ -32,11 +33,6 @@ pub(super) enum Pushed {
     Done(Target),
     Refused(String),
 }
-
-const ORIGIN: &str = r#"
-export GIT_DIR=/source/.git
-git config --get remote.origin.pushurl || git config --get remote.origin.url || :
-"#;
 
 /// Pushes `$COMMIT` to `$BRANCH` at `$URL`. The credential is a placeholder in the variable that `$TOKEN` names.
 const SEND: &str = r#"
@@ -113,12 +109,8 @@ pub(super) async fn push(
     let what = "push the job's branch";
     let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
     let room = site.room(purpose).await?;
-    let origin = room.git(Errand::new(what, ORIGIN)).await?;
-    let origin = String::from_utf8_lossy(&origin).lines().next().unwrap_or_default().to_owned();
-    let Some(repository) = Repository::of_remote(&origin) else {
-        let why =
-            "the workspace's repository has no `origin` that can be reached over HTTPS; set one with `git remote`";
-        return Ok(Pushed::Refused(why.to_owned()));
+    let Some(repository) = origin::of(&room, Wanted::Push).await? else {
+        return Ok(Pushed::Refused(origin::NONE.to_owned()));
     };
     let Some(token) = landing.forges.git_token(&repository) else {
         return Ok(Pushed::Refused(format!(

@@ -10,7 +10,8 @@ use super::{Forges, Repository, Site, SiteError};
 use crate::jobs::{
     check_branch,
     forge::{GitToken, PullRequest},
-    site::{Errand, Purpose, Room, Spot},
+    origin::{self, Wanted},
+    site::{Errand, Purpose, Spot},
     tree::{is_object, pairs},
 };
 
@@ -18,9 +19,6 @@ use crate::jobs::{
 const FETCH: Duration = Duration::from_secs(900);
 /// The longest description of a pull request, in characters.
 const MAX_BODY: usize = 20_000;
-/// Why nothing can be fetched or posted.
-pub(super) const NO_ORIGIN: &str =
-    "the workspace's repository has no `origin` that can be reached over HTTPS; set one with `git remote`";
 
 /// What was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +30,6 @@ pub(super) struct Fetched {
     /// What its author says of it.
     said: String,
 }
-
-const ORIGIN: &str = r#"
-git --git-dir=/source/.git config --get remote.origin.url || :
-"#;
 
 /// Fetches the pull request and its base beside the workspace's objects, and packs what the workspace lacks.
 const TAKE: &str = r#"
@@ -95,12 +89,7 @@ const INSTRUCTIONS: &str = concat!(
 /// The repository that the workspace's `origin` means.
 pub(super) async fn origin(site: &Site) -> Result<Option<Repository>, SiteError> {
     let purpose = Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: None };
-    origin_in(&site.room(purpose).await?).await
-}
-
-async fn origin_in(room: &Room<'_>) -> Result<Option<Repository>, SiteError> {
-    let origin = room.git(Errand::new("look for the repository's origin", ORIGIN)).await?;
-    Ok(Repository::of_remote(String::from_utf8_lossy(&origin).lines().next().unwrap_or_default()))
+    origin::of(&site.room(purpose).await?, Wanted::Fetch).await
 }
 
 /// Fetches a pull request to where no coding agent sees it.
@@ -109,7 +98,8 @@ pub(super) async fn fetch(site: &Site, forges: &Forges, number: u64) -> Result<F
     let purpose =
         Purpose { act: Act::JobTree, writes: Spot::Land, reads: Some(Spot::Workspace), way_out: Some(WayOut::Reading) };
     let room = site.room(purpose).await?;
-    let repository = origin_in(&room).await?.ok_or_else(|| SiteError::Unfit(NO_ORIGIN.to_owned()))?;
+    let repository =
+        origin::of(&room, Wanted::Fetch).await?.ok_or_else(|| SiteError::Unfit(origin::NONE.to_owned()))?;
     let failed = |why: String| SiteError::Failed { what, why };
     let pull = forges.forge(&repository).pull_request(number).await.map_err(|error| failed(error.to_string()))?;
     check_branch(&pull.base).map_err(|error| failed(error.to_string()))?;
