@@ -404,7 +404,7 @@ fn rules(vendor: Vendor, dir: &Path) -> Arc<EgressPolicy> {
     // As a job's door has it.
     rules.rules.iter_mut().for_each(|rule| rule.asks_model = true);
     let judge = Judge::new(Arc::new(rules), played(&[(vendor.host, VENDOR)]), tally);
-    Arc::new(EgressPolicy { judge, upstream: Upstream::new(&[dir.join("ca.pem")]).unwrap() })
+    Arc::new(EgressPolicy { judge, tainted: None, upstream: Upstream::new(&[dir.join("ca.pem")]).unwrap() })
 }
 
 fn way_out(

@@ -42,7 +42,7 @@ pub fn open(
         let named = bound.iter().filter(|secret| rules.secrets.contains(&secret.name));
         let named = named.map(|secret| (secret.name.clone(), secret.env.as_ref().map(|env| env.as_str().to_owned())));
         let judge = if way_out == WayOut::Reading { reading.clone() } else { judge.clone() };
-        let policy = EgressPolicy { judge, upstream: upstream.clone() };
+        let policy = EgressPolicy { judge, tainted: None, upstream: upstream.clone() };
         // The sender may go: these rules never change.
         let (_, policy) = tokio::sync::watch::channel(Arc::new(policy));
         let egress = Arc::new(SandboxEgress {
