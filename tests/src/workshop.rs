@@ -19,7 +19,7 @@ use store::{NewSession, NewTurn, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use types::{
-    Answer, BoxFuture, ChannelId, Clock, JobId, Origin, OwnerRequest, Place, Scope, SessionId, Then, TurnId,
+    Answer, BoxFuture, ChannelId, Clock, JobId, Origin, OwnerRequest, Place, Scope, SessionId, Then, Timestamp, TurnId,
     WorkspaceName,
 };
 
@@ -130,6 +130,19 @@ impl Workshop {
         self.landing(site, then, answer, false)
     }
 
+    /// Lands the job's work until a question waits for the owner; then the daemon dies.
+    pub fn begin_to_land(&self, site: &Site, then: Then) {
+        let (author, message) = (author(), message(site));
+        let (desk, forges) = (self.desk(), self.forges());
+        self.wait(async {
+            let landing = self.landing_of(then, (&author, &message), &desk, &forges, false);
+            tokio::select! {
+                landed = daemon::jobs::land::land(site, &landing) => panic!("nothing was asked: {landed:?}"),
+                () = asked(&self.store) => {}
+            }
+        });
+    }
+
     /// Lands what a done condition was found to hold for, and nothing else.
     pub fn land_checked(&self, site: &Site) -> Landed {
         self.landing(site, Then::Commit, Answer::Denied, true).0.unwrap()
@@ -142,27 +155,24 @@ impl Workshop {
         answer: Answer,
         was_checked: bool,
     ) -> (Result<Landed, String>, Vec<OwnerRequest>) {
-        let message = Message::new(
-            site.job,
-            "claude",
-            "Fix the failing tests
-
-All of them.",
-            "2 rounds",
-        );
+        let (author, message) = (author(), message(site));
         let (desk, forges) = (self.desk(), self.forges());
         self.while_answering(answer, async {
-            let landing = Landing {
-                then,
-                author: &author(),
-                message: &message,
-                desk: &desk,
-                redactor: self.vault.redactor(),
-                forges: &forges,
-                was_checked,
-            };
+            let landing = self.landing_of(then, (&author, &message), &desk, &forges, was_checked);
             daemon::jobs::land::land(site, &landing).await.map_err(|error| error.to_string())
         })
+    }
+
+    fn landing_of<'a>(
+        &self,
+        then: Then,
+        (author, message): (&'a Author, &'a Message),
+        desk: &'a Desk,
+        forges: &'a Forges,
+        was_checked: bool,
+    ) -> Landing<'a> {
+        let at = Timestamp(1_700_000_000_000);
+        Landing { then, author, message, at, desk, redactor: self.vault.redactor(), forges, was_checked }
     }
 
     /// Does something while the owner answers every question as told. Gives all questions so far too.
@@ -210,6 +220,17 @@ pub fn yes() -> Answer {
 
 fn name() -> WorkspaceName {
     WorkspaceName::new("billing").unwrap()
+}
+
+fn message(site: &Site) -> Message {
+    Message::new(site.job, "claude", "Fix the failing tests\n\nAll of them.", "2 rounds")
+}
+
+/// Waits for a question.
+async fn asked(store: &Store) {
+    while store.open_requests().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn begin(store: &Store) -> (SessionId, TurnId) {

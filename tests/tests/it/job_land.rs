@@ -202,6 +202,31 @@ fn what_looks_like_a_secret_is_committed_only_after_a_yes() {
 }
 
 #[test]
+fn a_question_about_a_commit_stays_the_same_after_a_restart() {
+    all_inside("job_land::a_question_about_a_commit_stays_the_same_after_a_restart", &[], || {
+        let it = Workshop::default();
+        for (job, site) in [(1, it.on_branch(1, "x")), (2, it.site(2, Place::Workspace))] {
+            it.prepare(&site);
+            fs::write(site.tree().join("key.env"), format!("id=ghp_{job}{}\n", "123456789abcdefghijABCDEFGHIJ012345"))
+                .unwrap();
+            it.begin_to_land(&site, Then::Commit);
+            // Git tells dates by seconds.
+            let second = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+            let asked_at = second();
+            while second() == asked_at {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            let (landed, asked) = it.land(&site, Then::Commit, yes());
+            assert_eq!(asked.len(), job, "the question that waited is the one that was answered: {asked:?}");
+            assert!(asked.iter().all(|request| request.answer == Some(yes())), "{asked:?}");
+            let commit = landed.commit.unwrap();
+            let dates = it.repository.git(&["log", "-1", "--format=%at %ct", &commit]);
+            assert_eq!(dates.trim(), "1700000000 1700000000");
+        }
+    });
+}
+
+#[test]
 fn repositories_within_and_rewritten_history_are_told_or_refused() {
     all_inside("job_land::repositories_within_and_rewritten_history_are_told_or_refused", &[], || {
         let it = Workshop::default();

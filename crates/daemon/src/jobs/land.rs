@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use policy::Redactor;
 use serde_json::json;
-use types::{Place, Then};
+use types::{Place, Then, Timestamp};
 
 use super::{
     Author, Site, SiteError,
@@ -46,6 +46,8 @@ pub struct Landing<'a> {
     pub author: &'a Author,
     /// What the commit and the pull request say.
     pub message: &'a Message,
+    /// The date of the commit, which the job remembers: made again after a restart, it is the same commit.
+    pub at: Timestamp,
     /// Puts questions to the owner.
     pub desk: &'a Desk,
     /// Knows the vault's secrets, none of which may be committed.

@@ -238,6 +238,7 @@ impl Shop for Trade {
                 then: if is_last { job.spec.then } else { Then::Commit },
                 author: &author,
                 message: &message,
+                at: job.memory.moved_at,
                 desk: &desk,
                 redactor: core.vault.redactor(),
                 forges: &forges,

@@ -53,9 +53,9 @@ git update-index -z --index-info
 echo "tree $(git write-tree)"
 "#;
 
-/// Makes a commit of `$TREE` on `$PARENT`; its message stands on standard input.
+/// Makes a commit of `$TREE` on `$PARENT` with the date `$DATE`; its message stands on standard input.
 const COMMIT: &str = r#"
-export GIT_DIR=/workspace/.git
+export GIT_DIR=/workspace/.git GIT_AUTHOR_DATE="$DATE" GIT_COMMITTER_DATE="$DATE"
 export GIT_AUTHOR_NAME="$NAME" GIT_AUTHOR_EMAIL="$EMAIL" GIT_COMMITTER_NAME="$NAME" GIT_COMMITTER_EMAIL="$EMAIL"
 echo "commit $(git commit-tree "$TREE" -p "$PARENT" -F -)"
 "#;
@@ -148,6 +148,7 @@ async fn commit(room: &Room<'_>, tree: &str, parent: &str, landing: &Landing<'_>
         .with("PARENT", parent)
         .with("NAME", landing.author.name.clone())
         .with("EMAIL", landing.author.email.clone())
+        .with("DATE", format!("@{} +0000", landing.at.0.max(0) / 1000))
         .input(landing.message.commit().into_bytes());
     object(&room.git(errand).await?, "commit", what)
 }
