@@ -165,6 +165,44 @@ fn nothing_leaves_without_a_yes() {
 }
 
 #[test]
+fn commits_of_the_owners_own_are_looked_through_before_they_go_along() {
+    all_inside("job_push::commits_of_the_owners_own_are_looked_through_before_they_go_along", &ADDRESSES, || {
+        let scene = Scene::new(Kind::Github);
+        let repository = &scene.it.repository;
+        repository.git(&["update-ref", "refs/remotes/origin/main", "main"]);
+        for (file, text) in [("one", "first\n"), ("two", "second\n")] {
+            fs::write(repository.path.join(file), text).unwrap();
+            repository.git(&["add", file]);
+            repository.git(&["commit", "-q", "-m", &format!("my own {file}")]);
+        }
+        let (landed, asked) = scene.land(1, yes());
+        assert!(landed.pull_request.is_some(), "{landed:?}");
+        let Ask::Approval(question) = &asked[0].ask else { panic!("{asked:?}") };
+        let shown = question.effect.payload.clone().unwrap();
+        assert!(shown.contains("with 2 commits of yours") && shown.contains("my own one"), "{shown}");
+        // A key that was committed and taken back is published all the same.
+        fs::write(repository.path.join("key.env"), format!("id={TOKEN}\n")).unwrap();
+        repository.git(&["add", "key.env"]);
+        repository.git(&["commit", "-q", "-m", "oops"]);
+        repository.git(&["rm", "-q", "key.env"]);
+        repository.git(&["commit", "-q", "-m", "taken back"]);
+        let site = scene.it.on_branch(2, "fix/more");
+        scene.it.prepare(&site);
+        fs::write(site.tree().join("work"), "2\n").unwrap();
+        let (landed, again) = scene.it.land(&site, Then::Push, yes());
+        let notes = landed.notes.join("\n");
+        assert!(notes.contains("was not pushed: 4 commits of yours") && notes.contains("key.env"), "{notes}");
+        assert!(!notes.contains(TOKEN) && again.len() == asked.len(), "nobody was asked: {notes}");
+        let bare = scene.it.outer.path().join("served/acme/app.git").display().to_string();
+        assert!(!repository.git(&["-C", &bare, "branch"]).contains("fix/more"));
+        // What `origin` has is not the job's business.
+        repository.git(&["update-ref", "refs/remotes/origin/main", "main"]);
+        let (landed, _) = scene.it.land(&site, Then::Push, yes());
+        assert!(landed.notes.iter().any(|note| note.starts_with("pushed to")), "{landed:?}");
+    });
+}
+
+#[test]
 fn a_branch_that_went_another_way_is_never_overwritten() {
     all_inside("job_push::a_branch_that_went_another_way_is_never_overwritten", &ADDRESSES, || {
         let scene = Scene::new(Kind::Github);

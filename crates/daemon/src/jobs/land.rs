@@ -5,6 +5,7 @@
 mod bring;
 mod candidate;
 mod message;
+mod own;
 mod push;
 mod record;
 mod scan;

@@ -9,7 +9,12 @@ use sandbox::{WayOut, show_path};
 use serde_json::json;
 use types::{Effect, Place, Sink};
 
-use super::{Landing, Site, SiteError, record::LandRecord, vet};
+use super::{
+    Landing, Site, SiteError,
+    own::{self, Own},
+    record::LandRecord,
+    vet,
+};
 use crate::jobs::{
     consent::Consent,
     forge::{Proposal, Repository},
@@ -46,13 +51,6 @@ git -c protocol.https.allow=always -c http.followRedirects=false -c "credential.
 const NAMES: &str = r#"
 export GIT_DIR=/workspace/landing.git
 git diff-tree -r -z --no-renames --name-only "$BASE" "$COMMIT"
-"#;
-
-/// How many commits the job began with that no branch of `origin` was last seen to have; 0 where none was ever seen.
-const OWN: &str = r#"
-export GIT_DIR=/source/.git
-if [ -z "$(git for-each-ref --count=1 refs/remotes/origin)" ]; then echo 0; exit 0; fi
-git rev-list --count "$BASE" --not --remotes=origin
 "#;
 
 /// The most names of files in a question: of those that run at the host, and of the others.
@@ -121,7 +119,13 @@ pub(super) async fn push(
     };
     let target = Target { repository: repository.clone(), branch: branch.to_owned() };
     let short: String = record.commit.chars().take(12).collect();
-    let shown = shown(&room, record, landing.message.title()).await?;
+    let open = errand("open the job's commits", vet::OPEN, record);
+    room.git(open).await?;
+    let own = match own::look(&room, &record.base, &landing.redactor).await? {
+        Ok(own) => own,
+        Err(why) => return Ok(Pushed::Refused(why)),
+    };
+    let shown = shown(&room, record, landing.message.title(), &own).await?;
     let input = json!({
         "repository": repository.shown(),
         "branch": branch,
@@ -147,8 +151,7 @@ pub(super) async fn push(
     // The one sandbox of a job that can write to a host, and it runs nothing of the job's.
     let room = site.room(Purpose { way_out: Some(WayOut::Sending), ..purpose }).await?;
     // Made anew: the question may have waited for hours.
-    let open = Errand::new(what, vet::OPEN).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone());
-    room.git(open).await?;
+    room.git(errand(what, vet::OPEN, record)).await?;
     let errand = Errand::new(what, SEND)
         .with("COMMIT", record.commit.clone())
         .with("BRANCH", branch)
@@ -164,21 +167,17 @@ pub(super) async fn push(
     })
 }
 
+/// A script about the job's commits.
+fn errand(what: &'static str, script: &'static str, record: &LandRecord) -> Errand<'static> {
+    Errand::new(what, script).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone())
+}
+
 /// What a push would publish, for the owner who is asked about it: what runs at the host first, then the names of all files that
-/// changed, and how many commits of the owner's own go along.
-async fn shown(room: &Room<'_>, record: &LandRecord, title: &str) -> Result<String, SiteError> {
-    let errand = |what: &'static str, script: &'static str| {
-        Errand::new(what, script).with("BASE", record.base.clone()).with("COMMIT", record.commit.clone())
-    };
-    room.git(errand("open the job's commits", vet::OPEN)).await?;
-    let names = room.git(errand("list what would be pushed", NAMES)).await?;
-    let own = room.git(errand("count what else would be pushed", OWN)).await?;
-    let own = String::from_utf8_lossy(&own).trim().to_owned();
+/// changed, and which commits of the owner's own go along.
+async fn shown(room: &Room<'_>, record: &LandRecord, title: &str, own: &Own) -> Result<String, SiteError> {
+    let names = room.git(errand("list what would be pushed", NAMES, record)).await?;
     let names = String::from_utf8_lossy(&names);
-    let mut text = format!("{title}\n{}", record.changes);
-    if own != "0" {
-        text.push_str(&format!("\nwith {own} commits of yours that `origin` was not known to have"));
-    }
+    let mut text = format!("{title}\n{}{}", record.changes, own.told());
     text.push_str(&listed(&names));
     Ok(text)
 }

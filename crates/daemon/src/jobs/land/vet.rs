@@ -204,7 +204,7 @@ fn note_filters(vetted: &mut Vetted, output: &[u8]) {
 }
 
 /// A foreign name for a line of ours.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().map(|c| if is_unseen(c) { '?' } else { c }).take(120).collect()
 }
 
