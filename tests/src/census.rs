@@ -83,6 +83,22 @@ pub fn processes() -> BTreeMap<u32, String> {
     found
 }
 
+/// How many processes that live here have this in their command line, the parts of which a space divides.
+pub fn count(word: &str) -> usize {
+    processes().values().filter(|line| line.contains(word)).count()
+}
+
+/// Waits until no process that lives here has one of these in its command line.
+pub fn wait_until_gone(words: &[&str]) {
+    let begun = Instant::now();
+    for word in words {
+        while count(word) > 0 {
+            assert!(begun.elapsed() < GOING, "{word} is left: {:#?}", processes());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// A number of kibibytes that `/proc/PID/status` tells, such as `VmRSS`; none when the process is gone.
 pub fn status_kib(process: u32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

@@ -4,7 +4,6 @@
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, mpsc},
@@ -13,8 +12,8 @@ use std::{
 
 use coders::{CoderCommand, CoderEvent, Cursor, Driver, Registry, Said, StallLimits, Start};
 use egress::{
-    Binding, CredentialSlot, Custody, DayTally, EgressConfig, EgressLog, EgressPolicy, EgressRecord, Judge, Limits,
-    Placeholders, Proxy, SandboxCa, SandboxEgress, SecretSettings, SecretValue, Unrecorded, Upstream, Vault, Who,
+    Custody, DayTally, EgressConfig, EgressLog, EgressPolicy, EgressRecord, Judge, Limits, Placeholders, Proxy,
+    SandboxCa, SandboxEgress, SecretValue, Unrecorded, Upstream, Vault, Who,
 };
 use policy::{Act, Grant, decide_own};
 use sandbox::{
@@ -29,16 +28,14 @@ use types::{BoxFuture, Clock, SecretName, Timestamp, WorkspaceName};
 
 use crate::{
     coders::Vendor,
-    online::{Authority, scene::played, tunnel_tls},
+    online::{
+        Authority,
+        scene::played,
+        vendor::{ADDRESS, KEY, bound, play},
+    },
     process::binary,
 };
 
-/// Where the vendor is.
-const VENDOR: &str = "203.0.113.10";
-/// The addresses that loopback must carry.
-pub const ADDRESSES: [&str; 1] = ["203.0.113.10/32"];
-/// The vendor's key, which no program in the sandbox may see.
-pub const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 /// How long one thing may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tells a test that it is the daemon's part, and where.
@@ -103,21 +100,11 @@ impl Scene {
         }
         let authority = Authority::new();
         authority.write(&dir.path().join("ca.pem"));
-        let binding = Binding {
-            slot: CredentialSlot::Header { name: vendor.header.0.to_owned(), prefix: vendor.header.1.to_owned() },
-            ..Binding::to(vendor.host).unwrap()
-        };
         let vault = Vault::open(&dir.path().join("vault")).unwrap();
-        let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
-        vault.put(&secret(), SecretValue::new(KEY).unwrap(), settings, Timestamp(0)).unwrap();
+        vault.put(&secret(), SecretValue::new(KEY).unwrap(), bound(&vendor), Timestamp(0)).unwrap();
         drop(vault);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let model = runtime.block_on(async {
-            let model = Arc::new(ModelServer::start(brain).await);
-            let address = SocketAddr::new(VENDOR.parse().unwrap(), 443);
-            tunnel_tls(&authority, &[vendor.host], address, model.address()).await;
-            model
-        });
+        let model = runtime.block_on(play(&authority, vendor.host, brain));
         let mut scene = Self { dir, vendor, test, model, daemon: None, runtime, starts: 0, early: VecDeque::new() };
         scene.attach();
         scene
@@ -126,6 +113,25 @@ impl Scene {
     /// The job's tree.
     pub fn tree(&self) -> PathBuf {
         self.dir.path().join("tree")
+    }
+
+    /// Waits until a file of the job's tree holds just this.
+    pub fn wait_for_file(&self, file: &str, text: &str) {
+        let path = self.tree().join(file);
+        let begun = Instant::now();
+        while !std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            assert!(begun.elapsed() < PATIENCE, "{file} never held {text:?}: {:?}", std::fs::read_to_string(&path));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the vendor was sent a request that holds `text`.
+    pub fn wait_for_request(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.model.requests().iter().any(|request| request.contains(text)) {
+            assert!(begun.elapsed() < PATIENCE, "its model was never told {text:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Starts the daemon's part. Gives the permissions that wait.
@@ -403,7 +409,7 @@ fn rules(vendor: Vendor, dir: &Path) -> Arc<EgressPolicy> {
     let mut rules = rules.rules().unwrap();
     // As a job's door has it.
     rules.rules.iter_mut().for_each(|rule| rule.asks_model = true);
-    let judge = Judge::new(Arc::new(rules), played(&[(vendor.host, VENDOR)]), tally);
+    let judge = Judge::new(Arc::new(rules), played(&[(vendor.host, ADDRESS)]), tally);
     Arc::new(EgressPolicy { judge, tainted: None, upstream: Upstream::new(&[dir.join("ca.pem")]).unwrap() })
 }
 

@@ -22,6 +22,7 @@ pub mod outing;
 pub mod played;
 pub mod process;
 pub mod repository;
+pub mod scenes;
 pub mod seat;
 pub mod shift;
 pub mod workshop;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     Repository,
     job::WAIT,
-    online::{Authority, GitServer, serve_tls},
+    online::{Authority, GitServer, TOKEN, serve_tls},
     process::run,
 };
 
@@ -24,14 +24,13 @@ use crate::{
 const HOST: &str = "10.99.0.2";
 /// The address that loopback must carry.
 pub const ADDRESS: &str = "10.99.0.2/32";
-/// What it asks for.
-pub const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 /// How long a push is held: longer than any test looks at it.
 const HELD: Duration = Duration::from_secs(120);
 
 /// The host.
 pub struct Origin {
     directory: TempDir,
+    server: GitServer,
     /// How many pushes are still to be held, and how many came so far.
     held: Arc<AtomicUsize>,
     pushes: Arc<AtomicUsize>,
@@ -57,11 +56,11 @@ impl Origin {
             let (waiting, counted) = (waiting.clone(), counted.clone());
             async move { held_push(request, next, &waiting, &counted).await }
         };
-        let server = GitServer::new(&directory.path().join("served"), TOKEN);
+        let server = GitServer::new(&directory.path().join("served"));
         let router: Router = server.router().layer(middleware::from_fn(hold));
         let address = format!("{HOST}:443").parse().unwrap();
         runtime.block_on(serve_tls(&authority, &[HOST], address, router));
-        Self { directory, held, pushes, _runtime: runtime }
+        Self { directory, server, held, pushes, _runtime: runtime }
     }
 
     /// What the configuration says of it (TOML).
@@ -75,10 +74,7 @@ impl Origin {
 
     /// Becomes the origin of a repository, and stores the token in a home.
     pub fn adopt(&self, repository: &Repository, home: &Path) {
-        let bare = self.bare();
-        repository.git(&["init", "-q", "--bare", "-b", "main", &bare]);
-        repository.git(&["push", "-q", &bare, "main"]);
-        repository.git(&["-C", &bare, "config", "http.receivepack", "true"]);
+        self.server.adopt(repository);
         repository.git(&["remote", "add", "origin", &format!("https://{HOST}/acme/app")]);
         let words = ["secret", "set", "forge", "--bind", HOST, "--basic", "x-access-token", "--env", "FORGE_TOKEN"];
         let stored = run(home, &words, TOKEN);
@@ -97,11 +93,6 @@ impl Origin {
             assert!(begun.elapsed() < WAIT, "nothing was pushed");
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// How many pushes came.
-    pub fn pushes(&self) -> usize {
-        self.pushes.load(Ordering::SeqCst)
     }
 
     /// The commit at the end of a branch there.

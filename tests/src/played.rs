@@ -1,15 +1,16 @@
-//! What the tests of each real coding agent share: the scene with what must hold after it, a model that mends the repository, and
-//! words for what the coding agent says.
+//! What the scenes of the real coding agents are made of: a stage with what must hold after each, models, and words for what a
+//! coding agent says.
 
 use std::time::Duration;
 
-use coders::{CoderCommand, CoderEnd, CoderEvent, Trouble};
+use coders::{CoderEnd, CoderEvent};
 use testkit::model::{Fault, Reply, SeenRequest};
 
 use crate::{
     Repository, all_inside,
-    coder::{ADDRESSES, KEY, Scene, play_daemon},
+    coder::{Scene, play_daemon},
     coders::Vendor,
+    online::vendor::{ADDRESSES, KEY},
     repository::{RIGHT, TEST_COMMAND, WRONG},
 };
 
@@ -54,8 +55,8 @@ pub fn mends(vendor: Vendor) -> impl Fn(&SeenRequest) -> Reply {
     }
 }
 
-/// What must have come of a brain that mends the repository. Gives how often the coding agent asked.
-pub fn has_mended(scene: &Scene, said: &[CoderEvent]) -> usize {
+/// What must have come of a brain that mends the repository.
+pub fn has_mended(scene: &Scene, said: &[CoderEvent]) {
     assert_eq!(*end(said), done("Mended and committed."), "{said:#?}");
     let ok = |event: &CoderEvent| if let CoderEvent::ToolFinished { ok, .. } = event { Some(*ok) } else { None };
     let tools: Vec<bool> = said.iter().filter_map(ok).collect();
@@ -63,33 +64,20 @@ pub fn has_mended(scene: &Scene, said: &[CoderEvent]) -> usize {
     let repository = Repository { path: scene.tree() };
     assert_eq!(repository.git(&["log", "--format=%s", "-1"]).trim(), "the tax is a percentage");
     assert!(std::fs::read_to_string(scene.tree().join("billing.py")).unwrap().contains(RIGHT));
+}
+
+/// How often it asked.
+pub fn questions(said: &[CoderEvent]) -> usize {
     said.iter().filter(|event| is_question(event)).count()
 }
 
-/// A program that is killed in the middle of its work goes on in its conversation, under the same supervisor.
-pub fn is_killed_and_goes_on(vendor: Vendor, test: &'static str) {
-    let brain = move |request: &SeenRequest| match request.last_user_text() {
-        text if text.contains("die") => vendor.runs(&format!("kill -9 $(pgrep -x {}); sleep 5", vendor.coder)),
-        text if text.contains("again") => Reply::say(format!("I remember {} words.", request.user_texts().len() - 1)),
-        _ => Reply::say("Done."),
-    };
-    play(vendor, test, brain, |scene| {
-        scene.start("begin", None);
-        let said = scene.to_the_end();
-        assert_eq!(*end(&said), done("Done."));
-        let session = said.iter().find_map(|event| match event {
-            CoderEvent::Started { session, .. } => Some(session.clone()),
-            _ => None,
-        });
-        scene.tell(CoderCommand::Prompt { text: "die".to_owned() });
-        let said = scene.to_the_end();
-        let CoderEnd::Failed { trouble, .. } = end(&said) else { panic!("{said:#?}") };
-        assert!(*trouble == Trouble::Crashed && trouble.may_pass(), "{said:#?}");
-        scene.start("again", session.as_deref());
-        let said = scene.to_the_end();
-        assert!(matches!(end(&said), CoderEnd::Done { text } if text.starts_with("I remember")), "{said:#?}");
-        assert!(scene.model.requests().last().unwrap().user_texts().iter().any(|text| text.contains("begin")));
+/// The name of its conversation.
+pub fn conversation(said: &[CoderEvent]) -> String {
+    let started = said.iter().find_map(|event| match event {
+        CoderEvent::Started { session, .. } => Some(session.clone()),
+        _ => None,
     });
+    started.expect("its conversation has a name")
 }
 
 /// A model that is in the middle of its work after its first step, until somebody has worked at its place.

@@ -20,6 +20,7 @@ use crate::{
     coders::Vendor,
     home::OWNER,
     job::{Job, WAIT},
+    online::vendor::KEY,
     process::run,
     repository::{RIGHT, TEST_COMMAND},
 };
@@ -28,8 +29,6 @@ use crate::{
 const VENDOR: &str = "10.99.0.1:8443";
 /// The addresses that loopback must carry.
 pub const ADDRESSES: [&str; 1] = ["10.99.0.1/32"];
-/// The vendor's key, which no program in a sandbox may see.
-pub const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 /// What the vendor takes, in dollars per million tokens: of new input, read from its cache, put there, and of output. It is what
 /// Claude Code and opencode know of their model.
 const PRICES: [f64; 4] = [3.0, 0.3, 3.75, 15.0];
@@ -184,7 +183,14 @@ impl Shift {
 
     /// Waits for a job's end.
     pub fn ended(&self, job: i64) -> (JobView, JobEnd) {
-        let view = self.wait(job, "the end", |view| matches!(view.state, JobState::Ended { .. }));
+        self.ended_meanwhile(job, || ())
+    }
+
+    fn ended_meanwhile(&self, job: i64, look: impl Fn()) -> (JobView, JobEnd) {
+        let view = self.wait(job, "the end", |view| {
+            look();
+            matches!(view.state, JobState::Ended { .. })
+        });
         let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
         (view, end)
     }
@@ -201,12 +207,7 @@ impl Shift {
 
     /// Waits for a job's end while the owner says yes to everything.
     pub fn ended_with_yes(&self, job: i64) -> (JobView, JobEnd) {
-        let view = self.wait(job, "the end", |view| {
-            self.approve();
-            matches!(view.state, JobState::Ended { .. })
-        });
-        let JobState::Ended { end } = view.state.clone() else { panic!("{view:#?}") };
-        (view, end)
+        self.ended_meanwhile(job, || self.approve())
     }
 
     /// Waits until the vendor has been asked by a request of this kind.

@@ -18,23 +18,37 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::io::AsyncWriteExt;
 
+use crate::Repository;
+
 /// The largest push.
 const MAX_BODY: usize = 64 << 20;
+
+/// What it asks for.
+pub const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 
 /// A directory of bare repositories behind HTTP.
 #[derive(Clone)]
 pub struct GitServer {
     root: PathBuf,
-    token: String,
     /// The `Authorization` headers that came, by path.
     seen: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
 }
 
 impl GitServer {
-    /// An empty server that serves nobody without this token.
-    pub fn new(root: &Path, token: &str) -> Self {
+    /// An empty server that serves nobody without the token.
+    pub fn new(root: &Path) -> Self {
         std::fs::create_dir_all(root).unwrap();
-        Self { root: root.to_owned(), token: token.to_owned(), seen: Arc::default() }
+        Self { root: root.to_owned(), seen: Arc::default() }
+    }
+
+    /// Takes in a repository's main branch as `acme/app.git`, and gives the directory of that.
+    pub fn adopt(&self, repository: &Repository) -> PathBuf {
+        let bare = self.root.join("acme/app.git");
+        let place = bare.display().to_string();
+        repository.git(&["init", "-q", "--bare", "-b", "main", &place]);
+        repository.git(&["push", "-q", &place, "HEAD:refs/heads/main"]);
+        repository.git(&["-C", &place, "config", "http.receivepack", "true"]);
+        bare
     }
 
     /// Makes the bare repository `name` (`owner/repo.git`) with one commit that holds `text` in README.
@@ -79,7 +93,7 @@ async fn serve(State(server): State<GitServer>, request: Request) -> Response {
     let given = text(header::AUTHORIZATION);
     let path = head.uri.path().to_owned();
     server.seen.lock().unwrap().entry(path.clone()).or_default().push(given.clone());
-    let wanted = format!("Basic {}", STANDARD.encode(format!("x-access-token:{}", server.token)));
+    let wanted = format!("Basic {}", STANDARD.encode(format!("x-access-token:{TOKEN}")));
     if given != wanted {
         let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"Git\"")];
         return (StatusCode::UNAUTHORIZED, ask, "who are you?").into_response();

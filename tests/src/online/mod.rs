@@ -3,8 +3,9 @@
 
 pub mod git;
 pub mod scene;
+pub mod vendor;
 pub mod web;
 
-pub use git::GitServer;
+pub use git::{GitServer, TOKEN};
 pub use scene::Online;
 pub use web::{Authority, serve_plain, serve_tls, tunnel_tls};

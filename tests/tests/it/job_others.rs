@@ -1,21 +1,22 @@
 //! Jobs of a whole daemon with coding agents that the configuration alone describes: forge, of which a double is played, and
 //! an agent that speaks the Agent Client Protocol. Both work at a vendor that is played, through the way out.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use egress::{Binding, SecretSettings};
 use harness::{
     all_inside,
-    online::{Authority, Online, scene, tunnel_tls},
+    online::{
+        Authority, Online, scene,
+        vendor::{self, ADDRESS, ADDRESSES, KEY},
+    },
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
 };
 use serde_json::{Value, json};
 use testkit::model::{Fault, ModelServer, Reply, SeenRequest};
 use types::{Answer, Command, JobEnd, JobId, JobState, JobView};
 
-const ADDRESS: &str = "203.0.113.10";
 const HOST: &str = "api.openai.com";
-const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 /// What the configuration says of each.
 const FORGE: (&str, &str) = ("forge", "program = \"{programs}/forge.py\"\nmodel = \"openai/mini-large\"\n");
 const MINI: (&str, &str) = (
@@ -42,12 +43,7 @@ impl Stage {
         let authority = Authority::new();
         let home = tempfile::Builder::new().prefix("factotum-job-").tempdir().unwrap();
         authority.write(&home.path().join("ca.pem"));
-        let model = runtime.block_on(async {
-            let model = Arc::new(ModelServer::start(brain).await);
-            let address = SocketAddr::new(ADDRESS.parse().unwrap(), 443);
-            tunnel_tls(&authority, &[HOST], address, model.address()).await;
-            model
-        });
+        let model = runtime.block_on(vendor::play(&authority, HOST, brain));
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
         let config = format!(
             "[coders.{coder}]\nvendor = \"openai\"\nsecret = \"vendor\"\nextra_ca = [\"{ca}\"]\n{settings}",
@@ -83,7 +79,7 @@ fn on_stage(
     brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
     act: impl FnOnce(&mut Stage),
 ) {
-    all_inside(test, &["203.0.113.10/32"], || {
+    all_inside(test, &ADDRESSES, || {
         let mut stage = Stage::new(coder, brain);
         act(&mut stage);
         stage.it.kept_the_key(&stage.model, ("authorization", "Bearer "), KEY);

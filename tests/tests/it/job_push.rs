@@ -6,7 +6,7 @@ use std::{fs, net::SocketAddr};
 use egress::{Binding, CredentialSlot, EnvName, GithubRepository, HostPattern, PathPattern, SecretSettings};
 use harness::{
     Workshop, all_inside,
-    online::{Authority, GitServer, scene, serve_tls},
+    online::{Authority, GitServer, TOKEN, scene, serve_tls},
     outing,
     workshop::yes,
 };
@@ -17,7 +17,6 @@ use types::{Answer, Ask, Then};
 const GIT: &str = "203.0.113.12";
 const API: &str = "203.0.113.13";
 pub const ADDRESSES: [&str; 2] = ["203.0.113.12/32", "203.0.113.13/32"];
-pub const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
 
 fn at(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 443)
@@ -47,12 +46,8 @@ impl Scene {
         let runtime = scene::runtime();
         let it = Workshop::new(&runtime);
         let authority = Authority::new();
-        let server = GitServer::new(&it.outer.path().join("served"), TOKEN);
-        let bare = it.outer.path().join("served/acme/app.git");
-        it.repository.git(&["init", "-q", "--bare", "-b", "main", &bare.display().to_string()]);
-        it.repository.git(&["push", "-q", &bare.display().to_string(), "main"]);
-        let allow = ["-C", &bare.display().to_string(), "config", "http.receivepack", "true"].map(str::to_owned);
-        it.repository.git(&allow.each_ref().map(String::as_str));
+        let server = GitServer::new(&it.outer.path().join("served"));
+        server.adopt(&it.repository);
         let api = ForgeDouble::new(kind, settings());
         let (host, api_host) = match kind {
             Kind::Github => ("github.com", "api.github.com"),

@@ -1,14 +1,17 @@
 //! Jobs of a whole daemon with real coding agents: from the order to a commit in the owner's repository, at vendors that are
 //! played. What the coding agent says of its work counts for nothing.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use egress::{Binding, CredentialSlot, SecretSettings};
+use egress::SecretSettings;
 use harness::{
     all_inside,
     coders::{CLAUDE, CLAUDE_SUBSCRIPTION, CODEX, CODEX_LOGIN, OPENCODE, Vendor},
     home::OWNER,
-    online::{Authority, Online, scene, tunnel_tls},
+    online::{
+        Authority, Online, scene,
+        vendor::{self, ADDRESS, ADDRESSES, KEY},
+    },
     repository::{RIGHT, Repository, TEST_COMMAND, WRONG},
 };
 use serde_json::{Value, json};
@@ -17,9 +20,6 @@ use testkit::{
     telegram::{Message, TelegramServer},
 };
 use types::{Answer, Command, JobEnd, JobId, JobState};
-
-const ADDRESS: &str = "203.0.113.10";
-const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// A daemon with a repository whose tests fail, a coding agent and its vendor.
 struct Stage {
@@ -36,33 +36,20 @@ impl Stage {
         let authority = Authority::new();
         let home = tempfile::Builder::new().prefix("factotum-job-").tempdir().unwrap();
         authority.write(&home.path().join("ca.pem"));
-        let model = runtime.block_on(async {
-            let model = Arc::new(ModelServer::start(brain).await);
-            let address = SocketAddr::new(ADDRESS.parse().unwrap(), 443);
-            tunnel_tls(&authority, &[vendor.host], address, model.address()).await;
-            model
-        });
+        let model = runtime.block_on(vendor::play(&authority, vendor.host, brain));
         let chat = runtime.block_on(async { Arc::new(TelegramServer::start().await) });
         chat.open_chat(OWNER);
         let config = format!(
-            "[coders.{coder}]\nprogram = \"{program}\"\nsecret = \"vendor\"\nmodel = \"{model}\"\n\
-             extra_ca = [\"{ca}\"]\n{settings}\
-             [channels.telegram.home]\ntoken = \"telegram\"\nallow = [{OWNER}]\npoll_timeout_s = 2\n\
+            "{coder}[channels.telegram.home]\ntoken = \"telegram\"\nallow = [{OWNER}]\npoll_timeout_s = 2\n\
              api_base = \"{chat}\"\n",
             chat = chat.base_url(),
-            settings = vendor.settings,
-            coder = vendor.coder,
-            model = vendor.model,
-            program = vendor.program().display(),
-            ca = home.path().join("ca.pem").display(),
+            coder = vendor::table(&vendor, &home.path().join("ca.pem")),
         );
-        let slot = CredentialSlot::Header { name: vendor.header.0.to_owned(), prefix: vendor.header.1.to_owned() };
-        let binding = Binding { slot, ..Binding::to(vendor.host).unwrap() };
-        let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
         let repository = Repository::with_failing_tests(&home.path().join("workspace"));
         let network = scene::played(&[(vendor.host, ADDRESS)]);
         let token = chat.token().to_owned();
-        let secrets = [("vendor", KEY, settings), ("telegram", token.as_str(), SecretSettings::default())];
+        let secrets =
+            [("vendor", KEY, vendor::bound(&vendor)), ("telegram", token.as_str(), SecretSettings::default())];
         let it = Online::start_in(&runtime, home, &config, network, &secrets);
         Self { it, vendor, model, repository, chat }
     }
@@ -99,7 +86,7 @@ fn on_stage(
     brain: impl Fn(&SeenRequest) -> Reply + Send + Sync + 'static,
     act: impl FnOnce(&mut Stage),
 ) {
-    all_inside(test, &["203.0.113.10/32"], || {
+    all_inside(test, &ADDRESSES, || {
         let mut stage = Stage::new(vendor, brain);
         act(&mut stage);
         stage.it.kept_the_key(&stage.model, stage.vendor.header, KEY);
@@ -108,24 +95,16 @@ fn on_stage(
     });
 }
 
-fn bash(command: &str) -> Reply {
-    Reply::call("Bash", json!({ "command": command, "description": "a step" }))
-}
-
-fn edit(old: &str, new: &str) -> Reply {
-    Reply::call("Edit", json!({ "file_path": "/workspace/billing.py", "old_string": old, "new_string": new }))
-}
-
 /// First it makes the tests agree with the mistake and says that it is done; then it mends the mistake.
 fn cheats_first(request: &SeenRequest) -> Reply {
     let told = request.contains("does not exit with 0 yet");
     match (request.tool_result_count(), told) {
-        (0, _) => bash(TEST_COMMAND),
-        (1, false) => bash("sed -i s/1200/3000/ test_billing.py"),
+        (0, _) => CLAUDE.runs(TEST_COMMAND),
+        (1, false) => CLAUDE.runs("sed -i s/1200/3000/ test_billing.py"),
         (2, false) => Reply::say("All tests pass."),
-        (2, true) => Reply::call("Read", json!({ "file_path": "/workspace/billing.py" })),
-        (3, _) => edit(WRONG, RIGHT),
-        (4, _) => bash(TEST_COMMAND),
+        (2, true) => CLAUDE.reads("billing.py"),
+        (3, _) => CLAUDE.replaces("billing.py", "", WRONG, RIGHT),
+        (4, _) => CLAUDE.runs(TEST_COMMAND),
         _ => Reply::say("Now they do."),
     }
 }
@@ -154,12 +133,15 @@ fn claude_mends_a_branch_and_its_word_is_not_believed() {
     });
 }
 
-/// Mends the mistake by commands that `shell` runs.
-fn mends(shell: impl Fn(&str) -> Reply) -> impl Fn(&SeenRequest) -> Reply {
+/// What mends the mistake.
+const MEND: &str = "sed -i 's,tax_percent / 10$,tax_percent / 100,' billing.py";
+
+/// Mends the mistake by commands.
+fn mends(vendor: Vendor) -> impl Fn(&SeenRequest) -> Reply {
     move |request| match request.tool_result_count() {
-        0 => shell(TEST_COMMAND),
-        1 => shell("sed -i 's,tax_percent / 10$,tax_percent / 100,' billing.py"),
-        2 => shell(TEST_COMMAND),
+        0 => vendor.runs(TEST_COMMAND),
+        1 => vendor.runs(MEND),
+        2 => vendor.runs(TEST_COMMAND),
         _ => Reply::say("Mended."),
     }
 }
@@ -175,20 +157,18 @@ fn mends_a_branch(stage: &mut Stage) {
 
 #[test]
 fn codex_mends_a_branch() {
-    let brain = mends(|script| Reply::call("exec_command", json!({ "cmd": script, "yield_time_ms": 20_000 })));
-    on_stage("job_real::codex_mends_a_branch", CODEX, brain, mends_a_branch);
+    on_stage("job_real::codex_mends_a_branch", CODEX, mends(CODEX), mends_a_branch);
 }
 
 #[test]
 fn opencode_mends_a_branch() {
-    let brain = mends(|script| Reply::call("bash", json!({ "command": script, "description": "a step" })));
-    on_stage("job_real::opencode_mends_a_branch", OPENCODE, brain, mends_a_branch);
+    on_stage("job_real::opencode_mends_a_branch", OPENCODE, mends(OPENCODE), mends_a_branch);
 }
 
 #[test]
 fn claude_works_with_a_subscription() {
     let test = "job_real::claude_works_with_a_subscription";
-    on_stage(test, CLAUDE_SUBSCRIPTION, mends(bash), |stage| {
+    on_stage(test, CLAUDE_SUBSCRIPTION, mends(CLAUDE), |stage| {
         mends_a_branch(stage);
         let requests = stage.model.requests();
         assert!(requests.iter().all(|request| !request.headers.contains_key("x-api-key")), "a key beside the token");
@@ -197,8 +177,7 @@ fn claude_works_with_a_subscription() {
 
 #[test]
 fn codex_works_with_a_chatgpt_login() {
-    let brain = mends(|script| Reply::call("exec_command", json!({ "cmd": script, "yield_time_ms": 20_000 })));
-    on_stage("job_real::codex_works_with_a_chatgpt_login", CODEX_LOGIN, brain, |stage| {
+    on_stage("job_real::codex_works_with_a_chatgpt_login", CODEX_LOGIN, mends(CODEX), |stage| {
         mends_a_branch(stage);
         let requests = stage.model.requests();
         assert!(requests.iter().all(|request| request.headers["chatgpt-account-id"] == "acct-0123"));
@@ -209,9 +188,9 @@ fn codex_works_with_a_chatgpt_login() {
 #[test]
 fn a_question_is_answered_after_a_restart() {
     let brain = |request: &SeenRequest| match request.tool_result_count() {
-        0 => bash("rm -rf __pycache__ old"),
-        1 => Reply::call("Read", json!({ "file_path": "/workspace/billing.py" })),
-        2 => edit(WRONG, RIGHT),
+        0 => CLAUDE.runs("rm -rf __pycache__ old"),
+        1 => CLAUDE.reads("billing.py"),
+        2 => CLAUDE.replaces("billing.py", "", WRONG, RIGHT),
         _ => Reply::say("Mended."),
     };
     on_stage("job_real::a_question_is_answered_after_a_restart", CLAUDE, brain, |stage| {
@@ -230,7 +209,7 @@ fn a_question_is_answered_after_a_restart() {
 
 #[test]
 fn a_stop_ends_everything_in_it() {
-    let brain = |_: &SeenRequest| bash("sleep 600");
+    let brain = |_: &SeenRequest| CLAUDE.runs("sleep 600");
     on_stage("job_real::a_stop_ends_everything_in_it", CLAUDE, brain, |stage| {
         let job = stage.start(json!({}));
         stage.it.wait_for_job(job, |view| view.last.as_deref().is_some_and(|last| last.contains("sleep")));
@@ -247,8 +226,8 @@ fn a_stop_ends_everything_in_it() {
 #[test]
 fn it_is_started_asked_and_told_of_on_a_phone() {
     let brain = |request: &SeenRequest| match request.tool_result_count() {
-        0 => bash("rm -rf __pycache__ old"),
-        1 => bash("sed -i 's,tax_percent / 10$,tax_percent / 100,' billing.py"),
+        0 => CLAUDE.runs("rm -rf __pycache__ old"),
+        1 => CLAUDE.runs(MEND),
         _ => Reply::say("Mended."),
     };
     on_stage("job_real::it_is_started_asked_and_told_of_on_a_phone", CLAUDE, brain, |stage| {

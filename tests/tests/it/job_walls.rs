@@ -7,14 +7,14 @@ use std::{fs, net::SocketAddr};
 use egress::{Binding, CredentialSlot, EnvName, HostPattern, PathPattern, SecretSettings};
 use harness::{
     all_inside,
-    online::{Authority, GitServer, Online, scene, serve_tls},
+    online::{Authority, GitServer, Online, TOKEN, scene, serve_tls},
     repository::Repository,
 };
 use serde_json::{Value, json};
 use testkit::forge::{ForgeDouble, Kind};
 use types::{JobEnd, JobState};
 
-use crate::job_push::{self, TOKEN};
+use crate::job_push;
 
 const FORGE: &str = "203.0.113.12";
 
@@ -54,12 +54,8 @@ impl Scene {
         fs::write(repository.path.join("steps.sh"), STEPS).unwrap();
         repository.git(&["add", "-A"]);
         repository.git(&["commit", "-qm", "steps"]);
-        let server = GitServer::new(&home.path().join("served"), TOKEN);
-        let bare = home.path().join("served/acme/app.git");
-        let place = bare.display().to_string();
-        repository.git(&["init", "-q", "--bare", "-b", "main", &place]);
-        repository.git(&["push", "-q", &place, "HEAD:refs/heads/main"]);
-        repository.git(&["-C", &place, "config", "http.receivepack", "true"]);
+        let server = GitServer::new(&home.path().join("served"));
+        let bare = server.adopt(&repository);
         let api = ForgeDouble::new(Kind::Gitea, job_push::settings());
         runtime.block_on(async {
             let router = axum::Router::new().nest("/api", api.router()).fallback_service(server.router());

@@ -14,7 +14,7 @@ use harness::{
     all_inside,
     coders::{CLAUDE, CODEX, OPENCODE, Vendor},
     malicious::{MARK, Malicious},
-    online::serve_plain,
+    online::{serve_plain, vendor::KEY},
     shift::{self, Shift},
     workshop::picture,
 };
@@ -150,7 +150,7 @@ impl Scene {
         let (scene, coder) = (&self.shift.scene, self.shift.vendor.coder);
         let token = std::fs::read_to_string(scene.home.path().join("api.token")).unwrap();
         let [lab, telegram] = scene.secrets();
-        let secrets = [shift::KEY, HOST_SECRET, OWNERS_WORDS, token.trim(), &lab, &telegram];
+        let secrets = [KEY, HOST_SECRET, OWNERS_WORDS, token.trim(), &lab, &telegram];
         let mut said: Vec<String> = self.shift.model.requests().iter().map(|seen| seen.body.to_string()).collect();
         said.extend(scene.model.requests().iter().map(|seen| seen.body.to_string()));
         said.extend(scene.chat.outgoing());

@@ -13,7 +13,7 @@ use axum::{
 use egress::{Binding, CredentialSlot, EnvName, GithubRepository, SecretSettings};
 use harness::{
     all_but_network_inside, all_inside,
-    online::{Authority, GitServer, Online, scene, serve_plain, serve_tls},
+    online::{Authority, GitServer, Online, TOKEN, scene, serve_plain, serve_tls},
 };
 use serde_json::{Value, json};
 
@@ -247,8 +247,6 @@ fn python_and_node_reach_what_is_allowed() {
     });
 }
 
-const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
-
 /// A token that is bound to one repository.
 fn token_for(repository: &str) -> (&'static str, &'static str, SecretSettings) {
     let repository: GithubRepository = repository.parse().unwrap();
@@ -263,7 +261,7 @@ fn git_clones_fetches_and_pushes_one_repository_with_a_token_that_it_never_sees(
     all_inside(name, &ADDRESSES, || {
         let rules = "trust_foreign = true\npresets = [\"github\"]\nsecrets = [\"github-token\"]\n";
         let it = Played::new(rules, &[token_for("acme/app:rw")]);
-        let server = GitServer::new(&it.online.home.path().join("git"), TOKEN);
+        let server = GitServer::new(&it.online.home.path().join("git"));
         server.add("acme/app.git", "the app");
         server.add("acme/other.git", "another");
         it.runtime.block_on(serve_tls(&it.authority, &["github.com"], at(GIT, 443), server.router()));
@@ -302,7 +300,7 @@ fn a_token_that_only_reads_pushes_nothing() {
     all_inside("network::a_token_that_only_reads_pushes_nothing", &ADDRESSES, || {
         let rules = "trust_foreign = true\npresets = [\"github\"]\nsecrets = [\"github-token\"]\n";
         let it = Played::new(rules, &[token_for("acme/app")]);
-        let server = GitServer::new(&it.online.home.path().join("git"), TOKEN);
+        let server = GitServer::new(&it.online.home.path().join("git"));
         server.add("acme/app.git", "the app");
         it.runtime.block_on(serve_tls(&it.authority, &["github.com"], at(GIT, 443), server.router()));
         let said = it.online.run(

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
-    coder::{ADDRESSES, KEY},
+    census::{count, wait_until_gone},
     coders::CLAUDE,
     inside::all_inside,
-    online::{Authority, Online, scene, tunnel_tls},
+    online::{
+        Authority, Online, scene,
+        vendor::{self, ADDRESS, ADDRESSES, KEY},
+    },
     played::gives_way,
     process,
+    seat::has_tmux,
 };
 use policy::{Act, Grant, decide_own};
 use sandbox::{
@@ -63,16 +66,9 @@ fn type_keys(home: &Path, keys: &[&str]) {
     assert!(command.status().unwrap().success());
 }
 
-fn processes(word: &str) -> usize {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains(word)).count()
-}
-
 #[test]
 fn a_pane_shows_the_records_and_a_person_takes_over_and_hands_back() {
-    if !Path::new("/usr/bin/tmux").exists() {
-        eprintln!("skipped: there is no tmux");
+    if !has_tmux() {
         return;
     }
     all_inside("panes::a_pane_shows_the_records_and_a_person_takes_over_and_hands_back", &[], || {
@@ -110,7 +106,7 @@ async fn take_over_and_hand_back(home: &Path) {
     showing(&tmux, "size:48 160").await;
     // A program in the foreground is interrupted, and the pane is not.
     type_keys(home, &["sleep 600", "Enter"]);
-    while processes("sleep\x00600") == 0 {
+    while count("sleep 600") == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     type_keys(home, &["C-c"]);
@@ -144,41 +140,23 @@ async fn take_over_and_hand_back(home: &Path) {
 
     supervised.end().await;
     tmux.close("job-1").await.unwrap();
-    for word in ["tmux", "\0pane\0", "sandbox-init", "supervisor"] {
-        let mut tries = 0;
-        while processes(word) > 0 {
-            tries += 1;
-            assert!(tries < 200, "{word} is left");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
+    wait_until_gone(&["tmux", " pane ", "sandbox-init", "supervisor"]);
 }
 
 #[test]
 fn the_real_claude_code_is_taken_over_and_handed_back() {
-    if !Path::new("/usr/bin/tmux").exists() {
-        eprintln!("skipped: there is no tmux");
+    if !has_tmux() {
         return;
     }
     all_inside("panes::the_real_claude_code_is_taken_over_and_handed_back", &ADDRESSES, || {
         let runtime = scene::runtime();
-        let model = runtime.block_on(ModelServer::start(gives_way(|| CLAUDE.reads("toys.txt"))));
-        let (authority, address) = (Authority::new(), ADDRESSES[0].trim_end_matches("/32"));
-        let vendor = (address.parse::<std::net::IpAddr>().unwrap(), 443).into();
-        runtime.block_on(tunnel_tls(&authority, &["api.anthropic.com"], vendor, model.address()));
+        let authority = Authority::new();
+        let model = runtime.block_on(vendor::play(&authority, CLAUDE.host, gives_way(|| CLAUDE.reads("toys.txt"))));
         let home = tempfile::Builder::new().prefix("factotum-online-").tempdir().unwrap();
         authority.write(&home.path().join("ca.pem"));
-        let config = format!(
-            "[coders.claude]\nprogram = \"{}\"\nmodel = \"claude-sonnet-4-5\"\nsecret = \"vendor\"\n\
-             extra_ca = [\"{}\"]\n[sandbox]\nmemory_mb = 4096\n",
-            harness::coders::program("claude").display(),
-            home.path().join("ca.pem").display(),
-        );
-        let mut binding = Binding::to("api.anthropic.com").unwrap();
-        binding.slot = CredentialSlot::Header { name: "x-api-key".to_owned(), prefix: String::new() };
-        let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
-        let network = scene::played(&[("api.anthropic.com", address)]);
-        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, settings)]);
+        let config = vendor::table(&CLAUDE, &home.path().join("ca.pem")) + "[sandbox]\nmemory_mb = 4096\n";
+        let network = scene::played(&[(CLAUDE.host, ADDRESS)]);
+        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, vendor::bound(&CLAUDE))]);
         take_claude_over(it, &runtime, &model);
     });
 }
@@ -197,12 +175,12 @@ fn take_claude_over(mut it: Online, runtime: &tokio::runtime::Runtime, model: &M
     runtime.block_on(tmux.open("job-1", &["--home", home.to_str().unwrap(), "pane", "job-1"])).unwrap();
     // Its own screen, with the conversation so far.
     runtime.block_on(showing(&tmux, "mend the toys"));
-    let programs = processes("--resume");
+    let programs = count("--resume");
     assert!(programs >= 1);
     it.restart();
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(it.wait_for_job(job, |_| true).state, JobState::TakenOver);
-    assert_eq!(processes("--resume"), programs, "the restart changed nothing at the terminal");
+    assert_eq!(count("--resume"), programs, "the restart changed nothing at the terminal");
     type_keys(&home, &["which toy is it"]);
     runtime.block_on(showing(&tmux, "which toy is it"));
     type_keys(&home, &["Enter"]);
@@ -219,12 +197,5 @@ fn take_claude_over(mut it: Online, runtime: &tokio::runtime::Runtime, model: &M
     let records = std::fs::read_to_string(home.join("jobs/1/records.jsonl")).unwrap();
     assert!(!records.contains(KEY));
     // The window goes with the job, and the server with its last window.
-    for word in ["tmux", "\0pane\0", "supervisor"] {
-        let mut tries = 0;
-        while processes(word) > 0 {
-            tries += 1;
-            assert!(tries < 200, "{word} is left");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+    wait_until_gone(&["tmux", " pane ", "supervisor"]);
 }
