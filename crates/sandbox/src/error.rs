@@ -112,9 +112,12 @@ pub enum SandboxError {
         /// How long it may be.
         limit: usize,
     },
-    /// A supervisor of another version, or one that answers nothing.
+    /// A supervisor of another version.
     #[error("the job's supervisor cannot be understood: {0}")]
     Foreign(String),
+    /// A supervisor that did not answer in time. It may be slow, or stuck for good; what it speaks is not known.
+    #[error("the job's supervisor did not answer within {0} seconds")]
+    Mute(u64),
     /// The self-test could not be carried out, which counts as failed.
     #[error("the self-test could not be carried out: {0}")]
     Canary(String),
@@ -147,6 +150,7 @@ impl SandboxError {
             | Self::Supervisor(_)
             | Self::TooLarge { .. }
             | Self::Foreign(_)
+            | Self::Mute(_)
             | Self::Canary(_) => None,
         }
     }

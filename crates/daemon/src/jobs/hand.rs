@@ -240,8 +240,8 @@ async fn record(store: &Store, outfit: &Outfit, job: &Job, start: &Start, is_ter
 pub(super) async fn attach(directory: &Path) -> Result<Option<Attached>, SandboxError> {
     for _ in 0..ATTACHMENTS {
         match Supervised::attach(directory).await {
-            // It will not learn it by waiting.
-            found @ (Ok(_) | Err(SandboxError::Foreign(_))) => return found,
+            // It will not learn our language by waiting, and for an answer was waited long enough.
+            found @ (Ok(_) | Err(SandboxError::Foreign(_) | SandboxError::Mute(_))) => return found,
             Err(_) => tokio::time::sleep(NOTICING).await,
         }
     }
@@ -396,5 +396,18 @@ impl Hand for Driven {
 
     fn end_program(&mut self) -> BoxFuture<'_, Result<(), JobTrouble>> {
         Box::pin(async move { self.driver.kill("the job ends").await.map_err(JobTrouble::passing) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_supervisor_is_tried_again_and_one_of_another_version_is_not() {
+        let trouble = not_attached(SandboxError::Mute(45));
+        assert!(trouble.may_pass && !trouble.error.contains("another version"), "{trouble:?}");
+        let trouble = not_attached(SandboxError::Foreign("it speaks another language: 7".to_owned()));
+        assert!(!trouble.may_pass && trouble.error.contains("another version"), "{trouble:?}");
     }
 }

@@ -117,7 +117,7 @@ impl Supervised {
     /// dead one left behind but its whole records is removed then.
     ///
     /// # Errors
-    /// Another daemon is attached and alive, or the supervisor cannot be understood.
+    /// Another daemon is attached and alive, or the supervisor cannot be understood or does not answer.
     pub async fn attach(directory: &Path) -> Result<Option<Attached>, SandboxError> {
         match greet(directory, true).await? {
             Some(greeted) => Ok(Some(greeted.daemon()?)),
@@ -257,7 +257,7 @@ impl Supervised {
                 if let Some(waiting) = inner.waiting.lock().as_mut() {
                     waiting.remove(&id);
                 }
-                Err(SandboxError::Supervisor("it does not answer".to_owned()))
+                Err(mute())
             }
         }
     }
@@ -266,6 +266,10 @@ impl Supervised {
 pub(super) fn encode(id: u64, name: &str, order: Order) -> Result<Vec<u8>, SandboxError> {
     let ask = Ask { id, name: name.to_owned(), order };
     serde_json::to_vec(&ask).map_err(|error| SandboxError::Supervisor(format!("it cannot be told: {error}")))
+}
+
+fn mute() -> SandboxError {
+    SandboxError::Mute(ANSWER.as_secs())
 }
 
 fn unexpected(answer: &Answer) -> SandboxError {
@@ -330,7 +334,7 @@ pub(super) fn address(directory: &OwnedFd) -> io::Result<SocketAddrUnix> {
 /// Waits for the answer to the first order.
 async fn greeted(directory: PathBuf, mut incoming: Incoming, outgoing: Outgoing) -> Result<Greeted, SandboxError> {
     let frame = timeout(ANSWER, incoming.next()).await;
-    let frame = frame.map_err(|_| SandboxError::Foreign("it does not answer".to_owned()))?;
+    let frame = frame.map_err(|_| mute())?;
     let frame = frame.map_err(SandboxError::process("heard"))?.ok_or(SandboxError::Gone)?;
     let Frame { text, bytes: custody, fds } = frame;
     let nonsense = |why: &dyn std::fmt::Display| SandboxError::Foreign(format!("it speaks another language: {why}"));

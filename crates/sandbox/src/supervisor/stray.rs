@@ -29,8 +29,8 @@ impl Supervised {
                 attached.supervised.end().await;
                 Ok(true)
             }
-            Err(SandboxError::Foreign(why)) => {
-                tracing::warn!(directory = %directory.display(), why, "a supervisor that is not understood is killed");
+            Err(error @ (SandboxError::Foreign(_) | SandboxError::Mute(_))) => {
+                tracing::warn!(directory = %directory.display(), %error, "a supervisor that cannot be spoken with is killed");
                 kill(directory).await.map_err(SandboxError::process("killed"))
             }
             Err(error) => Err(error),
@@ -71,4 +71,44 @@ async fn listener(directory: &Path) -> io::Result<Option<OwnedFd>> {
 async fn listening(directory: &Path) -> io::Result<Option<Pid>> {
     let Some(socket) = knock(directory).await? else { return Ok(None) };
     Ok(Some(socket_peercred(&socket)?.pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        error::Error,
+        io::Write,
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    use super::{super::client::SOCKET, *};
+
+    /// What looking for a supervisor finds where somebody listens and says this.
+    async fn found(says: &'static str) -> Result<Option<SandboxError>, Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let listener = UnixListener::bind(directory.path().join(SOCKET))?;
+        let speaker =
+            std::thread::Builder::new().name("speaker".to_owned()).spawn(move || -> io::Result<UnixStream> {
+                let (mut stream, _) = listener.accept()?;
+                if !says.is_empty() {
+                    let length = u32::try_from(says.len()).map_err(io::Error::other)?.to_le_bytes();
+                    stream.write_all(&[&length[..], &[0; 5], says.as_bytes()].concat())?;
+                }
+                Ok(stream)
+            })?;
+        let found = Supervised::look(directory.path()).await.err();
+        drop(speaker.join().map_err(|_| "the speaker panicked")??);
+        Ok(found)
+    }
+
+    #[tokio::test]
+    async fn another_language_is_told_from_silence() -> Result<(), Box<dyn Error>> {
+        let error = found(r#"{"hello":"who is there?"}"#).await?;
+        assert!(matches!(error, Some(SandboxError::Foreign(_))), "{error:?}");
+        // The clock goes on by itself while everybody waits.
+        tokio::time::pause();
+        let error = found("").await?;
+        assert!(matches!(error, Some(SandboxError::Mute(45))), "{error:?}");
+        Ok(())
+    }
 }
