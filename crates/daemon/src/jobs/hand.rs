@@ -18,6 +18,7 @@ use types::{BoxFuture, Prices, WorkspaceName};
 
 use super::{
     door::{self, Outfit},
+    farewell::Farewell,
     guard,
     registry::registry,
     seam::{Hand, JobTrouble, NotTold, Said, TakenUp},
@@ -55,6 +56,8 @@ pub(super) struct Driven {
     prices: Option<Prices>,
     /// Records up to here are an earlier supervisor's, whose programs are gone; 0 where there was none.
     lost: u64,
+    /// The end of a supervisor that cannot be followed.
+    farewell: Farewell,
     /// Ends the serving of the way out; connections wait then for whoever serves next.
     _serving: DropGuard,
 }
@@ -102,6 +105,7 @@ impl Driven {
             workspace,
             prices,
             lost,
+            farewell: Farewell::new(core.tasks.clone()),
             _serving,
         })
     }
@@ -325,12 +329,18 @@ fn not_told(error: DriverError) -> NotTold {
 impl Hand for Driven {
     fn next(&mut self) -> BoxFuture<'_, Option<Said>> {
         Box::pin(async move {
+            if self.farewell.is_begun() {
+                self.farewell.done().await;
+                return None;
+            }
             match self.driver.next().await {
                 Ok(Some(said)) => Some(self.said(said)),
                 Ok(None) => None,
                 Err(error) => {
                     tracing::error!(%error, "a coding agent cannot be followed; its supervisor is ended");
-                    self.supervised.end().await;
+                    let supervised = self.supervised.clone();
+                    self.farewell.begin(async move { supervised.end().await });
+                    self.farewell.done().await;
                     None
                 }
             }

@@ -10,6 +10,7 @@ mod control;
 mod door;
 mod ending;
 mod engine;
+mod farewell;
 pub mod forge;
 mod gate;
 mod git;
