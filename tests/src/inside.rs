@@ -47,7 +47,9 @@ pub fn all_inside_as_nobody(name: &str, addresses: &[&str], test: impl FnOnce())
         eprintln!("skipped: only root can become another user");
         return;
     }
-    let become_nobody = "HOME=$TMPDIR exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+    // Servers of the test's own may listen where only root may elsewhere.
+    let become_nobody = "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start || exit 96; \
+                         HOME=$TMPDIR exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
     again_inside(name, addresses, become_nobody, test);
 }
 

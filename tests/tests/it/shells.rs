@@ -5,10 +5,11 @@ use std::time::Duration;
 use harness::{
     Factotum, Home,
     home::config,
-    inside::all_inside,
+    inside::{all_inside, all_inside_as_nobody},
     process::{self, Finished},
     seat::{self, AT_HOME, Seat, has_tmux},
 };
+use sandbox::Supervised;
 
 /// What is kept from the sandbox.
 const SECRET: &str = "registry-token-value-0123456789";
@@ -233,5 +234,91 @@ fn whoever_dies_in_between_leaves_nothing() {
         wait_for("the ghost", || !bench.home.path().join("shells/ghost").exists());
         assert_eq!(bench.verb(&["terminals", "close", "shell-billing"]).code, Some(0));
         bench.is_clean();
+    });
+}
+
+#[test]
+fn one_that_was_not_taken_up_is_ended_before_another_begins() {
+    inside("one_that_was_not_taken_up_is_ended_before_another_begins", || {
+        let mut bench = Bench::new("");
+        assert_eq!(bench.verb(&["shell", "--detached"]).code, Some(0));
+        bench.kill_daemon();
+        // Somebody else holds it, as a daemon would that hangs.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let directory = bench.home.path().join("shells/billing");
+        let attach = || runtime.block_on(Supervised::attach(&directory)).ok().flatten();
+        // That the first daemon is gone is noticed a moment later.
+        let mut held = attach();
+        for _ in 0..500 {
+            if held.is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            held = attach();
+        }
+        assert!(held.is_some(), "it cannot be held");
+        bench.start_daemon();
+        let second = bench.verb(&["shell", "--detached"]);
+        assert!(second.stderr.contains("an earlier shell billing still runs"), "{second:?}");
+        assert!(second.stderr.contains("factotum terminals close shell-billing"), "{second:?}");
+        assert_eq!(processes("supervisor"), 1);
+        assert!(directory.join("home").exists() && directory.join("socket").exists());
+        let refused = bench.verb(&["terminals", "close", "shell-billing"]);
+        assert!(refused.stderr.contains("another daemon is attached"), "{refused:?}");
+
+        drop(held);
+        let closed = bench.verb(&["terminals", "close", "shell-billing"]);
+        assert_eq!(closed.stdout, "the shell billing is closed\n", "{closed:?}");
+        bench.is_clean();
+        assert_eq!(bench.audited(), ["opened", "you closed it"]);
+        assert_eq!(bench.verb(&["shell", "--detached"]).code, Some(0));
+        assert_eq!(bench.verb(&["terminals", "close", "shell-billing"]).code, Some(0));
+        bench.is_clean();
+    });
+}
+
+#[test]
+fn an_ordinary_user_has_them_and_comes_with_tmux_itself() {
+    if !has_tmux() {
+        return;
+    }
+    all_inside_as_nobody("shells::an_ordinary_user_has_them_and_comes_with_tmux_itself", &[], || {
+        let mut bench = Bench::new("");
+        let seat = bench.sit("one", (100, 30), "shell");
+        seat.sees("billing /workspace");
+        seat.types("echo it is $(id -u) | tr a-z A-Z; echo hello > from-the-shell; mark=kept");
+        seat.sees("IT IS 1000");
+        let written = std::fs::metadata(bench.home.beside("billing/from-the-shell")).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&written), rustix::process::geteuid().as_raw());
+        bench.kill_daemon();
+        seat.types("echo without a daemon: $mark");
+        seat.sees("without a daemon: kept");
+
+        // As docs/terminals.md says. The owner's terminal is a tmux as well here, which tmux would ask about.
+        let socket = bench.home.path().join("tmux.sock");
+        let line = format!("unset TMUX; tmux -S {} attach", socket.display());
+        let by_hand = Seat::new(&bench.home.beside("."), "two", (90, 28), &line);
+        by_hand.sees("without a daemon: kept");
+        by_hand.types("echo typed by hand | tr a-z A-Z");
+        by_hand.sees("TYPED BY HAND");
+        // Keys of tmux that would start a program outside do nothing.
+        let before = processes("\0pane\0");
+        for key in ["c", "%", "!"] {
+            by_hand.key("C-b");
+            by_hand.key(key);
+        }
+        by_hand.types("echo still $mark, in $(hostname) | tr a-z A-Z");
+        by_hand.sees("STILL KEPT, IN SANDBOX");
+        by_hand.key("C-b");
+        by_hand.key("d");
+        by_hand.sees(AT_HOME);
+
+        bench.start_daemon();
+        wait_for("its being taken up", || bench.terminals() == "shell-billing\n");
+        assert_eq!(processes("\0pane\0"), before, "no window was added");
+        seat.types("exit");
+        seat.sees(AT_HOME);
+        bench.is_clean();
+        assert_eq!(bench.audited(), ["opened", "it ended"]);
     });
 }

@@ -107,6 +107,27 @@ pub(super) fn follow(core: &Arc<Core>, shell: Shell, way_out: JobDoor, attached:
     });
 }
 
+/// Ends a shell that runs and was not taken up, as the owner asks. False when there is none.
+///
+/// # Errors
+/// It runs and cannot be ended, as while another daemon holds it.
+pub(super) async fn end_stray(core: &Core, name: &ShellName) -> Result<bool, String> {
+    let directory = Place::Shell(name.clone()).directory(core.home.path());
+    if !Supervised::put_down(&directory).await.map_err(|error| error.to_string())? {
+        return Ok(false);
+    }
+    let session = core.store.session_by_key(&key(name)).map_err(|error| error.to_string())?;
+    match session {
+        Some(session) => {
+            let held = Held::new(name.clone(), session.workspace, session.id);
+            bury(core, &Shell { held, directory }, None, "you closed it").await;
+        }
+        // The journal is another one, which has nothing to say of it.
+        None => clear(&core.live().default_workspace, &directory).await.map_err(|error| error.to_string())?,
+    }
+    Ok(true)
+}
+
 /// Leaves nothing of a shell but its session and its records in the audit log.
 async fn bury(core: &Core, shell: &Shell, supervised: Option<&Supervised>, why: &str) {
     let Shell { held, directory } = shell;

@@ -66,10 +66,15 @@ pub(crate) async fn open(
 /// Ends a shell with everything that runs in it.
 pub(crate) async fn close(core: &Arc<Core>, name: &ShellName) -> Result<String, Failure> {
     // One that is just being opened, or taken up, is found.
-    drop(core.shells.opening().await);
+    let opening = core.shells.opening().await;
     let Some(held) = core.shells.get(name) else {
-        return Err(user(format!("there is no shell {name}"), "`factotum terminals` lists them"));
+        return match follow::end_stray(core, name).await {
+            Ok(true) => Ok(format!("the shell {name} is closed")),
+            Ok(false) => Err(user(format!("there is no shell {name}"), "`factotum terminals` lists them")),
+            Err(why) => Err(internal(format!("the shell {name} could not be closed: {why}"))),
+        };
     };
+    drop(opening);
     held.closing.cancel();
     held.gone.cancelled().await;
     Ok(format!("the shell {name} is closed"))
@@ -106,13 +111,14 @@ async fn session(core: &Core, name: &ShellName, workspace: &WorkspaceName) -> Re
 async fn begin(core: &Arc<Core>, held: Held) -> Result<(), Failure> {
     let place = Place::Shell(held.name.clone());
     let directory = place.directory(core.home.path());
+    refuse_second(&held.name, &directory).await?;
     let new = NewDoor { session: held.session, workspace: &held.workspace, coder: None };
     let way_out = core.ways.job_door(new).map_err(|why| user(why, "mend the workspace's [egress] in config.toml"))?;
     let unrecorded = |error| internal(format!("nothing was opened, because the audit log cannot be written: {error}"));
     record::opening(&core.store, &held).await.map_err(unrecorded)?;
     let (name, workspace) = (held.name.clone(), held.workspace.clone());
     let begun = async {
-        // What one of the same name may have left; `Supervised::start` refuses while that one lives.
+        // What one of the same name may have left.
         follow::clear(&held.workspace, &directory)
             .await
             .map_err(|error| internal(format!("the shell's directory: {error}")))?;
@@ -131,6 +137,17 @@ async fn begin(core: &Arc<Core>, held: Held) -> Result<(), Failure> {
     }
     tracing::info!(%name, %workspace, "a shell is open");
     Ok(())
+}
+
+/// Refuses where an earlier shell of this name still runs, because it could not be taken up: what lies in its directory is in use.
+async fn refuse_second(name: &ShellName, directory: &Path) -> Result<(), Failure> {
+    let why = match Supervised::look(directory).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) => "it could not be taken up".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let hint = format!("`factotum terminals close shell-{name}` ends it, with what runs in it");
+    Err(user(format!("an earlier shell {name} still runs: {why}"), hint))
 }
 
 async fn start(core: &Core, held: &Held, way_out: &JobDoor, directory: &Path) -> Result<Attached, SandboxError> {
