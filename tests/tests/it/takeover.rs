@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
-    all_inside,
+    all_inside, all_inside_as_nobody,
     coders::{CLAUDE, CODEX, OPENCODE, Vendor},
     online::{Authority, Online, scene, tunnel_tls},
     played::gives_way,
@@ -114,69 +114,82 @@ fn processes(word: &str) -> usize {
     lines.filter(|line| line.contains(word)).count()
 }
 
+/// The address that loopback must carry.
+const ADDRESSES: [&str; 1] = ["203.0.113.10/32"];
+
 fn take_over_and_hand_back(test: &'static str, agent: Agent) {
-    if !has_tmux() {
-        return;
+    if has_tmux() {
+        all_inside(test, &ADDRESSES, || work(&agent));
     }
-    all_inside(test, &["203.0.113.10/32"], || {
-        let stage = Stage::new(agent.vendor);
-        let spec =
-            json!({ "brief": "mend the toys", "coder": agent.vendor.coder, "workspace": "online", "then": "nothing" });
-        let job = stage.it.start_job(spec);
-        stage.it.wait_for_job(job, |view| view.iterations == 1);
-
-        // Reading along first: keys do nothing there.
-        let seat = stage.sit("one", SIZE, "attach 1");
-        seat.sees("a red toy");
-        seat.key("C-c");
-        seat.key("C-d");
-        let taken = stage.verb(&["job", "takeover", "1"]);
-        assert!(taken.contains("job 1 is yours"), "{taken}");
-        for (shown, key) in agent.opening {
-            seat.sees(shown);
-            // What comes too early is not heard.
-            for _ in 0..100 {
-                seat.key(key);
-                std::thread::sleep(Duration::from_millis(300));
-                if !seat.shown().contains(shown) {
-                    break;
-                }
-            }
-        }
-        seat.sees(agent.ready);
-        let shown = stage.verb(&["job", "show", "1"]);
-        assert!(shown.contains("yours") && shown.contains("factotum attach 1"), "{shown}");
-        assert!(seat.sees("leave: Ctrl-B d").contains("job-1"), "the line for the windows");
-        seat.writes("which toy is it");
-        seat.sees("which toy is it");
-        seat.key("Enter");
-        seat.sees("It is the red toy.");
-
-        // The connection is lost, and the screen is there again in another size.
-        seat.breaks_off();
-        assert_eq!(stage.it.wait_for_job(job, |_| true).state, JobState::TakenOver);
-        let seat = stage.sit("two", (100, 32), "attach 1");
-        seat.sees("It is the red toy.");
-        if agent.ends_by_key {
-            // It may want it twice, or to clear its line first.
-            for _ in 0..100 {
-                if stage.it.wait_for_job(job, |_| true).state != JobState::TakenOver {
-                    break;
-                }
-                seat.key("C-c");
-                std::thread::sleep(Duration::from_millis(300));
-            }
-        } else {
-            assert_eq!(stage.verb(&["job", "handback", "1"]), "job 1 goes on by itself\n");
-        }
-        stage.ends(job, &seat);
-    });
 }
+
+/// The job is taken over in the middle of its work, and handed back.
+fn work(agent: &Agent) {
+    let stage = Stage::new(agent.vendor);
+    let spec =
+        json!({ "brief": "mend the toys", "coder": agent.vendor.coder, "workspace": "online", "then": "nothing" });
+    let job = stage.it.start_job(spec);
+    stage.it.wait_for_job(job, |view| view.iterations == 1);
+
+    // Reading along first: keys do nothing there.
+    let seat = stage.sit("one", SIZE, "attach 1");
+    seat.sees("a red toy");
+    seat.key("C-c");
+    seat.key("C-d");
+    let taken = stage.verb(&["job", "takeover", "1"]);
+    assert!(taken.contains("job 1 is yours"), "{taken}");
+    for (shown, key) in agent.opening {
+        seat.sees(shown);
+        // What comes too early is not heard.
+        for _ in 0..100 {
+            seat.key(key);
+            std::thread::sleep(Duration::from_millis(300));
+            if !seat.shown().contains(shown) {
+                break;
+            }
+        }
+    }
+    seat.sees(agent.ready);
+    let shown = stage.verb(&["job", "show", "1"]);
+    assert!(shown.contains("yours") && shown.contains("factotum attach 1"), "{shown}");
+    assert!(seat.sees("leave: Ctrl-B d").contains("job-1"), "the line for the windows");
+    seat.writes("which toy is it");
+    seat.sees("which toy is it");
+    seat.key("Enter");
+    seat.sees("It is the red toy.");
+
+    // The connection is lost, and the screen is there again in another size.
+    seat.breaks_off();
+    assert_eq!(stage.it.wait_for_job(job, |_| true).state, JobState::TakenOver);
+    let seat = stage.sit("two", (100, 32), "attach 1");
+    seat.sees("It is the red toy.");
+    if agent.ends_by_key {
+        // It may want it twice, or to clear its line first.
+        for _ in 0..100 {
+            if stage.it.wait_for_job(job, |_| true).state != JobState::TakenOver {
+                break;
+            }
+            seat.key("C-c");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    } else {
+        assert_eq!(stage.verb(&["job", "handback", "1"]), "job 1 goes on by itself\n");
+    }
+    stage.ends(job, &seat);
+}
+
+const OF_CLAUDE: Agent = Agent { vendor: CLAUDE, opening: &[], ready: "manual mode on", ends_by_key: false };
 
 #[test]
 fn claude() {
-    let agent = Agent { vendor: CLAUDE, opening: &[], ready: "manual mode on", ends_by_key: false };
-    take_over_and_hand_back("takeover::claude", agent);
+    take_over_and_hand_back("takeover::claude", OF_CLAUDE);
+}
+
+#[test]
+fn claude_of_an_ordinary_user() {
+    if has_tmux() {
+        all_inside_as_nobody("takeover::claude_of_an_ordinary_user", &ADDRESSES, || work(&OF_CLAUDE));
+    }
 }
 
 #[test]
