@@ -17,6 +17,7 @@ mod full_disk;
 mod job_killed;
 mod job_land;
 mod job_others;
+mod job_posted;
 mod job_push;
 mod job_real;
 mod job_recipes;
