@@ -103,7 +103,16 @@ pub(super) async fn note_late(core: &Core, id: JobId, notes: Vec<String>) -> Res
             let Some(mut job) = tx.job(id)?.filter(|job| matches!(job.state, JobState::Ended { .. })) else {
                 return Ok(());
             };
-            for note in notes {
+            // What was told with the end, or by a daemon that died after this, is told once.
+            let memory = &job.memory;
+            let is_told = |note: &String| {
+                memory.notes.contains(note) || memory.report.as_ref().is_some_and(|report| report.contains(note))
+            };
+            let new: Vec<String> = notes.into_iter().filter(|note| !is_told(note)).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for note in new {
                 job.memory.report.get_or_insert_default().push_str(&format!("\n{}", report::note(&note)));
                 keep_note(&mut job, note);
             }

@@ -17,11 +17,14 @@ use types::{JobState, Place};
 use super::{
     Site, SiteError,
     check::{self, blocking},
+    record,
 };
 use crate::terminals;
 
 /// Where they are saved, in the job's directory.
 const SAVED: &str = "guarded";
+/// Which of them were put back, in the job's directory: a list of paths.
+const RESTORED: &str = "restored.json";
 /// The most names in a note.
 const MAX_NAMED: usize = 20;
 
@@ -107,32 +110,58 @@ pub(super) async fn hold(site: &Site) -> Result<(), SiteError> {
         return Ok(());
     }
     let (tree, directory) = (site.workspace.clone(), site.directory.join(SAVED));
+    let restored = site.directory.join(RESTORED);
     let save = move || {
+        if Pins::open(&directory)?.is_none() {
+            // What was put back the last time was told then.
+            remove(&restored)?;
+        }
         let grant = decide_own(Act::Snapshot, tree.name.clone());
         Pins::save(&grant, &tree, &is_guarded, &directory).map(drop)
     };
     blocking("save the repository's settings and hooks", save).await
 }
 
-/// Puts them back, while nothing of the job runs. Gives what had been changed.
-pub(super) async fn put_back(site: &Site) -> Result<Vec<String>, SiteError> {
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Puts them back, while nothing of the job runs. What had been changed is remembered before, for [`told`].
+pub(super) async fn put_back(site: &Site) -> Result<(), SiteError> {
     let directory = site.directory.join(SAVED);
     if site.place != Place::Workspace || !directory.exists() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let what = "put the repository's settings and hooks back";
     site.audit(AuditKind::ToolIntent, json!({ "tool": "job", "does": what })).await?;
-    let tree = site.workspace.clone();
-    let restore = move || -> Result<Vec<Change>, SnapshotError> {
-        let Some(pins) = Pins::open(&directory)? else { return Ok(Vec::new()) };
-        let grant = decide_own(Act::JobTree, tree.name.clone());
-        let changes = pins.put_back(&grant, &tree, &is_guarded)?;
-        Ok(changes)
+    let (tree, saved) = (site.workspace.clone(), directory.clone());
+    let look = move || -> Result<Vec<Change>, SnapshotError> {
+        let Some(pins) = Pins::open(&saved)? else { return Ok(Vec::new()) };
+        pins.changed(&decide_own(Act::JobTree, tree.name.clone()), &tree, &is_guarded)
     };
-    let changes = blocking(what, restore).await?;
+    let changes = blocking(what, look).await?;
     let told: Vec<String> = changes.iter().take(MAX_NAMED).map(|change| show_path(&change.path)).collect();
-    site.audit(AuditKind::ToolOutcome, json!({ "tool": "job", "does": what, "restored": told })).await?;
-    Ok(told)
+    if !told.is_empty() {
+        remember(site, &told)?;
+        let tree = site.workspace.clone();
+        let restore = move || -> Result<(), SnapshotError> {
+            let Some(pins) = Pins::open(&directory)? else { return Ok(()) };
+            pins.put_back(&decide_own(Act::JobTree, tree.name.clone()), &tree, &is_guarded).map(drop)
+        };
+        blocking(what, restore).await?;
+    }
+    site.audit(AuditKind::ToolOutcome, json!({ "tool": "job", "does": what, "restored": told })).await
+}
+
+/// Adds to what the owner is told, whatever becomes of the step that found it.
+fn remember(site: &Site, paths: &[String]) -> Result<(), SiteError> {
+    let mut all: Vec<String> = record::read(&site.directory, RESTORED)?.unwrap_or_default();
+    all.extend(paths.iter().filter(|path| !all.contains(path)).cloned().collect::<Vec<_>>());
+    all.truncate(MAX_NAMED);
+    record::write(&all, &site.directory, RESTORED)
 }
 
 /// Forgets them: what the owner changes from here on is the owner's.
@@ -141,15 +170,58 @@ pub(super) fn release(site: &Site) -> Result<(), SiteError> {
     Pins::forget(&path).map_err(|source| SiteError::Directory { path, source })
 }
 
-/// What was put back, in words for the owner.
-pub(super) fn told(changed: &[String]) -> Option<String> {
+/// What was put back since the job began, in words for the owner; the same again until it begins anew.
+pub(super) fn told(site: &Site) -> Option<String> {
     let said = "settings or hooks of your repository had been changed and were put back";
-    (!changed.is_empty()).then(|| format!("{said}: {}", changed.join(", ")))
+    match record::read::<Vec<String>>(&site.directory, RESTORED) {
+        Ok(changed) => changed.map(|changed| format!("{said}: {}", changed.join(", "))),
+        Err(error) => {
+            tracing::error!(job = %site.job, %error, "what was put back in a repository is not known any more");
+            Some(said.to_owned())
+        }
+    }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use sandbox::{Pool, SandboxConfig, Workspace};
+    use types::{JobId, SessionId, TurnId, WorkspaceName};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_back_is_told_whatever_came_after() {
+        let outer = tempfile::tempdir().unwrap();
+        let (workspace, directory) = (outer.path().join("billing"), outer.path().join("home/jobs/7"));
+        std::fs::create_dir_all(workspace.join(".git")).unwrap();
+        std::fs::create_dir_all(&directory).unwrap();
+        let config = workspace.join(".git/config");
+        std::fs::write(&config, "[core]\n").unwrap();
+        let site = Site {
+            job: JobId(7),
+            session: SessionId(1),
+            turn: TurnId(1),
+            place: Place::Workspace,
+            workspace: Workspace::open(WorkspaceName::new("billing").unwrap(), &workspace).unwrap(),
+            directory,
+            pool: Arc::new(Pool::new(SandboxConfig::default(), &outer.path().join("home"))),
+            store: Store::in_memory(Arc::new(crate::SystemClock::new())).unwrap(),
+        };
+        hold(&site).await.unwrap();
+        put_back(&site).await.unwrap();
+        assert_eq!(told(&site), None);
+        std::fs::write(&config, "[core]\nfsmonitor = evil\n").unwrap();
+        // The landing after it fails, or the daemon dies: nobody has heard of it yet.
+        put_back(&site).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), "[core]\n");
+        put_back(&site).await.unwrap();
+        release(&site).unwrap();
+        assert!(told(&site).is_some_and(|told| told.ends_with("put back: .git/config")), "{:?}", told(&site));
+        // A resume begins anew.
+        hold(&site).await.unwrap();
+        assert_eq!(told(&site), None);
+    }
 
     #[test]
     fn what_git_runs_or_obeys_is_guarded_and_its_data_is_not() {

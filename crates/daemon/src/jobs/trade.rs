@@ -93,17 +93,16 @@ impl Trade {
             return Vec::new();
         };
         let Ok(site) = self.site(&job) else { return Vec::new() };
-        let settled = guard::put_back(&site).await.and_then(|changed| guard::release(&site).map(|()| changed));
-        match settled {
-            Ok(changed) => guard::told(&changed).into_iter().collect(),
-            Err(error) => {
-                tracing::error!(job = %job.id, %error, "a repository's settings and hooks cannot be put back");
-                vec![format!(
-                    "settings and hooks of your repository could not be compared with what they were ({error}); look at \
-                     .git, and at other repositories in the workspace, before you use git there"
-                )]
-            }
+        let settled = guard::put_back(&site).await.and_then(|()| guard::release(&site));
+        let mut notes: Vec<String> = guard::told(&site).into_iter().collect();
+        if let Err(error) = settled {
+            tracing::error!(job = %job.id, %error, "a repository's settings and hooks cannot be put back");
+            notes.push(format!(
+                "settings and hooks of your repository could not be compared with what they were ({error}); look at \
+                 .git, and at other repositories in the workspace, before you use git there"
+            ));
         }
+        notes
     }
 
     fn author(&self) -> Result<Author, JobTrouble> {
@@ -227,7 +226,7 @@ impl Shop for Trade {
                 return self.post(job, number, &site, &desk).await;
             }
             // Our own git obeys some of it too.
-            let changed = guard::put_back(&site).await?;
+            guard::put_back(&site).await?;
             let message = Message::new(job.id, &job.memory.coder, &job.spec.brief, &report::sums(job));
             let message = message.of_part(phases::commit(job));
             let is_last = phases::is_last(job);
@@ -250,7 +249,7 @@ impl Shop for Trade {
                 // The next phase has a landing of its own. Asked again after a crash, this one finds its commit as it is.
                 forget_landing(&core, job.id).map_err(JobTrouble::passing)?;
             }
-            notes.extend(guard::told(&changed));
+            notes.extend(guard::told(&site));
             notes.extend(landed.branch.map(|branch| format!("the work is on the branch {branch}")));
             notes.extend(landed.pull_request.map(|address| format!("a draft pull request is open: {address}")));
             let is_unchecked = landed.is_unchecked;

@@ -121,6 +121,18 @@ impl Pins {
         self.len() == 0
     }
 
+    /// What [`Self::put_back`] would put back now, in order of path. Nothing is written.
+    pub fn changed(
+        &self,
+        grant: &Grant,
+        workspace: &Workspace,
+        is_pinned: IsPinned<'_>,
+    ) -> Result<Vec<Change>, SnapshotError> {
+        require(grant, &workspace.name, Need::Read)?;
+        let root = Root::open(workspace.dir())?;
+        self.changes(&root, &look(&root)?, is_pinned)
+    }
+
     /// Puts every pinned file back as it was and removes what has come and is pinned too. Gives what had changed, in order of
     /// path. Nothing at all is written where nothing did.
     pub fn put_back(
