@@ -91,6 +91,8 @@ pub struct JobMemory {
     pub bookings: u32,
     /// The phase that it is in, counted from 0, where its task has some.
     pub phase: u32,
+    /// Whether the coding agent was not told of the present phase yet: the job ended between the one before and it.
+    pub is_phase_untold: bool,
     /// Prompts that were answered.
     pub rounds: u32,
     /// Tools that were used.
@@ -121,6 +123,8 @@ pub struct JobMemory {
     pub moved_at: Timestamp,
     /// Milliseconds since it was last asked for in which it waited for the owner, present state left out.
     pub waited_ms: u64,
+    /// Since when a question of its landing waits for the owner; none while none does.
+    pub asking_since: Option<Timestamp>,
     /// What stays the same while the done condition fails in the same way.
     pub signature: Option<String>,
     /// How often in a row it came.

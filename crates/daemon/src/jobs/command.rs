@@ -9,7 +9,7 @@ use types::{
 
 use super::{
     engine::is_over,
-    phases::MAX_PHASES,
+    phases::{self, MAX_PHASES},
     prompts,
     recipes::{self, RecipeError},
     report,
@@ -277,6 +277,9 @@ fn go_on(job: &mut Job, coder: Option<String>, text: Option<String>, tried: &[ty
         forget_conversation(job);
         (job.memory.coder, job.memory.model) = (coder, None);
     }
+    if job.memory.is_phase_untold && phases::is_fresh(job) {
+        forget_conversation(job);
+    }
     let knows = job.memory.conversation.is_some();
     let order = match (knows, job.memory.rounds) {
         (_, 0) => {
@@ -285,16 +288,20 @@ fn go_on(job: &mut Job, coder: Option<String>, text: Option<String>, tried: &[ty
             None
         }
         (is_known, _) => {
-            let prompt = match is_known {
-                false => prompts::hand_over(job, tried, text.as_deref()),
-                true => prompts::again(text.as_deref()),
+            let mut words = std::mem::take(&mut job.memory.words);
+            let prompt = match (is_known, job.memory.is_phase_untold) {
+                (false, _) => prompts::hand_over(job, tried, text.as_deref()),
+                (true, false) => prompts::again(text.as_deref()),
+                (true, true) => {
+                    words.extend(text);
+                    prompts::next_phase(job)
+                }
             };
-            let words = std::mem::take(&mut job.memory.words);
             Some(prompt_with(job, prompt, words))
         }
     };
     let memory = &mut job.memory;
-    memory.order = order;
+    (memory.order, memory.is_phase_untold) = (order, false);
     (memory.troubles, memory.retry_at, memory.paused_at, memory.ending) = (0, None, None, None);
     (memory.report, memory.last_error, memory.changes) = (None, None, None);
     (memory.said, memory.notes) = (String::new(), Vec::new());

@@ -33,7 +33,7 @@ impl Worker {
         let (rounds, iterations, cost) = (memory.rounds, memory.iterations, memory.used.cost);
         memory.since = JobSince { rounds, iterations, tokens, cost, at: now };
         memory.told = memory.since;
-        memory.waited_ms = 0;
+        (memory.waited_ms, memory.asking_since) = (0, None);
         memory.rechecks = 0;
         let mut job = self.job.clone();
         let begun = self.core.store.transact(move |tx| {
@@ -144,7 +144,7 @@ fn ended(
     job.turn = Some(turn);
     keep_words(tx, &mut job, turn)?;
     let memory = &mut job.memory;
-    (memory.ending, memory.retry_at, memory.paused_at) = (None, None, None);
+    (memory.ending, memory.retry_at, memory.paused_at, memory.asking_since) = (None, None, None, None);
     memory.asked.clear();
     (memory.moved_at, job.ended_at) = (now, Some(now));
     let tried = tx.job_rounds(id, MAX_ROUNDS)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use policy::budget::{self, Exceeded, Purse};
-use store::Job;
+use store::{Job, JobMemory};
 use types::{JobState, MicroUsd, Timestamp};
 
 /// What was spent besides, for the limits that hold over all tasks.
@@ -64,12 +64,27 @@ pub(super) fn is_with_owner(state: &JobState) -> bool {
     }
 }
 
+/// Counts the time in which a question of a job's landing waits for the owner. True when that begins or ends.
+pub(super) fn wait_for_owner(memory: &mut JobMemory, is_asked: bool, now: Timestamp) -> bool {
+    match (is_asked, memory.asking_since) {
+        (true, None) => memory.asking_since = Some(now),
+        (false, Some(since)) => {
+            let waited = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+            memory.waited_ms = memory.waited_ms.saturating_add(waited);
+            memory.asking_since = None;
+        }
+        (true, Some(_)) | (false, None) => return false,
+    }
+    true
+}
+
 /// How long a job has run since it was last asked for, without the time in which the owner had it.
 fn worked(job: &Job, now: Timestamp) -> Duration {
     let memory = &job.memory;
     let mut waited = Duration::from_millis(memory.waited_ms);
-    if is_with_owner(&job.state) {
-        waited = waited.saturating_add(now.since(memory.moved_at));
+    let since = is_with_owner(&job.state).then_some(memory.moved_at).or(memory.asking_since);
+    if let Some(since) = since {
+        waited = waited.saturating_add(now.since(since));
     }
     now.since(memory.since.at).saturating_sub(waited)
 }
@@ -104,5 +119,20 @@ mod tests {
         assert_eq!(reached(&job).as_deref(), Some("it has run for its 3 minutes"));
         job.spec.limits.minutes = 4;
         assert_eq!(reached(&job), None, "however long the owner takes");
+    }
+
+    #[test]
+    fn minutes_in_which_a_question_of_the_landing_waits_are_not_the_jobs() {
+        let minute = |number: i64| Timestamp(number * 60_000);
+        let mut job = job();
+        (job.state, job.memory.since.at) = (JobState::Landing, minute(10));
+        assert_eq!(worked(&job, minute(20)), Duration::from_secs(10 * 60));
+        assert!(wait_for_owner(&mut job.memory, true, minute(20)));
+        // Another daemon finds it waiting.
+        assert!(!wait_for_owner(&mut job.memory, true, minute(300)));
+        assert_eq!(worked(&job, minute(300)), Duration::from_secs(10 * 60));
+        assert!(wait_for_owner(&mut job.memory, false, minute(500)));
+        assert!(!wait_for_owner(&mut job.memory, false, minute(501)));
+        assert_eq!(worked(&job, minute(501)), Duration::from_secs(11 * 60));
     }
 }

@@ -5,10 +5,10 @@ use store::{Job, StoreError, Tx};
 use types::{Event, JobEnd, JobState, RoundEnd};
 
 use super::{
-    OUR_OWN,
+    OUR_OWN, limits,
     next::{self, Next},
     phases, prompts, report,
-    seam::Checked,
+    seam::{Checked, JobTrouble, Landed},
     worker::Worker,
 };
 
@@ -32,7 +32,7 @@ impl Worker {
         if !self.rest().await? {
             return Ok(());
         }
-        match self.shop.land(&self.job).await {
+        match self.landed().await? {
             Err(trouble) => self.trouble(trouble).await,
             Ok(landed) => {
                 self.note(landed.notes);
@@ -50,6 +50,31 @@ impl Worker {
                     }
                     None => self.next_phase(has_commit).await,
                 }
+            }
+        }
+    }
+
+    /// Lands the work. The time in which a question of that waits for the owner is not the job's.
+    async fn landed(&mut self) -> Result<Result<Landed, JobTrouble>, StoreError> {
+        let (shop, job) = (self.shop.clone(), self.job.clone());
+        let mut events = self.core.store.subscribe();
+        let mut landing = shop.land(&job);
+        loop {
+            // One that was put before a restart waits already.
+            let is_asked = self.open_questions()? > 0;
+            if limits::wait_for_owner(&mut self.job.memory, is_asked, self.core.clock.now()) {
+                self.save().await?;
+            }
+            let landed = loop {
+                tokio::select! {
+                    landed = &mut landing => break Some(landed),
+                    event = events.recv() => if self.concerns(&event).is_some() { break None },
+                }
+            };
+            if let Some(landed) = landed {
+                // It is stored with what comes of the landing.
+                limits::wait_for_owner(&mut self.job.memory, false, self.core.clock.now());
+                return Ok(landed);
             }
         }
     }
@@ -74,10 +99,12 @@ impl Worker {
             Some(commit) => format!("{place} is done: commit {}", report::short(commit)),
             None => format!("{place} is done: nothing changed"),
         }]);
+        phases::go_on(&mut self.job);
         if let Some(limit) = self.limit(true)? {
+            // The next phase is what a resume goes on with.
+            self.job.memory.is_phase_untold = true;
             return self.end_with(JobEnd::Limit { limit }).await;
         }
-        phases::go_on(&mut self.job);
         self.move_to(JobState::Working);
         let prompt = match phases::is_fresh(&self.job) {
             true => {

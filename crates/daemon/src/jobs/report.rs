@@ -196,6 +196,9 @@ pub(super) fn pause(job: &Job, position: Option<u32>, now: Timestamp) -> Option<
         }
         JobState::Asking => ("it waits for your answer".to_owned(), memory.moved_at),
         JobState::TakenOver => ("it is in your hands".to_owned(), memory.moved_at),
+        JobState::Landing if memory.asking_since.is_some() => {
+            ("it waits for your answer".to_owned(), memory.asking_since.unwrap_or(now))
+        }
         JobState::Preparing | JobState::Working | JobState::Checking | JobState::Landing => {
             until?;
             let error = memory.last_error.as_deref().unwrap_or("it broke off");

@@ -160,7 +160,7 @@ impl Worker {
     }
 
     /// Whether an event is about a question of this job; true when the question is a new one.
-    fn concerns(&self, event: &Result<Envelope, RecvError>) -> Option<bool> {
+    pub(super) fn concerns(&self, event: &Result<Envelope, RecvError>) -> Option<bool> {
         match event {
             Ok(envelope) if envelope.session != Some(self.job.session) => None,
             Ok(envelope) => match envelope.event {

@@ -172,5 +172,11 @@ async fn limits_hold_for_all_phases_together() {
     let job = begin(&bench, &command).await;
     let (view, end) = bench.ended(job).await;
     assert!(matches!(end, JobEnd::Limit { .. }), "{end:?}");
-    assert_eq!((view.phase, *bench.play.landings.lock().unwrap()), (Some(1), 1));
+    assert_eq!((view.phase, *bench.play.landings.lock().unwrap()), (Some(2), 1));
+    // What is committed is not worked on once more.
+    bench.client().await.command(&Command::ResumeJob { job, coder: None, text: None }).await.unwrap();
+    let view = bench.until(job, "it does not end", |view| view.state == JobState::Ended { end: JobEnd::Done }).await;
+    assert_eq!((view.phase, view.rounds, *bench.play.landings.lock().unwrap()), (Some(2), 2, 2));
+    let prompts = bench.play.prompts(job);
+    assert!(prompts.len() == 2 && prompts[1].contains("Now phase 2 of 2 (d):"), "{prompts:?}");
 }
