@@ -99,6 +99,9 @@ pub struct JobMemory {
     pub iterations: u32,
     /// What the coding agent is to be told, until that is in its records.
     pub order: Option<JobOrder>,
+    /// The order that was open when the job ended, if it may have been told. Whether the words in it are still to be told is
+    /// seen from the records when the coding agent is taken up again.
+    pub doubt: Option<JobOrder>,
     /// How many orders there were, so that each has a number of its own.
     pub orders: u32,
     /// How far the journal was taken in, which is the record of our own loop: the number of an event.

@@ -161,8 +161,14 @@ fn ended(
 
 /// What the owner said and nobody was told goes with the next prompt, if the job is resumed; it begins no turn by itself.
 fn keep_words(tx: &mut Tx<'_>, job: &mut Job, turn: types::TurnId) -> Result<(), StoreError> {
-    let order = job.memory.order.take();
-    let mut words = order.map(|order| order.words).unwrap_or_default();
+    let mut words = Vec::new();
+    if let Some(order) = job.memory.order.take() {
+        match order.before {
+            // It may have been told, and only its records know.
+            Some(_) if !order.words.is_empty() && job.memory.coder != OUR_OWN => job.memory.doubt = Some(order),
+            Some(_) | None => words = order.words,
+        }
+    }
     words.append(&mut job.memory.words);
     for row in tx.waiting_inbox(job.session)? {
         tx.take_inbox(turn, row.id)?;

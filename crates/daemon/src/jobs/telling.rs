@@ -48,6 +48,22 @@ pub(super) fn prompt_with(job: &mut Job, text: String, words: Vec<String>) -> Jo
     order(job, &CoderCommand::Prompt { text }, words)
 }
 
+/// Adds words of the owner to an order that was not told yet. One that is no prompt takes them as its own.
+fn add_words(order: &mut JobOrder, words: Vec<String>) -> Result<(), JobTrouble> {
+    let mut command = command_of(order)?;
+    if let CoderCommand::Prompt { text } | CoderCommand::Steer { text } = &mut command {
+        *text = prompts::with_words(std::mem::take(text), &words);
+    }
+    order.command = serde_json::to_value(command).expect("a command has nothing but texts");
+    order.words.extend(words);
+    Ok(())
+}
+
+fn command_of(order: &JobOrder) -> Result<CoderCommand, JobTrouble> {
+    serde_json::from_value(order.command.clone())
+        .map_err(|error| JobTrouble::lasting(format!("what it is to be told cannot be read: {error}")))
+}
+
 /// Of the messages that wait in a session, those that may begin a turn of our own loop. While a job works there only its own
 /// prompts may: what the owner says goes to the turn that runs, or with the next prompt.
 pub(crate) fn may_begin(
@@ -117,9 +133,9 @@ impl Worker {
 
     /// Tells the coding agent what it is to be told, unless its records show that it was.
     pub(super) async fn give_order(&mut self, hand: &mut dyn Hand) -> Result<(), Broken> {
+        self.settle_doubt(hand).await?;
         let Some(mut order) = self.job.memory.order.clone() else { return Ok(()) };
-        let command: CoderCommand = serde_json::from_value(order.command.clone())
-            .map_err(|error| JobTrouble::lasting(format!("what it is to be told cannot be read: {error}")))?;
+        let command = command_of(&order)?;
         if order.before.is_some_and(|before| hand.commands() > before) {
             return match hand.is_refused() {
                 false => Ok(self.told(&command).await?),
@@ -140,6 +156,21 @@ impl Worker {
             Err(NotTold::Trouble(trouble)) => Err(trouble.into()),
             Err(NotTold::Unsupported(why)) => self.refused(hand, command, &why).await,
         }
+    }
+
+    /// Looks whether words were told that the job ended with. Where they were not, they go with the prompt that is to be told.
+    async fn settle_doubt(&mut self, hand: &mut dyn Hand) -> Result<(), Broken> {
+        let Some(doubt) = self.job.memory.doubt.take() else { return Ok(()) };
+        // Our own loop counts otherwise; whoever worked before was another one.
+        let is_more = doubt.before.is_some_and(|before| hand.commands() > before);
+        let was_told = is_more && !hand.is_refused() && !hand.is_our_own();
+        if !was_told {
+            match &mut self.job.memory.order {
+                Some(order) if order.before.is_none() => add_words(order, doubt.words)?,
+                Some(_) | None => self.job.memory.words.extend(doubt.words),
+            }
+        }
+        Ok(self.save().await?)
     }
 
     /// Makes sure that what is heard from now on belongs to the next prompt.

@@ -76,6 +76,37 @@ async fn stop_ends_a_job_wherever_it_is() {
     stops_at_once(&bench, job, "while the owner has it").await;
 }
 
+/// It was told, the records say so, and STOP came before that was stored.
+#[tokio::test]
+async fn words_that_were_told_before_a_stop_are_not_told_again() {
+    for is_told in [true, false] {
+        let play =
+            Play::new(|number, _| if number == 1 { tool(1).into() } else { vec![done("finished")] }, |_| passed());
+        let bench = Bench::with(play).await;
+        let job = bench.start(with_check()).await;
+        let client = bench.client().await;
+        let view = bench.until(job, "it does not work", |view| view.iterations == 1).await;
+        // The next effect is the telling: the daemon is held before or after it.
+        let moment = if is_told { 2 } else { 1 };
+        bench.play.die_at(Some(moment));
+        let say = Command::SteerJob { job, text: "paint it red".to_owned() };
+        client.command(&say).await.unwrap();
+        bench.until(job, "it is not told", |_| bench.play.moments() == (moment, true)).await;
+        let told = || {
+            let records = bench.play.records.lock().unwrap();
+            let commands = records[&job].commands.iter().filter(|one| format!("{one:?}").contains("red"));
+            commands.count()
+        };
+        assert_eq!(told(), usize::from(is_told));
+        bench.play.die_at(None);
+        client.command(&Command::StopJob { job }).await.unwrap();
+        assert_eq!(bench.ended(job).await.1, JobEnd::Stopped);
+        client.command(&Command::ResumeJob { job, coder: None, text: None }).await.unwrap();
+        assert_eq!(bench.ended(job).await.1, JobEnd::Done);
+        assert_eq!(told(), 1, "told before the stop: {is_told}, in session {}", view.session);
+    }
+}
+
 /// Whatever still closes an earlier run must not touch the next one.
 #[tokio::test]
 async fn a_job_is_resumed_once_its_end_is_done() {
