@@ -1,6 +1,6 @@
 //! The beginning and the end of a job's turn: what is stored with them, and what of the owner's words outlives the end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use store::{Job, JobSince, NewTurn, StoreError, Tx};
 use types::{ChannelId, JobEnd, JobId, JobState, Label, TurnEnd};
@@ -11,8 +11,10 @@ use super::{
     telling,
     worker::{MAX_ROUNDS, Worker, keep_note},
 };
-use crate::{core::Core, sessions, unattended};
+use crate::{core::Core, deliver, sessions, unattended};
 
+/// Why a job ends whose code breaks off.
+pub(super) const FAULT: &str = "a fault in factotum itself; please report it";
 /// How long the end of a job may take to count what it changed.
 const COUNTING: Duration = Duration::from_secs(20);
 /// How long a coding agent's program may take to be ended and to have said its last.
@@ -88,6 +90,40 @@ impl Worker {
             sessions::interrupt(&self.core, self.job.session).await;
         }
         note_late(&self.core, id, notes).await
+    }
+}
+
+/// Stores the end of a job that could not be ended otherwise, with a report that needs nothing of it. What runs for it is left.
+pub(super) async fn give_up(core: &Arc<Core>, id: JobId) -> Result<(), StoreError> {
+    let now = core.clock.now();
+    let turn = core.store.transact(move |tx| {
+        let Some(mut job) = tx.job(id)?.filter(|job| !matches!(job.state, JobState::Ended { .. })) else { return Ok(None) };
+        let end = JobEnd::Failed { error: FAULT.to_owned() };
+        let text = format!(
+            "Job {id} was given up: {FAULT}. Its files are as they are in {}. What still runs for it ends when the daemon is \
+             started anew; `factotum job resume {id}` tries again.",
+            job.spec.workspace
+        );
+        let turn = match job.turn {
+            Some(turn) if job.started_at.is_some() => turn,
+            Some(_) | None => begin_turn(tx, &job)?,
+        };
+        job.turn = Some(turn);
+        keep_words(tx, &mut job, turn)?;
+        let memory = &mut job.memory;
+        (memory.ending, memory.retry_at, memory.paused_at, memory.asking_since) = (None, None, None, None);
+        memory.asked.clear();
+        memory.report = Some(text.clone());
+        (memory.moved_at, job.ended_at) = (now, Some(now));
+        job.state = JobState::Ended { end: end.clone() };
+        tx.withdraw_requests(turn)?;
+        tx.save_job(&job)?;
+        tx.finish_turn(turn, turn_end(end), text)?;
+        Ok(Some(turn))
+    });
+    match turn.await? {
+        Some(turn) => deliver::turn(core, turn).await,
+        None => Ok(()),
     }
 }
 

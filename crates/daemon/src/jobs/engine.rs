@@ -14,7 +14,13 @@ use tokio::{
 };
 use types::{JobId, JobState, Place, SessionId};
 
-use super::{control::Control, ending::note_late, seam::Shop, takeover::Wish, worker};
+use super::{
+    control::Control,
+    ending::note_late,
+    seam::Shop,
+    takeover::Wish,
+    worker::{self, Care},
+};
 use crate::core::Core;
 
 /// Orders that may wait for the engine, which only hands them on.
@@ -29,7 +35,7 @@ const CLEARING: Duration = Duration::from_secs(3_600);
 const MAX_CLEARED: usize = 20;
 /// How long to wait before the queue is looked at again after it could not be read.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Faults of ours that one job may have before it is given up, and before it is left alone until the next start.
+/// Faults of ours that one job may have before it is ended, and that ending it may have besides before it is given up.
 const MAX_PANICS: u32 = 1;
 const MOST_PANICS: u32 = 4;
 /// Jobs that are looked at when the daemon starts for what a crash left of them.
@@ -293,7 +299,12 @@ impl Engine {
 
     fn start(&mut self, job: JobId, panics: u32) {
         let control = Arc::new(Control::default());
-        let work = worker::work(self.core.clone(), self.shop.clone(), job, control.clone(), panics > MAX_PANICS);
+        let care = match panics {
+            0..=MAX_PANICS => Care::Work,
+            _ if panics < MOST_PANICS => Care::End,
+            _ => Care::GiveUp,
+        };
+        let work = worker::work(self.core.clone(), self.shop.clone(), job, control.clone(), care);
         let task = self.workers.spawn(work);
         self.slots.insert(job, Slot { id: task.id(), control, waiting: Vec::new(), settling: Vec::new(), panics });
     }
@@ -315,6 +326,10 @@ impl Engine {
                 self.broken.insert(job);
                 return;
             }
+        }
+        if !panicked && slot.panics >= MOST_PANICS {
+            // Nothing of it was ended with it.
+            self.sweep(job, false);
         }
         if panicked || is_stopped {
             self.start(job, slot.panics + u32::from(panicked));

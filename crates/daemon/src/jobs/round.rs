@@ -65,6 +65,8 @@ enum Flow {
     Next,
     /// The job ends, which is stored as its `ending`.
     End(JobEnd),
+    /// The supervisor is gone with the turn that ran. The next one tells of that, and there it counts.
+    Lost,
 }
 
 /// What the loop keeps in mind while it listens.
@@ -91,6 +93,10 @@ impl Worker {
                 Ok(())
             }
             Ok(Flow::End(end)) => self.leave(hand, end).await,
+            Ok(Flow::Lost) => {
+                self.is_lost = true;
+                Ok(())
+            }
             Err(Broken::Store(error)) => Err(error),
             Err(Broken::Trouble(trouble)) => {
                 drop(hand);
@@ -127,6 +133,7 @@ impl Worker {
                 _ = looks.tick() => Woken::Time,
             };
             let flow = match woken {
+                Woken::Said(None) if hand.is_busy() && !self.is_lost && self.job.memory.ending.is_none() => Flow::Lost,
                 Woken::Said(None) => {
                     return Err(JobTrouble::passing("the supervisor of the job ended by itself").into());
                 }
@@ -154,7 +161,7 @@ impl Worker {
             };
             match flow {
                 Flow::On => {}
-                Flow::Next | Flow::End(_) => return Ok(flow),
+                Flow::Next | Flow::End(_) | Flow::Lost => return Ok(flow),
             }
         }
     }
@@ -187,7 +194,7 @@ impl Worker {
     /// Takes in one event.
     async fn said(&mut self, hand: &mut dyn Hand, said: Said, listening: &mut Listening) -> Result<Flow, Broken> {
         self.heard(hand, &said);
-        listening.idle = 0;
+        (listening.idle, self.is_lost) = (0, false);
         let redactor = self.core.vault.redactor();
         if let CoderEvent::TextDelta { text } = &said.event {
             self.text.push_str(text);

@@ -23,7 +23,7 @@ use types::{JobEnd, JobId, JobState, RoundEnd};
 
 use super::{
     control::Control,
-    ending::note_late,
+    ending::{self, note_late},
     limits, next, prompts,
     seam::{Hand, JobTrouble, Shop, TakenUp},
     takeover::Wish,
@@ -37,20 +37,27 @@ pub(super) const MAX_ROUNDS: usize = 50;
 /// The most notes of a job.
 const MAX_NOTES: usize = 20;
 
-/// Works on a job until it is over. With `panicked`, an earlier worker of it broke off by a fault of ours.
-pub(super) async fn work(
-    core: Arc<Core>,
-    shop: Arc<dyn Shop>,
-    id: JobId,
-    control: Arc<Control>,
-    panicked: bool,
-) -> JobId {
+/// What is done with a job, in view of faults of ours by which earlier workers of it broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// It is worked on.
+    Work,
+    /// It is ended, with all that belongs to that.
+    End,
+    /// Its end is stored, and nothing of it is touched: ending it broke off as well.
+    GiveUp,
+}
+
+/// Works on a job until it is over.
+pub(super) async fn work(core: Arc<Core>, shop: Arc<dyn Shop>, id: JobId, control: Arc<Control>, care: Care) -> JobId {
     loop {
-        match attempt(&core, &shop, id, &control, panicked).await {
+        match attempt(&core, &shop, id, &control, care).await {
             Ok(()) => return id,
             Err(error) => tracing::error!(job = %id, %error, "the job stands still; trying again"),
         }
-        if control.stop.is_cancelled() {
+        if care == Care::GiveUp {
+            tokio::time::sleep(RETRY).await;
+        } else if control.stop.is_cancelled() {
             // Its end could not be stored, but nothing may run on.
             shop.close(id).await;
             tokio::time::sleep(RETRY).await;
@@ -68,8 +75,11 @@ async fn attempt(
     shop: &Arc<dyn Shop>,
     id: JobId,
     control: &Arc<Control>,
-    panicked: bool,
+    care: Care,
 ) -> Result<(), StoreError> {
+    if care == Care::GiveUp {
+        return ending::give_up(core, id).await;
+    }
     let Some(job) = core.store.job(id)? else { return Ok(()) };
     let mut worker = Worker {
         core: core.clone(),
@@ -79,10 +89,10 @@ async fn attempt(
         hand: None,
         text: String::new(),
         wish: None,
+        is_lost: false,
     };
-    if panicked {
-        let error = "a fault in factotum itself; please report it".to_owned();
-        worker.end(JobEnd::Failed { error }).await?;
+    if care == Care::End {
+        worker.end(JobEnd::Failed { error: ending::FAULT.to_owned() }).await?;
     }
     worker.run().await
 }
@@ -108,6 +118,8 @@ pub(super) struct Worker {
     pub text: String,
     /// The owner, who waits for the coding agent's place.
     pub wish: Option<Wish>,
+    /// Whether a supervisor was lost with a turn, of which nothing was heard since.
+    pub is_lost: bool,
 }
 
 impl Worker {

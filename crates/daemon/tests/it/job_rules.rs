@@ -107,6 +107,40 @@ async fn words_that_were_told_before_a_stop_are_not_told_again() {
     }
 }
 
+#[tokio::test]
+async fn a_supervisor_that_dies_with_a_turn_is_one_trouble() {
+    let play = Play::new(|number, _| if number == 1 { tool(1).into() } else { vec![done("finished")] }, |_| passed());
+    let bench = Bench::with(play).await;
+    let job = bench.start(with_check()).await;
+    bench.until(job, "it does not work", |view| view.iterations == 1).await;
+    bench.play.loses_supervisor(job);
+    let view = bench.until(job, "it does not wait", is_paused).await;
+    let pause = view.pause.unwrap();
+    // The wait after one failure. After two it would be twice as long.
+    assert_eq!(pause.until.unwrap().since(pause.since), Duration::from_secs(20), "{}", pause.why);
+    assert!(pause.why.contains("its supervisor was lost"), "{}", pause.why);
+    assert_eq!(bench.play.records.lock().unwrap()[&job].opened, 2, "it was taken up again first");
+}
+
+/// A fault of ours in one job takes no place from others for good.
+#[tokio::test]
+async fn a_job_that_breaks_off_even_as_it_ends_is_given_up() {
+    let bench = Bench::with(Play::new(|_, _| vec![done("finished")], |_| passed())).await;
+    *bench.play.faulty.lock().unwrap() = Some(JobId(1));
+    let job = bench.start(with_check()).await;
+    // It waits for the same files.
+    let next = bench.start(with_check()).await;
+    assert_eq!(job, JobId(1));
+    let (view, end) = bench.ended(job).await;
+    assert!(matches!(&end, JobEnd::Failed { error } if error.contains("a fault in factotum itself")), "{end:?}");
+    assert!(view.report.unwrap().contains("`factotum job resume 1` tries again"));
+    assert_eq!(bench.ended(next).await.1, JobEnd::Done);
+    // And it can go on once that is mended.
+    *bench.play.faulty.lock().unwrap() = None;
+    bench.client().await.command(&Command::ResumeJob { job, coder: None, text: None }).await.unwrap();
+    assert_eq!(bench.ended(job).await.1, JobEnd::Done);
+}
+
 /// Whatever still closes an earlier run must not touch the next one.
 #[tokio::test]
 async fn a_job_is_resumed_once_its_end_is_done() {

@@ -38,6 +38,8 @@ pub struct Records {
     /// Whether the owner sits at the terminal; none before they did.
     pub sits: Option<bool>,
     pub seats: usize,
+    /// Whether the supervisor is gone, with the program and its turn.
+    pub is_gone: bool,
 }
 
 /// The play.
@@ -61,6 +63,8 @@ pub struct Play {
     pub found_at_close: Mutex<Vec<String>>,
     /// How many prompts are refused before one is taken.
     pub refusals: Mutex<usize>,
+    /// The job whose preparing and closing breaks off by a fault of ours.
+    pub faulty: Mutex<Option<JobId>>,
     /// How many permissions are being judged, and the most that ever were at the same time.
     pub judged: Mutex<(usize, usize)>,
     moments: Mutex<Moments>,
@@ -125,6 +129,7 @@ impl Play {
             holds_close: Mutex::default(),
             found_at_close: Mutex::default(),
             refusals: Mutex::default(),
+            faulty: Mutex::default(),
             judged: Mutex::default(),
             moments: Mutex::default(),
         })
@@ -156,6 +161,16 @@ impl Play {
             events.into_iter().for_each(|event| records.does(event));
         }
         self.changed.notify_waiters();
+    }
+
+    /// The supervisor dies, with all that runs under it.
+    pub fn loses_supervisor(&self, job: JobId) {
+        self.records.lock().unwrap().entry(job).or_default().is_gone = true;
+        self.changed.notify_waiters();
+    }
+
+    fn breaks_off(&self, job: JobId) {
+        assert!(*self.faulty.lock().unwrap() != Some(job), "a fault that the test wants");
     }
 
     /// The program is ended. One whose turn is over ends without a word.
@@ -262,13 +277,18 @@ impl Hand for Player {
                 let changed = changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                let event = {
+                let (event, is_gone) = {
                     let records = self.play.records.lock().unwrap();
-                    records.get(&self.job).and_then(|records| records.events.get(self.read).cloned())
+                    let records = records.get(&self.job);
+                    let event = records.and_then(|records| records.events.get(self.read).cloned());
+                    (event, records.is_some_and(|records| records.is_gone))
                 };
                 if let Some(event) = event {
                     self.read += 1;
                     return Some(Said { record: self.read as u64, item: 0, at: self.at, event });
+                }
+                if is_gone {
+                    return None;
                 }
                 changed.await;
             }
@@ -371,7 +391,8 @@ impl Shop for Stage {
         ["claude", "codex", "factotum"].map(str::to_owned).to_vec()
     }
 
-    fn prepare<'a>(&'a self, _job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
+    fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Prepared, JobTrouble>> {
+        self.0.breaks_off(job.id);
         Box::pin(async { Ok(Prepared { notes: vec!["uncommitted work is not in the tree".to_owned()] }) })
     }
 
@@ -381,6 +402,11 @@ impl Shop for Stage {
             let mut records = self.0.records.lock().unwrap();
             let records = records.entry(job.id).or_default();
             records.opened += 1;
+            if std::mem::take(&mut records.is_gone) && records.busy {
+                // The next supervisor tells what became of the program.
+                let (trouble, message) = (Trouble::Crashed, "its supervisor was lost".to_owned());
+                records.does(CoderEvent::Finished { end: CoderEnd::Failed { trouble, message } });
+            }
             (records.begun, records.events.len())
         };
         let is_place = read == 0 || (read <= last && job.memory.record_at == at);
@@ -453,6 +479,7 @@ impl Shop for Stage {
     }
 
     fn close(&self, job: JobId) -> BoxFuture<'_, Vec<String>> {
+        self.0.breaks_off(job);
         Box::pin(async move {
             self.0.moment().await;
             while *self.0.holds_close.lock().unwrap() {
