@@ -65,7 +65,8 @@ fn only_the_files_that_were_checked_land() {
             it.prepare(&site);
             mend(&site.tree());
             assert!(it.land_checked(&site).is_unchecked, "nothing was checked yet");
-            it.wait(daemon::jobs::land::seal(&site)).unwrap();
+            let begun = it.wait(daemon::jobs::land::begin(&site)).unwrap();
+            assert!(it.wait(daemon::jobs::land::seal(&site, begun)).unwrap());
             // Whoever did that, and however little.
             fs::write(site.tree().join("smuggled"), "in\n").unwrap();
             let landed = it.land_checked(&site);
@@ -76,6 +77,37 @@ fn only_the_files_that_were_checked_land() {
             let commit = landed.commit.unwrap();
             assert!(it.repository.git(&["show", &format!("{commit}:billing.py")]).contains(RIGHT));
         }
+    });
+}
+
+#[test]
+fn what_the_check_itself_changed_does_not_land() {
+    all_inside("job_land::what_the_check_itself_changed_does_not_land", &[], || {
+        let it = Workshop::default();
+        for site in [it.on_branch(7, "fix/tests"), it.site(8, Place::Workspace)] {
+            it.prepare(&site);
+            let tree = site.tree();
+            mend(&tree);
+            let begun = it.wait(daemon::jobs::land::begin(&site)).unwrap();
+            // Its command, or what it runs of the job's.
+            fs::write(tree.join("smuggled"), "in\n").unwrap();
+            let text = fs::read_to_string(tree.join("billing.py")).unwrap();
+            fs::write(tree.join("billing.py"), format!("{text}# by the check\n")).unwrap();
+            assert!(it.wait(daemon::jobs::land::seal(&site, begun)).unwrap());
+            let landed = it.land_checked(&site);
+            let commit = landed.commit.expect("the files are the ones that it left");
+            let shown = it.repository.git(&["show", &format!("{commit}:billing.py")]);
+            assert!(shown.contains(RIGHT) && !shown.contains("by the check"), "{shown}");
+            assert!(!it.repository.git(&["ls-tree", "--name-only", &commit]).contains("smuggled"));
+            assert!(tree.join("smuggled").exists(), "nothing is removed");
+        }
+        // A commit that it makes would be part of what lands.
+        let site = it.on_branch(9, "other");
+        it.prepare(&site);
+        mend(&site.tree());
+        let begun = it.wait(daemon::jobs::land::begin(&site)).unwrap();
+        git(&site.tree(), &["commit", "-q", "-a", "-m", "by the check"]);
+        assert!(!it.wait(daemon::jobs::land::seal(&site, begun)).unwrap());
     });
 }
 
@@ -168,6 +200,44 @@ fn in_the_workspace_only_the_jobs_own_changes_are_committed() {
         let error = it.try_land(&site, Then::Commit, yes()).0.unwrap_err();
         assert!(error.contains("the branch `main` checked out when the job began"), "{error}");
         assert_eq!(it.repository.git(&["log", "-1", "--format=%s"]), "Fix the failing tests\n");
+    });
+}
+
+#[test]
+fn a_second_landing_in_the_workspace_leaves_the_owners_changes_alone() {
+    all_inside("job_land::a_second_landing_in_the_workspace_leaves_the_owners_changes_alone", &[], || {
+        let it = Workshop::default();
+        let path = it.repository.path.clone();
+        let site = it.site(1, Place::Workspace);
+        it.prepare(&site);
+        mend(&path);
+        fs::write(path.join("new"), "by the job\n").unwrap();
+        let first = it.land(&site, Then::Commit, Answer::Denied).0.commit.unwrap();
+        daemon::jobs::tree::finish(&site).unwrap();
+        // The owner goes on by themselves, also in a file of the job's, and then resumes it.
+        let owners = format!("{}# by the owner\n", fs::read_to_string(path.join("billing.py")).unwrap());
+        fs::write(path.join("billing.py"), &owners).unwrap();
+        fs::write(path.join("owners.txt"), "mine\n").unwrap();
+        fs::remove_file(site.directory.join("land.json")).unwrap();
+        it.prepare(&site);
+        fs::write(path.join("new"), "by the job, again\n").unwrap();
+        let second = it.land(&site, Then::Commit, Answer::Denied).0.commit.unwrap();
+        assert_eq!(it.repository.git(&["diff", "--name-only", &first, &second]), "new\n");
+        assert_eq!(fs::read_to_string(path.join("billing.py")).unwrap(), owners);
+        assert_eq!(it.repository.git(&["status", "--porcelain"]), " M billing.py\n?? owners.txt\n");
+        // Where the job changes that very file, nothing is committed, and its changes are kept by themselves.
+        daemon::jobs::tree::finish(&site).unwrap();
+        fs::remove_file(site.directory.join("land.json")).unwrap();
+        it.prepare(&site);
+        fs::write(path.join("billing.py"), format!("{owners}# by the job\n")).unwrap();
+        let (landed, _) = it.land(&site, Then::Commit, yes());
+        let why = landed.withheld.unwrap();
+        assert!(landed.commit.is_none() && why.contains("(billing.py)"), "{why}");
+        assert_eq!(it.repository.git(&["rev-parse", "HEAD"]).trim(), second);
+        let patch = fs::read_to_string(site.directory.join("land/work.patch")).unwrap();
+        assert!(patch.contains("+# by the job\n") && !patch.contains("+# by the owner"), "{patch}");
+        assert!(why.ends_with("land/work.patch") && landed.notes[0].contains(&why), "{why}");
+        assert!(fs::read_to_string(path.join("billing.py")).unwrap().ends_with("# by the owner\n# by the job\n"));
     });
 }
 

@@ -133,6 +133,11 @@ pub(super) fn fixed(directory: &Path, done: Option<&DoneWhen>) -> Result<Vec<Fix
 /// Puts pinned files back and runs the done condition.
 pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
     let restored = put_back(site, done).await?;
+    Ok(Checked { outcome: run(site, done).await?, restored })
+}
+
+/// Runs the done condition over the tree as it is.
+pub(super) async fn run(site: &Site, done: &DoneWhen) -> Result<Outcome, SiteError> {
     let timeout = Duration::from_secs(done.timeout_s.max(1));
     let command = Command::new(done.command.clone(), timeout);
     let what = "run the done condition";
@@ -161,7 +166,7 @@ pub async fn check(site: &Site, done: &DoneWhen) -> Result<Checked, SiteError> {
         }
         other => other,
     };
-    Ok(Checked { outcome, restored })
+    Ok(outcome)
 }
 
 /// What a command's end means.
@@ -200,7 +205,7 @@ fn tail(text: &str) -> String {
 }
 
 /// Puts back what the job may not change, and gives what had happened to it.
-async fn put_back(site: &Site, done: &DoneWhen) -> Result<Vec<String>, SiteError> {
+pub(super) async fn put_back(site: &Site, done: &DoneWhen) -> Result<Vec<String>, SiteError> {
     if done.pinned.is_empty() {
         return Ok(Vec::new());
     }

@@ -12,9 +12,10 @@ mod scan;
 mod seal;
 mod vet;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use policy::Redactor;
+use sandbox::show_path;
 use serde_json::json;
 use types::{Place, Then, Timestamp};
 
@@ -22,21 +23,24 @@ use super::{
     Author, Site, SiteError,
     consent::{Consent, Desk, commit_effect},
     forge::Forges,
-    record::TreeRecord,
+    record::{Stretch, TreeRecord},
     site::Room,
     tree::Numbers,
 };
 
-use candidate::Candidate;
-pub(crate) use candidate::state_of;
+use candidate::{Candidate, Made};
+pub(crate) use candidate::{state_of, stretch_of};
 pub use message::Message;
 use record::LandRecord;
 pub(crate) use record::NAME as RECORD;
 use seal::Seal;
-pub use seal::seal;
+pub use seal::{Begun, begin, seal};
 use vet::Vetted;
 
 pub(crate) use scan::secrets_in;
+
+/// The most names of files in a note.
+const MAX_NAMED: usize = 10;
 
 /// What landing needs beside the job's places.
 #[derive(Clone)]
@@ -100,6 +104,7 @@ pub async fn land(site: &Site, landing: &Landing<'_>) -> Result<Landed, SiteErro
     };
     let branch = bring::bring(site, &record, &mut landed.notes).await?;
     bring::follow(site, &record).await?;
+    begin_anew(site, tree, record.stretch.as_ref())?;
     landed.commit = Some(record.commit.clone());
     landed.changes = Some(record.changes.clone());
     landed.branch = Some(branch.clone());
@@ -107,6 +112,29 @@ pub async fn land(site: &Site, landing: &Landing<'_>) -> Result<Landed, SiteErro
         publish(site, landing, &record, &branch, &mut landed).await;
     }
     Ok(landed)
+}
+
+/// What the workspace itself holds beside the commit is the owner's from here on.
+fn begin_anew(site: &Site, mut tree: TreeRecord, stretch: Option<&Stretch>) -> Result<(), SiteError> {
+    if site.place != Place::Workspace || stretch.is_none() || tree.stretch.as_ref() == stretch {
+        return Ok(());
+    }
+    tree.stretch = stretch.cloned();
+    tree.write(&site.directory)
+}
+
+/// Why work is not committed that is mixed with the owner's, with where it is.
+async fn mixed(site: &Site, began: &str, files: &str, paths: &[String]) -> Result<String, SiteError> {
+    let patch = candidate::patch(site, began, files).await?;
+    let named: Vec<String> = paths.iter().take(MAX_NAMED).map(|path| show_path(Path::new(path))).collect();
+    let more = paths.len().saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Ok(format!(
+        "the job changed files in which there were changes of your own that are not committed ({}{more}), and a commit would take \
+         both; the files stay as the job left them, and its changes alone are in {}",
+        named.join(", "),
+        patch.display()
+    ))
 }
 
 /// Makes the commit and vets it. None where there is nothing to commit, or it must not be.
@@ -119,12 +147,21 @@ async fn commit(
     let Some(base) = &tree.base else { return Ok(None) };
     let seal = if landing.was_checked { Seal::read(&site.directory)? } else { None };
     let made = match &seal {
-        None if landing.was_checked => None,
+        None if landing.was_checked => Made::Unchecked,
         seal => candidate::make(site, tree, base, landing, seal.as_ref()).await?,
     };
-    let Some(candidate) = made else {
-        landed.is_unchecked = true;
-        return Ok(None);
+    let candidate = match made {
+        Made::Candidate(candidate) => candidate,
+        Made::Unchecked => {
+            landed.is_unchecked = true;
+            return Ok(None);
+        }
+        Made::Mixed { began, files, paths } => {
+            let why = mixed(site, &began, &files, &paths).await?;
+            landed.notes.push(format!("nothing was committed: {why}"));
+            landed.withheld = Some(why);
+            return Ok(None);
+        }
     };
     if candidate.left_out > 0 {
         let note = format!(
@@ -135,6 +172,7 @@ async fn commit(
     }
     if candidate.commit == *base {
         landed.notes.push("there is nothing to commit: no file has changed".to_owned());
+        begin_anew(site, tree.clone(), Some(&candidate.stretch))?;
         return Ok(None);
     }
     let vetted = vet::vet(site, base, &candidate, &landing.redactor).await?;
@@ -159,6 +197,7 @@ async fn commit(
         head: candidate.head.clone(),
         base: base.clone(),
         index: candidate.index.clone(),
+        stretch: Some(candidate.stretch.clone()),
         branch,
         changes: vetted.numbers.to_string(),
         notes: vetted.notes,

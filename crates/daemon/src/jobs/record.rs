@@ -28,10 +28,25 @@ pub(crate) struct TreeRecord {
     /// In the workspace itself: all its files as they were, uncommitted ones included, as git names a tree. None where that is
     /// the commit's own.
     pub began: Option<String>,
+    /// In the workspace itself: what present work began with, once some was landed.
+    #[serde(default)]
+    pub stretch: Option<Stretch>,
     /// Why the work cannot be committed, if it cannot.
     pub no_commit: Option<String>,
     /// What the owner should know.
     pub notes: Vec<String>,
+}
+
+/// What a stretch of work in the workspace itself began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stretch {
+    /// All files as they were, as git names a tree.
+    pub began: String,
+    /// The files of the commit that was checked out. What differs from them is the owner's.
+    pub top: String,
+    /// Whether all of its work is landed: what is there when the job is resumed is the owner's.
+    pub is_landed: bool,
 }
 
 impl TreeRecord {

@@ -29,6 +29,9 @@ use super::{
 };
 use crate::{core::Core, deliver, terminals};
 
+/// Why a done condition counts as not holding that exits with 0.
+const MOVED: &str = "the command of the done condition made a commit or checked another one out, so that nobody knows for what it holds";
+
 /// What a daemon's jobs have done for them.
 pub(crate) struct Trade {
     core: Weak<Core>,
@@ -201,7 +204,11 @@ impl Shop for Trade {
         Box::pin(async move {
             let site = self.site(job)?;
             let done = phases::done(job).ok_or_else(|| JobTrouble::lasting("there is no done condition"))?;
-            let checked = checked(check::check(&site, &done).await?)?;
+            let restored = check::put_back(&site, &done).await?;
+            let lands = job.spec.then != Then::Nothing && job.spec.review.is_none();
+            let begun = if lands { Some(land::begin(&site).await?) } else { None };
+            let outcome = check::run(&site, &done).await?;
+            let checked = checked(check::Checked { outcome, restored })?;
             if !checked.passed {
                 return Ok(checked);
             }
@@ -211,10 +218,11 @@ impl Shop for Trade {
                     Err(why) => Checked { passed: false, signature: why.clone(), tail: why, ..checked },
                 });
             }
-            if job.spec.then != Then::Nothing {
-                land::seal(&site).await?;
+            let Some(begun) = begun else { return Ok(checked) };
+            if land::seal(&site, begun).await? {
+                return Ok(checked);
             }
-            Ok(checked)
+            Ok(Checked { passed: false, signature: MOVED.to_owned(), tail: MOVED.to_owned(), ..checked })
         })
     }
 
@@ -244,6 +252,9 @@ impl Shop for Trade {
                 was_checked: phases::done(job).is_some(),
             };
             let landed = land::land(&site, &landing).await?;
+            if is_last && landed.withheld.is_none() && !landed.is_unchecked {
+                tree::finish(&site)?;
+            }
             let mut notes = landed.notes;
             if !is_last && !landed.is_unchecked {
                 // The next phase has a landing of its own. Asked again after a crash, this one finds its commit as it is.

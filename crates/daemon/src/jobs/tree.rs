@@ -74,7 +74,7 @@ const MAX_PATCH: usize = 1 << 20;
 pub async fn prepare(site: &Site, author: &Author) -> Result<Vec<String>, SiteError> {
     make_private(&site.directory)?;
     if let Some(record) = TreeRecord::read(&site.directory)? {
-        return Ok(record.notes);
+        return begin_again(site, record).await;
     }
     let record = match &site.place {
         Place::Workspace => begin_in_place(site).await?,
@@ -82,6 +82,26 @@ pub async fn prepare(site: &Site, author: &Author) -> Result<Vec<String>, SiteEr
     };
     record.write(&site.directory)?;
     Ok(record.notes)
+}
+
+/// Finds the tree as it is. What is in the workspace itself after all work was landed is the owner's, and no work of the job's.
+async fn begin_again(site: &Site, mut record: TreeRecord) -> Result<Vec<String>, SiteError> {
+    if record.stretch.as_ref().is_some_and(|stretch| stretch.is_landed) {
+        let purpose = Purpose { act: Act::JobTree, writes: Spot::Workspace, reads: None, way_out: None };
+        record.stretch = Some(super::land::stretch_of(&site.room(purpose).await?).await?);
+        record.write(&site.directory)?;
+    }
+    Ok(record.notes)
+}
+
+/// Remembers that all of the job's work is landed.
+pub fn finish(site: &Site) -> Result<(), SiteError> {
+    let mut record = TreeRecord::need(&site.directory)?;
+    match &mut record.stretch {
+        Some(stretch) if !stretch.is_landed => stretch.is_landed = true,
+        Some(_) | None => return Ok(()),
+    }
+    record.write(&site.directory)
 }
 
 /// What the job has changed since it began, in a line such as `2 files changed, +10 -3`; none where there is no repository.
@@ -157,6 +177,7 @@ pub(super) async fn clone(
         branch: Some(branch.to_owned()),
         base: Some(commit),
         began: None,
+        stretch: None,
         no_commit: None,
         notes: facts.notes(start),
     })
@@ -188,6 +209,7 @@ async fn begin_in_place(site: &Site) -> Result<TreeRecord, SiteError> {
         branch: None,
         base: None,
         began: None,
+        stretch: None,
         no_commit: Some(why.to_owned()),
         notes: Vec::new(),
     };
@@ -214,6 +236,7 @@ async fn begin_in_place(site: &Site) -> Result<TreeRecord, SiteError> {
         branch: facts.current.clone(),
         base: Some(facts.head()?),
         began: Some(began),
+        stretch: None,
         no_commit: facts.current.is_none().then(|| "no branch is checked out in the workspace".to_owned()),
         notes,
     })

@@ -1,10 +1,13 @@
 //! The commit that a job's work would become: made without moving a branch or touching the index, so that it can be vetted first.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use policy::Act;
 use types::Place;
 
 use super::{Landing, Room, Site, SiteError, TreeRecord, seal::Seal};
 use crate::jobs::{
+    record::Stretch,
     site::{Errand, Purpose, Spot},
     tree::{all_files, is_object, own_git, pairs},
 };
@@ -19,6 +22,25 @@ pub(super) struct Candidate {
     pub left_out: u64,
     /// What changes in the index, in the form that `git update-index --index-info -z` reads; for the workspace itself.
     pub index: String,
+    /// What work that follows it begins with; for the workspace itself.
+    pub stretch: Stretch,
+}
+
+/// What came of making it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Candidate(Candidate),
+    /// The files are not the ones that were checked.
+    Unchecked,
+    /// In the workspace itself: the owner had changed files that the job changed as well.
+    Mixed {
+        /// All files before the job's changes, as git names a tree.
+        began: String,
+        /// And with them.
+        files: String,
+        /// Which ones.
+        paths: Vec<String>,
+    },
 }
 
 /// Tells `$now` and how much was left out.
@@ -42,6 +64,12 @@ echo "ref $(there symbolic-ref -q HEAD || :)"
 const CHANGES: &str = r#"
 export GIT_DIR=/workspace/.git
 git diff-tree -r -z --no-renames --raw --no-abbrev "$FROM" "$TO"
+"#;
+
+/// The same as a patch.
+const PATCH: &str = r#"
+export GIT_DIR=/source/.git
+git diff-tree -r -p --binary --full-index --no-color --no-ext-diff --no-textconv --no-renames "$FROM" "$TO" > /workspace/work.patch
 "#;
 
 /// The checked-out commit's tree with the changes that stand on standard input.
@@ -92,23 +120,32 @@ pub(crate) async fn state_of(room: &Room<'_>) -> Result<(u64, String), SiteError
     Ok((state.left_out, state.tree))
 }
 
-/// All files of the tree as they would be committed, as git names a tree.
-pub(super) async fn tree_of(room: &Room<'_>) -> Result<String, SiteError> {
-    Ok(state(room).await?.tree)
+/// All files of the tree as they would be committed, as git names a tree, and the commit that is checked out.
+pub(super) async fn tree_of(room: &Room<'_>) -> Result<(String, String), SiteError> {
+    state(room).await.map(|state| (state.tree, state.head))
 }
 
-/// Makes the commit. Where nothing changed since the last one, that is it. None where the files are not the ones of `sealed`.
+/// What the workspace itself holds at this moment, for work that begins there now.
+pub(crate) async fn stretch_of(room: &Room<'_>) -> Result<Stretch, SiteError> {
+    state(room).await.map(|state| Stretch { began: state.tree, top: state.top, is_landed: false })
+}
+
+/// Makes the commit. Where nothing changed since the last one, that is it.
 pub(super) async fn make(
     site: &Site,
     record: &TreeRecord,
     base: &str,
     landing: &Landing<'_>,
     sealed: Option<&Seal>,
-) -> Result<Option<Candidate>, SiteError> {
+) -> Result<Made, SiteError> {
     let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, way_out: None }).await?;
-    let state = state(&room).await?;
-    if sealed.is_some_and(|sealed| sealed.tree != state.tree) {
-        return Ok(None);
+    let mut state = state(&room).await?;
+    let files = state.tree.clone();
+    if let Some(sealed) = sealed {
+        if !sealed.is_left(&state.tree) {
+            return Ok(Made::Unchecked);
+        }
+        state.tree.clone_from(&sealed.tree);
     }
     let (tree, index) = match &site.place {
         Place::Branch { .. } => (state.tree.clone(), String::new()),
@@ -121,24 +158,52 @@ pub(super) async fn make(
                     record.branch.as_deref().unwrap_or_default()
                 )));
             }
-            apply(&room, record.began.as_deref().unwrap_or(base), &state).await?
+            let began = record.stretch.as_ref().map(|stretch| stretch.began.as_str()).or(record.began.as_deref());
+            let top = record.stretch.as_ref().map_or(base, |stretch| &stretch.top);
+            let began = began.unwrap_or(base);
+            match apply(&room, (top, began), &state).await? {
+                Ok(applied) => applied,
+                Err(paths) => return Ok(Made::Mixed { began: began.to_owned(), files: state.tree, paths }),
+            }
         }
     };
     let commit =
         if tree == state.top { state.head.clone() } else { commit(&room, &tree, &state.head, landing).await? };
-    Ok(Some(Candidate { commit, head: state.head, left_out: state.left_out, index }))
+    let stretch = Stretch { began: files, top: tree, is_landed: false };
+    Ok(Made::Candidate(Candidate { commit, head: state.head, left_out: state.left_out, index, stretch }))
 }
 
-/// The commit's tree with just what the job changed: what the owner had not committed before stays uncommitted.
-async fn apply(room: &Room<'_>, began: &str, state: &State) -> Result<(String, String), SiteError> {
+/// The commit's tree with just what the job changed: what the owner had not committed before, `began` without `top`, stays
+/// uncommitted. The inner error are the files that both changed.
+async fn apply(
+    room: &Room<'_>,
+    (top, began): (&str, &str),
+    state: &State,
+) -> Result<Result<(String, String), Vec<String>>, SiteError> {
     let what = "tell the job's changes from the owner's";
-    let errand = Errand { keep: 64 << 20, ..Errand::new(what, CHANGES) };
-    let raw = room.git(errand.with("FROM", began).with("TO", state.tree.clone())).await?;
-    let index =
-        index_info(&raw).ok_or_else(|| SiteError::Failed { what, why: "git's list has another form".to_owned() })?;
+    let errand = |from: &str, to: &str| {
+        let errand = Errand { keep: 64 << 20, ..Errand::new(what, CHANGES) };
+        errand.with("FROM", from).with("TO", to)
+    };
+    let other_form = || SiteError::Failed { what, why: "git's list has another form".to_owned() };
+    let changed = changes(&room.git(errand(began, &state.tree)).await?).ok_or_else(other_form)?;
+    let owners = changes(&room.git(errand(top, began)).await?).ok_or_else(other_form)?;
+    let mixed: Vec<String> = changed.keys().filter(|path| owners.contains_key(*path)).cloned().collect();
+    if !mixed.is_empty() {
+        return Ok(Err(mixed));
+    }
+    let index = index_info(&changed);
     let errand = Errand::new(what, APPLY).with("HEAD", state.head.clone()).input(index.clone().into_bytes());
     let tree = object(&room.git(errand).await?, "tree", what)?;
-    Ok((tree, index))
+    Ok(Ok((tree, index)))
+}
+
+/// Writes the changes of a job beside the files that they are mixed with, and gives where.
+pub(super) async fn patch(site: &Site, began: &str, files: &str) -> Result<PathBuf, SiteError> {
+    let purpose = Purpose { act: Act::JobLand, writes: Spot::Land, reads: Some(Spot::Tree), way_out: None };
+    let errand = Errand::new("write down the job's changes", PATCH);
+    site.room(purpose).await?.git(errand.with("FROM", began).with("TO", files)).await?;
+    Ok(site.land().join("work.patch"))
 }
 
 async fn commit(room: &Room<'_>, tree: &str, parent: &str, landing: &Landing<'_>) -> Result<String, SiteError> {
@@ -158,12 +223,12 @@ fn object(output: &[u8], key: &'static str, what: &'static str) -> Result<String
     found.ok_or_else(|| SiteError::Failed { what, why: format!("git told no {key}") })
 }
 
-/// From `git diff-tree --raw -z` to what `git update-index --index-info -z` reads. None where it has another form, or a name
-/// that is no text.
-fn index_info(raw: &[u8]) -> Option<String> {
+/// From `git diff-tree --raw -z` to the paths that differ, each with its mode and object by now. None where it has another form,
+/// or a name that is no text.
+fn changes(raw: &[u8]) -> Option<BTreeMap<String, String>> {
     let text = std::str::from_utf8(raw).ok()?;
     let mut fields = text.split('\0');
-    let mut info = String::new();
+    let mut changes = BTreeMap::new();
     while let Some(head) = fields.next().filter(|head| !head.is_empty()) {
         let path = fields.next().filter(|path| !path.is_empty())?;
         let [_, mode, _, object, _] = head.strip_prefix(':')?.split(' ').collect::<Vec<_>>().try_into().ok()?;
@@ -171,9 +236,14 @@ fn index_info(raw: &[u8]) -> Option<String> {
             return None;
         }
         let mode = if mode == "000000" { "0" } else { mode };
-        info.push_str(&format!("{mode} {object}\t{path}\0"));
+        changes.insert(path.to_owned(), format!("{mode} {object}"));
     }
-    Some(info)
+    Some(changes)
+}
+
+/// The same as `git update-index --index-info -z` reads it.
+fn index_info(changes: &BTreeMap<String, String>) -> String {
+    changes.iter().map(|(path, entry)| format!("{entry}\t{path}\0")).collect()
 }
 
 #[cfg(test)]
@@ -187,10 +257,10 @@ mod tests {
             ":100644 100755 {one} {one} M\0a b\0:100644 000000 {one} {zero} D\0gone\0:000000 120000 {zero} {one} A\0l\tx\0"
         );
         let expected = format!("100755 {one}\ta b\x000 {zero}\tgone\x00120000 {one}\tl\tx\0");
-        assert_eq!(index_info(raw.as_bytes()), Some(expected));
-        assert_eq!(index_info(b""), Some(String::new()));
+        assert_eq!(changes(raw.as_bytes()).map(|changes| index_info(&changes)), Some(expected));
+        assert_eq!(changes(b""), Some(BTreeMap::new()));
         for bad in ["x", ":100644 100644 a b M\0p\0", ":1 2 3\0p\0", ":100644 100644"] {
-            assert_eq!(index_info(bad.as_bytes()), None, "{bad}");
+            assert_eq!(changes(bad.as_bytes()), None, "{bad}");
         }
     }
 }

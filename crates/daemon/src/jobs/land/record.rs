@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::SiteError;
-use crate::jobs::record;
+use crate::jobs::record::{self, Stretch};
 
 /// A commit that was vetted and may be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub(super) struct LandRecord {
     /// In the workspace itself: what changes in its index.
     #[serde(default)]
     pub index: String,
+    /// In the workspace itself: what work that follows begins with.
+    #[serde(default)]
+    pub stretch: Option<Stretch>,
     /// The branch that it is meant for.
     pub branch: String,
     /// What it changed, in numbers.
