@@ -60,6 +60,8 @@ def permitted(session, call, command):
 
 def turn(request, session, prompt):
     """One prompt, to its end."""
+    # A signal that came to this thread would be seen by the main one only when that wakes up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
     messages = mini.load(place(session)) + [{"role": "user", "content": prompt}]
     used = {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
     reason = None
