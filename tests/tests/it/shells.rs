@@ -91,6 +91,11 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     panic!("{what:?} is left");
 }
 
+/// Says at which size a terminal is, once it is at this one: a window takes the size of its terminal a moment after it is shown.
+fn at_size(who: &str, size: &str) -> String {
+    format!("until stty size | grep -q '^{size}$'; do sleep 0.1; done; echo {who} at $(stty size)")
+}
+
 fn inside(name: &str, test: impl FnOnce()) {
     if has_tmux() {
         all_inside(&format!("shells::{name}"), &[], test);
@@ -165,9 +170,9 @@ fn shells_are_apart_counted_and_closed() {
         let second = bench.sit("two", (60, 20), "shell --name build");
         second.sees("build /workspace");
         // Each client shows its own window, in its own size.
-        first.types("echo first at $(stty size)");
+        first.types(&at_size("first", "29 100"));
         first.sees("first at 29 100");
-        second.types("echo second at $(stty size)");
+        second.types(&at_size("second", "19 60"));
         second.sees("second at 19 60");
         assert!(!first.shown().contains("second"), "{}", first.shown());
         assert_eq!(bench.terminals(), "shell-billing\nshell-build\n");
@@ -312,6 +317,7 @@ fn an_ordinary_user_has_them_and_comes_with_tmux_itself() {
         by_hand.key("C-b");
         by_hand.key("d");
         by_hand.sees(AT_HOME);
+        by_hand.breaks_off();
 
         bench.start_daemon();
         wait_for("its being taken up", || bench.terminals() == "shell-billing\n");
