@@ -14,7 +14,7 @@ use harness::{
     Repository, all_inside,
     coders::CLAUDE,
     job::WAIT,
-    online::{Authority, GitServer, serve_tls},
+    online::{Authority, GitServer, TOKEN, serve_tls},
     process::run,
     shift::{self, Shift},
 };
@@ -25,7 +25,7 @@ use testkit::{
 };
 use types::{JobEnd, JobState};
 
-use crate::job_push::{TOKEN, settings};
+use crate::job_push::settings;
 
 /// Where the host is: an address of this machine in the test's own network.
 const HOST: &str = "10.99.0.2";
@@ -60,7 +60,7 @@ impl Host {
         let authority = Authority::new();
         authority.write(&directory.path().join("ca.pem"));
         let (server, api) =
-            (GitServer::new(&directory.path().join("served"), TOKEN), ForgeDouble::new(Kind::Gitea, settings()));
+            (GitServer::new(&directory.path().join("served")), ForgeDouble::new(Kind::Gitea, settings()));
         let came: Arc<AtomicUsize> = Arc::default();
         let counted = came.clone();
         let held = move |request: Request, next: middleware::Next| {
