@@ -16,7 +16,7 @@ use store::{Author, Store};
 use types::{Clock, Command, CommandReply, Integrity, JobEnd, JobId, JobState, JobView, Label, Timestamp, WhenBusy};
 
 use crate::{
-    jobs::{Bench, with_check},
+    bench::{Bench, with_check},
     play::{Play, done, passed, spent, tool},
     scene::{FakeChannel, FakeModel, options},
 };

@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod api;
 mod approvals;
+mod bench;
 mod delivery;
 mod job_crashes;
 mod job_rules;

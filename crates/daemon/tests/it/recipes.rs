@@ -6,7 +6,7 @@ use serde_json::json;
 use types::{Command, CommandReply, JobEnd, JobId, JobState, Place, WorkspaceName};
 
 use crate::{
-    jobs::Bench,
+    bench::Bench,
     play::{Play, done, failing, passed, tool},
 };
 
