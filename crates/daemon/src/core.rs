@@ -3,30 +3,25 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::Deref,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use channels::Channel;
-use egress::Vault;
-use sandbox::{Pool, Snapshots, Workspace};
-use store::Store;
+use sandbox::Workspace;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use types::{ChannelId, Clock, Failure, Provider, SessionId, WorkspaceName};
+use types::{ChannelId, Failure, SessionId, WorkspaceName};
 
 use crate::{
-    Config, Home,
+    Config,
     api::{Access, views::CanaryView},
     failure::{stored, user},
-    jobs::{Jobs, Late},
-    leaks::Leaks,
-    network::Ways,
+    jobs::Jobs,
     occupancy::Occupancy,
     sessions::Sessions,
     shells::Shells,
-    ship::Shipping,
-    traffic::Traffic,
     wiring::Ground,
 };
 
@@ -37,19 +32,8 @@ pub(crate) const MAIN_SESSION: &str = "main";
 
 /// The shared state.
 pub(crate) struct Core {
-    pub home: Home,
-    pub clock: Arc<dyn Clock>,
-    pub store: Store,
-    pub vault: Vault,
-    pub leaks: Leaks,
-    pub pool: Arc<Pool>,
-    pub snapshots: Snapshots,
-    pub shipping: Shipping,
-    pub traffic: Traffic,
-    pub workspaces: Workspaces,
-    /// The owner's rules as they are at each moment.
-    pub rules: agent::RulesInForce,
-    pub ways: Ways,
+    /// What it stands on, which is reached as its own.
+    pub ground: Ground,
     pub messengers: BTreeMap<ChannelId, Messenger>,
     pub sessions: Sessions,
     pub jobs: Jobs,
@@ -63,8 +47,6 @@ pub(crate) struct Core {
     /// Short work that must not hold up a loop: an undo, the progress of one turn. Joined when the daemon stops.
     pub tasks: TaskTracker,
     pub phases: Phases,
-    late: Late,
-    provider: Option<Arc<dyn Provider>>,
     live: RwLock<Arc<Live>>,
 }
 
@@ -149,39 +131,20 @@ pub(crate) struct Parts {
     pub access: Access,
 }
 
+impl Deref for Core {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
 impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { ground, live, messengers, sessions, jobs, canary, address, access } = parts;
-        let Ground {
-            home,
-            clock,
-            store,
-            vault,
-            leaks,
-            pool,
-            snapshots,
-            shipping,
-            traffic,
-            workspaces,
-            rules,
-            ways,
-            late,
-            provider,
-        } = ground;
         let (tasks, phases, live) = (TaskTracker::new(), Phases::default(), RwLock::new(Arc::new(live)));
         Self {
-            home,
-            clock,
-            store,
-            vault,
-            leaks,
-            pool,
-            snapshots,
-            shipping,
-            traffic,
-            workspaces,
-            rules,
-            ways,
+            ground,
             messengers,
             sessions,
             jobs,
@@ -192,29 +155,7 @@ impl Core {
             access,
             tasks,
             phases,
-            late,
-            provider,
             live,
-        }
-    }
-
-    /// What a configuration is put in force on.
-    pub fn ground(&self) -> Ground {
-        Ground {
-            home: self.home.clone(),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            vault: self.vault.clone(),
-            leaks: self.leaks.clone(),
-            pool: self.pool.clone(),
-            snapshots: self.snapshots.clone(),
-            shipping: self.shipping.clone(),
-            traffic: self.traffic.clone(),
-            workspaces: self.workspaces.clone(),
-            rules: self.rules.clone(),
-            ways: self.ways.clone(),
-            late: self.late.clone(),
-            provider: self.provider.clone(),
         }
     }
 

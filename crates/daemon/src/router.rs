@@ -86,14 +86,18 @@ async fn confirm(core: &Arc<Core>, id: &ChannelId, admission: Admission, deliver
 }
 
 fn admission(item: &Inbound, messenger: &Messenger) -> Admission {
-    let sender = Sender {
+    admit(&sender(item), &messenger.allow())
+}
+
+/// Who sent something, for the rule of admission.
+pub(crate) fn sender(item: &Inbound) -> Sender {
+    Sender {
         user: item.sender.user.clone(),
         chat_is_private: item.private,
         is_bot: item.from_bot,
         is_forward: item.forwarded,
         is_edit: item.edited,
-    };
-    admit(&sender, &messenger.allow())
+    }
 }
 
 /// Fails only when nothing could be stored.

@@ -157,7 +157,7 @@ impl WiringError {
 
 /// Builds what a reload replaces, from a running daemon.
 pub(crate) fn live(core: &Core, config: Config) -> Result<Live, WiringError> {
-    build(&core.ground(), config)
+    build(&core.ground, config)
 }
 
 /// Builds what turns need, and opens the workspaces.

@@ -1,13 +1,16 @@
 //! Messengers: strangers, forged senders, attachments, and what replies may carry.
 
 use channels::{InboundKind, Outbound, telegram};
-use policy::admit::{Admission, Sender, admit};
+use policy::admit::{Admission, admit};
 use serde_json::json;
 
 use super::Surroundings;
-use crate::security::{
-    Outcome,
-    arena::{Arena, Mind, OWNER, Trouble, message, say},
+use crate::{
+    router,
+    security::{
+        Outcome,
+        arena::{Arena, Mind, OWNER, Trouble, message, say},
+    },
 };
 
 /// A user who is not on any list.
@@ -81,14 +84,7 @@ pub(super) async fn forged(_around: &Surroundings) -> Outcome {
     let mut through = Vec::new();
     for (number, update) in updates.iter().enumerate() {
         let Some(item) = telegram::parse(update) else { continue };
-        let sender = Sender {
-            user: item.sender.user.clone(),
-            chat_is_private: item.private,
-            is_bot: item.from_bot,
-            is_forward: item.forwarded,
-            is_edit: item.edited,
-        };
-        if admit(&sender, &allow) != Admission::Silence {
+        if admit(&router::sender(&item), &allow) != Admission::Silence {
             through.push(format!("forged update {} was taken for the owner's", number + 1));
         }
     }
