@@ -46,6 +46,8 @@ pub struct Allowed {
     pub logs_path: bool,
     /// Whether it goes out only if it asks a model and has its vendor do nothing else.
     pub asks_model: bool,
+    /// Whether it goes out only if it holds what git says when it fetches, since it may do nothing but read.
+    pub fetches: bool,
     /// Counts its bytes against the rule's caps.
     pub meter: Meter,
 }
@@ -98,6 +100,8 @@ impl Judge {
             reach,
             logs_path: !rule.paths.is_empty(),
             asks_model: rule.asks_model,
+            // No other POST is a reading.
+            fetches: rule.only_reads && ask.method == "POST",
             meter,
         })
     }

@@ -9,6 +9,7 @@ mod configured;
 mod deny;
 mod error;
 mod fetch;
+mod fetching;
 mod judge;
 mod log;
 mod model;

@@ -24,6 +24,16 @@ cd "$(dirname "$0")"
 api=https://git.acme.test/api/v1/repos/acme/app
 ask() { curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $FORGE_TOKEN" -H 'Content-Type: application/json' "$@"; }
 with_token() { git -c "credential.helper=!f() { echo username=x-access-token; echo \"password=$FORGE_TOKEN\"; }; f" "$@"; }
+app=https://git.acme.test/acme/app.git
+# Clones one branch by a version of git's protocol, and fetches all tags besides, of which there are many.
+fetches() {
+  version=$1; shift
+  rm -rf /tmp/fetched
+  with_token -c protocol.version=$version clone -q --bare --single-branch --no-tags "$@" $app /tmp/fetched &&
+    with_token -c protocol.version=$version -C /tmp/fetched fetch -q $app 'refs/tags/*:refs/tags/*' &&
+    echo "$(git -C /tmp/fetched for-each-ref refs/tags | wc -l)"
+}
+compresses() { (export GIT_TRACE_CURL=1; fetches "$@") 2>&1 | grep -qi 'send header: content-encoding: gzip' && echo yes; }
 {
   echo "get $(ask "$api")"
   echo "post $(ask -X POST -d '{"title":"x","head":"fix/tests","base":"main","draft":true}' "$api/pulls")"
@@ -31,10 +41,19 @@ with_token() { git -c "credential.helper=!f() { echo username=x-access-token; ec
   if with_token ls-remote -q https://git.acme.test/acme/app.git main | grep -q main; then echo "fetch works"; else echo "fetch fails"; fi
   if with_token push -q https://git.acme.test/acme/app.git "HEAD:refs/heads/by-$1"; then echo "push works"; else echo "push fails"; fi
   echo "variable ${HOOK_TOKEN:+given}"
+  for version in 0 2; do
+    echo "version $version" $(fetches $version) $(fetches $version --depth=1) $(fetches $version --filter=blob:none) $(compresses $version)
+  done
+  for body in '{"title":"x"}' 0000; do
+    echo "named $(curl -s -o /dev/null -w '%{http_code}' -d "$body" -H 'Content-Type: application/x-git-upload-pack-request' $app/git-upload-pack)"
+  done
 } > "$1.notes" 2> "$1.errors"
 "#;
 
-const STOPPED: &str = "get 200\npost 403\nhook 403\nfetch works\npush fails\nvariable \n";
+const STOPPED: &str = "get 200\npost 403\nhook 403\nfetch works\npush fails\nvariable \nversion 0 50 50 50 yes\n\
+                       version 2 50 50 50 yes\nnamed 403\nnamed 401\n";
+/// The tags at the forge, so many that git compresses what it says of them.
+const TAGS: usize = 50;
 
 struct Scene {
     it: Online,
@@ -56,6 +75,13 @@ impl Scene {
         repository.git(&["commit", "-qm", "steps"]);
         let server = GitServer::new(&home.path().join("served"));
         let bare = server.adopt(&repository);
+        let place = bare.display().to_string();
+        repository.git(&["-C", &place, "config", "uploadpack.allowFilter", "true"]);
+        for number in 0..TAGS {
+            let commit = repository.git(&["commit-tree", "-p", "HEAD", "-m", &number.to_string(), "HEAD^{tree}"]);
+            repository.git(&["tag", &format!("tag-{number}"), commit.trim()]);
+        }
+        repository.git(&["push", "-q", "--tags", &place]);
         let api = ForgeDouble::new(Kind::Gitea, job_push::settings());
         runtime.block_on(async {
             let router = axum::Router::new().nest("/api", api.router()).fallback_service(server.router());
@@ -63,7 +89,7 @@ impl Scene {
             serve_tls(&authority, &["git.acme.test", "hooks.acme.test"], address, router).await;
         });
         let config = format!(
-            "[workspaces.online.egress]\nsecrets = [\"forge\", \"hook\"]\nextra_ca = [\"{ca}\"]\n\
+            "[workspaces.online.egress]\ntrust_foreign = true\nsecrets = [\"forge\", \"hook\"]\nextra_ca = [\"{ca}\"]\n\
              [[workspaces.online.egress.rules]]\nhost = \"git.acme.test\"\nmethods = [\"*\"]\n\
              [[workspaces.online.egress.rules]]\nhost = \"hooks.acme.test\"\nmethods = [\"POST\"]\n\
              [coders.played]\nkind = \"oneshot\"\ncommand = [\"/bin/sh\", \"/workspace/steps.sh\", \"coder\", \"{{prompt}}\"]\n",
@@ -90,7 +116,7 @@ impl Scene {
 
     fn pushed(&self) -> Vec<String> {
         let place = self.bare.display().to_string();
-        let all = self.repository.git(&["-C", &place, "for-each-ref", "--format=%(refname:short)"]);
+        let all = self.repository.git(&["-C", &place, "for-each-ref", "--format=%(refname:short)", "refs/heads"]);
         all.lines().map(str::to_owned).collect()
     }
 }
@@ -207,6 +233,7 @@ fn nothing_of_a_job_writes_to_a_host_by_itself() {
         scene.it.run("sh steps.sh session");
         let session = notes(&scene.repository.path, "session");
         assert!(session.contains("post 201\n") && session.contains("push works\nvariable given"), "{session}");
+        assert!(session.ends_with("named 401\nnamed 401\n"), "{session}");
         assert_eq!(scene.pushed(), ["by-session", "main"]);
     });
 }

@@ -148,6 +148,10 @@ impl Fetcher {
             has_secret,
         };
         let allowed = self.judge.judge(&ask)?;
+        if allowed.fetches {
+            // Nobody speaks git through here.
+            return Err(DenyReason::OnlyReads { rule: allowed.rule });
+        }
         record.rule = Some(allowed.rule.clone());
         record.path = allowed.logs_path.then(|| url.path.path().to_owned());
         let judged = self.judge.resolve(&url.target, allowed.reach).await;

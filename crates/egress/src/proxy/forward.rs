@@ -9,7 +9,7 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
     client::conn::http1::{self, SendRequest},
-    header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, UPGRADE},
+    header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, UPGRADE},
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     Allowed, DenyReason, EgressRecord, Stage,
+    fetching::{self, Encoding},
     judge::Judged,
     model::{self, Interface, Refused},
     path::RequestPath,
@@ -117,11 +118,13 @@ impl Forwarder {
         let (head, body) = request.into_parts();
         // A change of the rules ends the connection from here on, also while the body is awaited.
         self.present.set(active.clone());
-        let body = match allowed.asks_model {
-            true => self.looked_through(&active, &head.headers, body, &allowed).await,
-            false => Ok(Outgoing::Passing(body)),
+        let body = if allowed.asks_model {
+            self.looked_through(&active, &head.headers, body, &allowed).await?
+        } else if allowed.fetches {
+            self.fetching(&head.headers, body, &allowed).await?
+        } else {
+            Outgoing::Passing(body)
         };
-        let body = body?;
         let mut link = self.link.lock().await;
         let reused = link
             .take()
@@ -174,14 +177,35 @@ impl Forwarder {
         if active.has_body && (is_encoded(headers) || !is_json(headers)) {
             return Err(refuse(Refused::Unreadable));
         }
-        let place = self.proxy.bodies.clone().acquire_owned().await;
-        let place = place.map_err(|_| Refusal::upstream("the proxy is ending"))?;
-        let most = model::MAX_BODY.min(allowed.meter.most_up());
-        let read = ReadBody::read(body, most, place).await;
-        let read = read.map_err(|_| Refusal::protocol("the body broke off"))?;
-        let read = read.ok_or_else(|| refuse(Refused::TooLong))?;
+        let read = self.read(body, model::MAX_BODY, allowed).await?.ok_or_else(|| refuse(Refused::TooLong))?;
         model::inspect(asked, &active.path, &read.bytes).map_err(refuse)?;
         Ok(Outgoing::Read(read))
+    }
+
+    /// Reads the body of what is called a fetch of git's, and looks whether it is one.
+    async fn fetching(&self, headers: &HeaderMap, body: Incoming, allowed: &Allowed) -> Result<Outgoing, Refusal> {
+        let refused = || DenyReason::OnlyReads { rule: allowed.rule.clone() };
+        let kind = only(headers, &CONTENT_TYPE).unwrap_or_default();
+        let encoding = match only(headers, &CONTENT_ENCODING) {
+            Some(b"gzip") => Encoding::Gzip,
+            None if !headers.contains_key(CONTENT_ENCODING) => Encoding::Plain,
+            Some(_) | None => return Err(refused().into()),
+        };
+        if kind != fetching::KIND.as_bytes() {
+            return Err(refused().into());
+        }
+        let Some(read) = self.read(body, fetching::MAX_BODY, allowed).await? else {
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "only-reads", "what git asks for is too long"));
+        };
+        if fetching::inspect(&read.bytes, encoding) { Ok(Outgoing::Read(read)) } else { Err(refused().into()) }
+    }
+
+    /// Reads a body that is looked at; none where it is longer than it may be, or than the rule lets through.
+    async fn read(&self, body: Incoming, most: u64, allowed: &Allowed) -> Result<Option<ReadBody>, Refusal> {
+        let place = self.proxy.bodies.clone().acquire_owned().await;
+        let place = place.map_err(|_| Refusal::upstream("the proxy is ending"))?;
+        let read = ReadBody::read(body, most.min(allowed.meter.most_up()), place).await;
+        read.map_err(|_| Refusal::protocol("the body broke off"))
     }
 
     fn record(&self, active: &Active, allowed: &Allowed, judged: &Judged, filled: &Filled) -> EgressRecord {
@@ -361,6 +385,12 @@ fn failed(error: &hyper::Error) -> Refusal {
 fn strip_answer(headers: &mut HeaderMap) {
     let _ = head::strip_connection(headers);
     headers.remove("alt-svc");
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

@@ -24,7 +24,7 @@ use crate::{EgressRecord, Stage};
 
 /// How much of a message is buffered.
 pub(super) const BUFFER: usize = 128 * 1024;
-/// How many requests to models one sandbox may have looked through at once; more wait. Each is in memory until it is sent.
+/// How many requests to models, and of git's for what it fetches, one sandbox may have looked through at once; more wait. Each is in memory until it is sent.
 const BODIES: usize = 4;
 
 /// The proxy of one sandbox.

@@ -223,6 +223,21 @@ fn a_public_name_is_reached_and_recorded_before_and_after() {
 }
 
 #[test]
+fn a_fetch_that_may_only_read_speaks_no_git() {
+    inside::run("network::a_fetch_that_may_only_read_speaks_no_git", || async {
+        let bench = Bench::start().await;
+        bench.names.add("good.example", &["203.0.113.10"]);
+        let url = WebTarget::parse("https://good.example/owner/repo.git/git-upload-pack").unwrap();
+        let (method, body) = ("POST".to_owned(), Some(b"0000".to_vec()));
+        let request = FetchRequest { method, body, ..FetchRequest::get(url) };
+        let fetcher = bench.fetcher(EgressRules::public_web(EgressRules::default(), true).reading());
+        let refused = fetcher.fetch(request, &CancellationToken::new()).await;
+        assert_eq!(refusal(&refused), "only-reads");
+        assert!(bench.internet.reached.lock().unwrap().is_empty());
+    });
+}
+
+#[test]
 fn an_answer_that_changes_is_judged_each_time_and_asked_once() {
     inside::run("network::an_answer_that_changes_is_judged_each_time_and_asked_once", || async {
         let bench = Bench::start().await;

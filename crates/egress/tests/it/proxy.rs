@@ -17,6 +17,7 @@ macro_rules! in_private_network {
 mod broken;
 mod credentials;
 mod custody;
+mod fetching;
 mod framing;
 mod limits;
 mod live;
