@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use harness::{
     Factotum, Home,
+    census::count,
     home::config,
     inside::{all_inside, all_inside_as_nobody},
     process::{self, Finished},
@@ -67,18 +68,12 @@ impl Bench {
 
     /// That nothing is left: no process, no window, no socket.
     fn is_clean(&self) {
-        for word in ["tmux.sock", "\0pane\0", "sandbox-init", "supervisor"] {
-            wait_for(word, || processes(word) == 0);
+        for word in ["tmux.sock", " pane ", "sandbox-init", "supervisor"] {
+            wait_for(word, || count(word) == 0);
         }
         // The daemon removes them when the end was recorded, which is after the last process.
         wait_for("a directory", || std::fs::read_dir(self.home.path().join("shells")).unwrap().count() == 0);
     }
-}
-
-fn processes(word: &str) -> usize {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains(word)).count()
 }
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
@@ -115,7 +110,7 @@ fn a_shell_outlives_the_daemon_and_the_connection() {
         // The size of this terminal, without a line for the windows.
         seat.sees("29 100");
         seat.types("echo hello > from-the-shell; mark=kept; sleep 600");
-        wait_for("the start of sleep", || processes("sleep\x00600") == 1);
+        wait_for("the start of sleep", || count("sleep 600") == 1);
         seat.key("C-c");
         seat.types("echo $? and $mark");
         seat.sees("130 and kept");
@@ -176,7 +171,7 @@ fn shells_are_apart_counted_and_closed() {
         second.sees("second at 19 60");
         assert!(!first.shown().contains("second"), "{}", first.shown());
         assert_eq!(bench.terminals(), "shell-billing\nshell-build\n");
-        assert_eq!(processes("tmux.sock"), 3, "a server and two clients");
+        assert_eq!(count("tmux.sock"), 3, "a server and two clients");
 
         let third = bench.verb(&["shell", "--name", "third", "--detached"]);
         assert!(third.stderr.contains("2 shells are open already"), "{third:?}");
@@ -189,10 +184,10 @@ fn shells_are_apart_counted_and_closed() {
 
         // Closing one ends what runs in it, sends its clients back, and leaves the other alone.
         second.types("sleep 700 & disown");
-        wait_for("the start of sleep", || processes("sleep\x00700") == 1);
+        wait_for("the start of sleep", || count("sleep 700") == 1);
         let closed = bench.verb(&["terminals", "close", "shell-build"]);
         assert_eq!(closed.stdout, "the shell build is closed\n", "{closed:?}");
-        assert_eq!(processes("sleep\x00700"), 0);
+        assert_eq!(count("sleep 700"), 0);
         second.sees(AT_HOME);
         assert!(!second.shown().contains("error"), "{}", second.shown());
         first.types("echo still here | tr a-z A-Z");
@@ -266,7 +261,7 @@ fn one_that_was_not_taken_up_is_ended_before_another_begins() {
         let second = bench.verb(&["shell", "--detached"]);
         assert!(second.stderr.contains("an earlier shell billing still runs"), "{second:?}");
         assert!(second.stderr.contains("factotum terminals close shell-billing"), "{second:?}");
-        assert_eq!(processes("supervisor"), 1);
+        assert_eq!(count("supervisor"), 1);
         assert!(directory.join("home").exists() && directory.join("socket").exists());
         let refused = bench.verb(&["terminals", "close", "shell-billing"]);
         assert!(refused.stderr.contains("another daemon is attached"), "{refused:?}");
@@ -307,7 +302,7 @@ fn an_ordinary_user_has_them_and_comes_with_tmux_itself() {
         by_hand.types("echo typed by hand | tr a-z A-Z");
         by_hand.sees("TYPED BY HAND");
         // Keys of tmux that would start a program outside do nothing.
-        let before = processes("\0pane\0");
+        let before = count(" pane ");
         for key in ["c", "%", "!"] {
             by_hand.key("C-b");
             by_hand.key(key);
@@ -321,7 +316,7 @@ fn an_ordinary_user_has_them_and_comes_with_tmux_itself() {
 
         bench.start_daemon();
         wait_for("its being taken up", || bench.terminals() == "shell-billing\n");
-        assert_eq!(processes("\0pane\0"), before, "no window was added");
+        assert_eq!(count(" pane "), before, "no window was added");
         seat.types("exit");
         seat.sees(AT_HOME);
         bench.is_clean();

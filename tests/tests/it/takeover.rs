@@ -1,13 +1,16 @@
 //! Take-over as its user does it: from another machine over SSH, with the verbs of the real binary, of each real coding agent at
 //! work.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use egress::{Binding, CredentialSlot, SecretSettings};
 use harness::{
     all_inside, all_inside_as_nobody,
+    census::wait_until_gone,
     coders::{CLAUDE, CODEX, OPENCODE, Vendor},
-    online::{Authority, Online, scene, tunnel_tls},
+    online::{
+        Authority, Online, scene,
+        vendor::{self, ADDRESS, ADDRESSES, KEY},
+    },
     played::gives_way,
     process,
     seat::{AT_HOME, Seat, Ssh, has_tmux, verb},
@@ -16,8 +19,6 @@ use serde_json::json;
 use testkit::model::ModelServer;
 use types::{JobEnd, JobId, JobState};
 
-const ADDRESS: &str = "203.0.113.10";
-const KEY: &str = "sk-lab-0123456789abcdefghijklmnopqrstuvwxyz";
 const SIZE: (u16, u16) = (120, 40);
 
 /// A coding agent, and how it is worked with at its own screen.
@@ -44,28 +45,15 @@ struct Stage {
 impl Stage {
     fn new(vendor: Vendor) -> Self {
         let runtime = scene::runtime();
-        let model =
-            Arc::new(runtime.block_on(ModelServer::start(gives_way(move || vendor.runs("cat /workspace/toys.txt")))));
         let authority = Authority::new();
-        let address = SocketAddr::new(ADDRESS.parse().unwrap(), 443);
-        runtime.block_on(tunnel_tls(&authority, &[vendor.host], address, model.address()));
+        let brain = gives_way(move || vendor.runs("cat /workspace/toys.txt"));
+        let model = runtime.block_on(vendor::play(&authority, vendor.host, brain));
         let home = tempfile::Builder::new().prefix("factotum-online-").tempdir().unwrap();
         authority.write(&home.path().join("ca.pem"));
-        let config = format!(
-            "[coders.{coder}]\nprogram = \"{program}\"\nmodel = \"{model}\"\nsecret = \"vendor\"\n{settings}\
-             extra_ca = [\"{ca}\"]\n[sandbox]\nmemory_mb = 4096\n",
-            coder = vendor.coder,
-            program = vendor.program().display(),
-            model = vendor.model,
-            settings = vendor.settings,
-            ca = home.path().join("ca.pem").display(),
-        );
-        let slot = CredentialSlot::Header { name: vendor.header.0.to_owned(), prefix: vendor.header.1.to_owned() };
-        let binding = Binding { slot, ..Binding::to(vendor.host).unwrap() };
-        let settings = SecretSettings { bindings: Some(vec![binding]), ..SecretSettings::default() };
+        let config = vendor::table(&vendor, &home.path().join("ca.pem")) + "[sandbox]\nmemory_mb = 4096\n";
         let ssh = Ssh::start(home.path());
         let network = scene::played(&[(vendor.host, ADDRESS)]);
-        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, settings)]);
+        let it = Online::start_in(&runtime, home, &config, network, &[("vendor", KEY, vendor::bound(&vendor))]);
         std::fs::write(it.workspace().join("toys.txt"), "a red toy\n").unwrap();
         let home = it.home.path().join("home");
         Self { it, model, ssh, home, key: vendor.header }
@@ -97,25 +85,9 @@ impl Stage {
         }
         let key = format!("{}{KEY}", self.key.1);
         assert!(requests.iter().all(|request| request.headers[self.key.0] == key && !request.contains(KEY)));
-        for word in ["tmux.sock", "\0pane\0", "supervisor"] {
-            let left = (0..500).all(|_| {
-                std::thread::sleep(Duration::from_millis(20));
-                processes(word) > 0
-            });
-            assert!(!left, "{word} is left");
-        }
+        wait_until_gone(&["tmux.sock", " pane ", "supervisor"]);
     }
 }
-
-/// How many processes have this in their command line.
-fn processes(word: &str) -> usize {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains(word)).count()
-}
-
-/// The address that loopback must carry.
-const ADDRESSES: [&str; 1] = ["203.0.113.10/32"];
 
 fn take_over_and_hand_back(test: &'static str, agent: Agent) {
     if has_tmux() {
