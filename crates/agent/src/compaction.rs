@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use store::{Author, MessageKind, NewMessage, StoreError, StoredMessage, Tx};
-use types::{Block, Event, Message, ModelRequest, ProviderErrorKind, Role, TurnEnd};
+use types::{Block, Event, MediaBytes, Message, ModelRequest, ProviderErrorKind, Role, TurnEnd};
 
 use crate::{
     ask::{Asked, Audience, Bill, ask},
@@ -107,6 +107,9 @@ fn request(run: &Run<'_>, older: &[StoredMessage]) -> ModelRequest {
         messages: vec![Message::user(text)],
         max_output_tokens: SUMMARY_TOKENS.min(settings.max_output_tokens),
         thinking_tokens: None,
+        media: MediaBytes::default(),
+        output: None,
+        cache_key: None,
     }
 }
 
@@ -131,6 +134,7 @@ fn shown(row: &StoredMessage) -> String {
                 let failed = if *is_error { ", failed" } else { "" };
                 Some(format!("[result of {call}{failed}]\n{}", cap(content, 2_000)))
             }
+            Block::Media { media } => Some(media.stand_in()),
             Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::Opaque { .. } => None,
         })
         .collect();

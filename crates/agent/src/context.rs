@@ -57,10 +57,12 @@ fn standing(constraints: &[String]) -> Option<Block> {
 fn is_empty(block: &Block) -> bool {
     match block {
         Block::Text { text } => text.trim().is_empty(),
-        Block::Thinking { text, signature } => text.is_empty() && signature.is_none(),
-        Block::RedactedThinking { .. } | Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Opaque { .. } => {
-            false
-        }
+        Block::Thinking { text, signature, .. } => text.is_empty() && signature.is_none(),
+        Block::RedactedThinking { .. }
+        | Block::ToolUse { .. }
+        | Block::ToolResult { .. }
+        | Block::Media { .. }
+        | Block::Opaque { .. } => false,
     }
 }
 
@@ -106,6 +108,7 @@ fn answered(open: Vec<String>, blocks: Vec<Block>) -> Vec<Block> {
             | Block::Thinking { .. }
             | Block::RedactedThinking { .. }
             | Block::ToolUse { .. }
+            | Block::Media { .. }
             | Block::Opaque { .. } => rest.push(block),
         }
     }

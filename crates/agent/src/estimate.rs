@@ -14,15 +14,20 @@ pub(crate) fn request_bytes(system: &str, tools: &[ToolSpec], messages: &[Messag
 /// The size of one block, with what surrounds it.
 pub(crate) fn block_bytes(block: &Block) -> u64 {
     const AROUND: usize = 16;
+    // Vendors count up to some 1,600 tokens for a picture, whatever its file's size.
+    const IMAGE: usize = 4 * 1_600;
     let size = match block {
         Block::Text { text } => text.len(),
-        Block::Thinking { text, signature } => text.len() + signature.as_ref().map_or(0, String::len),
-        Block::RedactedThinking { data } => data.len(),
+        Block::Thinking { text, signature, .. } => text.len() + signature.as_ref().map_or(0, String::len),
+        Block::RedactedThinking { data, .. } => data.len(),
         Block::ToolUse { id, name, input } => id.len() + name.len() + input.to_string().len(),
         Block::ToolResult { call, content, .. } => call.len() + content.len(),
+        Block::Media { media } if media.is_image() => IMAGE,
+        // Vendors read documents as text and as pictures of their pages.
+        Block::Media { media } => usize::try_from(media.bytes).unwrap_or(usize::MAX).max(IMAGE),
         Block::Opaque { item, .. } => item.to_string().len(),
     };
-    (size + AROUND) as u64
+    size.saturating_add(AROUND) as u64
 }
 
 /// Converts bytes to tokens.

@@ -56,7 +56,7 @@ fn masked(redactor: &Redactor, block: Block) -> Option<Block> {
             Some(Block::ToolResult { call, content: redactor.redact(&content).into_owned(), is_error })
         }
         Block::Thinking { ref text, .. } => is_clean(text).then_some(block),
-        Block::RedactedThinking { .. } => Some(block),
+        Block::RedactedThinking { .. } | Block::Media { .. } => Some(block),
         Block::Opaque { ref item, .. } => is_clean(&item.to_string()).then_some(block),
     }
 }
@@ -114,13 +114,13 @@ mod tests {
     #[test]
     fn blocks_are_masked_or_dropped() {
         let given = vec![
-            Block::Thinking { text: "hunter22".to_owned(), signature: Some("s".to_owned()) },
-            Block::Thinking { text: "fine".to_owned(), signature: None },
+            Block::Thinking { text: "hunter22".to_owned(), signature: Some("s".to_owned()), origin: String::new() },
+            Block::Thinking { text: "fine".to_owned(), signature: None, origin: String::new() },
             Block::text("say hunter22"),
             Block::ToolUse { id: "1".into(), name: "t".into(), input: json!({"hunter22": ["hunter22", 1]}) },
         ];
         let expected = vec![
-            Block::Thinking { text: "fine".to_owned(), signature: None },
+            Block::Thinking { text: "fine".to_owned(), signature: None, origin: String::new() },
             Block::text("say [secret key]"),
             Block::ToolUse { id: "1".into(), name: "t".into(), input: json!({"[secret key]": ["[secret key]", 1]}) },
         ];

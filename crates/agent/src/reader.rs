@@ -18,8 +18,8 @@ use store::{
     audit::{AuditError, AuditKind},
 };
 use types::{
-    Block, Effect, Integrity, Label, Message, ModelRequest, Role, SessionId, Sink, Tool, ToolCall, ToolEnd, ToolOutput,
-    ToolSpec,
+    Block, Effect, Integrity, Label, MediaBytes, Message, ModelRequest, Role, SessionId, Sink, Tool, ToolCall, ToolEnd,
+    ToolOutput, ToolSpec,
 };
 
 use self::answer::{Form, picked};
@@ -293,6 +293,9 @@ fn request(run: &Run<'_>, reading: &Reading, question: &str, text: &str) -> Mode
         messages: vec![Message::user(asked)],
         max_output_tokens: tokens.min(settings.max_output_tokens),
         thinking_tokens: None,
+        media: MediaBytes::default(),
+        output: None,
+        cache_key: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::{StoreError, TurnState, Tx};
 use tokio_util::sync::CancellationToken;
-use types::{Event, ModelRequest, TurnEnd, TurnId};
+use types::{Event, MediaBytes, ModelRequest, TurnEnd, TurnId};
 
 use crate::{
     Deps, answer,
@@ -195,6 +195,9 @@ async fn ask_model(run: &Run<'_>, state: &State, step: OpenStep) -> Result<Flow,
         max_output_tokens: step.max_output,
         // An answer that was shortened to fit the budget has no room for reasoning.
         thinking_tokens: settings.thinking_tokens.filter(|thinking| *thinking < step.max_output),
+        media: MediaBytes::default(),
+        output: None,
+        cache_key: Some(format!("factotum-{}", run.session)),
     };
     let asked = ask(run, request, Audience::Clients).await;
     answer::store(run, state, OpenStep { bytes, ..step }, asked).await

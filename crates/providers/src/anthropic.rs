@@ -2,17 +2,18 @@
 
 mod decode;
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
-use types::{Block, Message, ModelReply, ModelRequest, ProviderError, Role};
+use types::{Block, MediaBytes, Message, ModelReply, ModelRequest, ProviderError, Role};
 
 use crate::{
     blocks::arguments_object,
     conversation,
+    media::{MediaLimits, base64_of},
     wire::{Decoder, Dialect},
 };
 
-/// The mark of blocks that only this dialect may have back.
-pub(crate) const DIALECT: &str = "anthropic";
 /// The least reasoning budget that the vendor takes.
 const MIN_THINKING_TOKENS: u32 = 1024;
 
@@ -30,19 +31,24 @@ impl Anthropic {
 }
 
 impl Dialect for Anthropic {
-    fn path(&self) -> &str {
-        self.path
+    fn path(&self, _request: &ModelRequest, _stream: bool) -> Cow<'_, str> {
+        self.path.into()
     }
 
     fn headers(&self) -> &[(&'static str, &'static str)] {
         &[("anthropic-version", "2023-06-01")]
     }
 
+    /// <https://docs.claude.com/en/docs/build-with-claude/vision>: 5 MB a picture, 32 MB a request.
+    fn media(&self) -> MediaLimits {
+        MediaLimits { each: 5 << 20, total: 22 << 20, count: 100, ..MediaLimits::IMAGES }.and_pdf()
+    }
+
     fn body(&self, request: &ModelRequest, stream: bool) -> Value {
         let mut body = json!({
             "model": request.model,
             "max_tokens": request.max_output_tokens,
-            "messages": messages(&request.messages),
+            "messages": messages(&request.messages, &request.media),
         });
         let mut tools: Vec<Value> = request
             .tools
@@ -89,7 +95,7 @@ fn thinking_budget(request: &ModelRequest) -> Option<u32> {
 
 /// The conversation, with cache marks on the last block and on the last block of the user's message before it: the one
 /// is written for the next request, the other was written by the last one.
-fn messages(conversation: &[Message]) -> Value {
+fn messages(conversation: &[Message], media: &MediaBytes) -> Value {
     let sound = conversation::sound(conversation, is_sendable);
     let mut messages: Vec<Value> = sound
         .iter()
@@ -98,7 +104,7 @@ fn messages(conversation: &[Message]) -> Value {
                 Role::User => "user",
                 Role::Assistant => "assistant",
             };
-            json!({"role": role, "content": message.blocks.iter().map(block).collect::<Vec<_>>()})
+            json!({"role": role, "content": message.blocks.iter().map(|one| block(one, media)).collect::<Vec<_>>()})
         })
         .collect();
     let users = messages.iter_mut().rev().filter(|message| message["role"] == "user");
@@ -110,22 +116,26 @@ fn messages(conversation: &[Message]) -> Value {
     Value::Array(messages)
 }
 
-/// Whether the vendor takes the block: it refuses blank text, reasoning without its own signature, and the items of
-/// other dialects.
+/// Whether the vendor takes the block: it refuses blank text and reasoning without its signature.
 fn is_sendable(block: &Block) -> bool {
     match block {
         Block::Text { text } => !text.trim().is_empty(),
         Block::Thinking { signature, .. } => signature.is_some(),
-        Block::Opaque { dialect, .. } => dialect == DIALECT,
-        Block::RedactedThinking { .. } | Block::ToolUse { .. } | Block::ToolResult { .. } => true,
+        Block::RedactedThinking { .. }
+        | Block::ToolUse { .. }
+        | Block::ToolResult { .. }
+        | Block::Media { .. }
+        | Block::Opaque { .. } => true,
     }
 }
 
-fn block(block: &Block) -> Value {
+fn block(block: &Block, bytes: &MediaBytes) -> Value {
     match block {
         Block::Text { text } => json!({"type": "text", "text": text}),
-        Block::Thinking { text, signature } => json!({"type": "thinking", "thinking": text, "signature": signature}),
-        Block::RedactedThinking { data } => json!({"type": "redacted_thinking", "data": data}),
+        Block::Thinking { text, signature, .. } => {
+            json!({"type": "thinking", "thinking": text, "signature": signature})
+        }
+        Block::RedactedThinking { data, .. } => json!({"type": "redacted_thinking", "data": data}),
         Block::ToolUse { id, name, input } => {
             json!({"type": "tool_use", "id": id, "name": name, "input": arguments_object(input)})
         }
@@ -135,6 +145,11 @@ fn block(block: &Block) -> Value {
                 result["is_error"] = json!(true);
             }
             result
+        }
+        Block::Media { media } => {
+            let kind = if media.is_image() { "image" } else { "document" };
+            let data = base64_of(media, bytes);
+            json!({"type": kind, "source": {"type": "base64", "media_type": media.media_type, "data": data}})
         }
         Block::Opaque { item, .. } => item.clone(),
     }

@@ -25,7 +25,7 @@ pub(crate) fn as_events(blocks: &[Block]) -> Vec<ModelEvent> {
         Block::Text { text } => Some(ModelEvent::TextDelta(text.clone())),
         Block::Thinking { text, .. } => Some(ModelEvent::ThinkingDelta(text.clone())),
         Block::ToolUse { name, .. } => Some(ModelEvent::ToolUseStarted { name: name.clone() }),
-        Block::RedactedThinking { .. } | Block::ToolResult { .. } | Block::Opaque { .. } => None,
+        Block::RedactedThinking { .. } | Block::ToolResult { .. } | Block::Media { .. } | Block::Opaque { .. } => None,
     });
     events.collect()
 }

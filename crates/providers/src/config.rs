@@ -197,6 +197,7 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
         .map_err(|error| ProviderConfigError::Address { provider: provider(), why: error.message })?;
     let limit = config.output_limit.unwrap_or_else(|| usual_limit(&client.authority()));
     let endpoint = Endpoint {
+        origin: format!("{}@{}", config.api.name(), client.authority()),
         client,
         stream: config.stream,
         retry: Retry::new(config.attempts, Duration::from_millis(config.backoff_ms)),

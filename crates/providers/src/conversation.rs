@@ -86,9 +86,11 @@ fn answer(open: Vec<(String, String)>, blocks: Vec<Block>) -> Message {
             }
             // A call is the assistant's to make.
             Block::ToolUse { .. } => {}
-            Block::Text { .. } | Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::Opaque { .. } => {
-                rest.push(block);
-            }
+            Block::Text { .. }
+            | Block::Thinking { .. }
+            | Block::RedactedThinking { .. }
+            | Block::Media { .. }
+            | Block::Opaque { .. } => rest.push(block),
         }
     }
     let mut ordered: Vec<Block> = Vec::with_capacity(open.len() + rest.len());

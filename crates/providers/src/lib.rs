@@ -7,6 +7,8 @@ mod blocks;
 mod config;
 mod conversation;
 mod errors;
+mod frames;
+mod media;
 mod openai_chat;
 pub mod practice;
 mod retry;

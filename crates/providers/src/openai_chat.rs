@@ -3,13 +3,16 @@
 
 mod decode;
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
-use types::{Block, Message, ModelReply, ModelRequest, ProviderError, Role};
+use types::{Block, MediaBytes, MediaRef, Message, ModelReply, ModelRequest, ProviderError, Role};
 
 use crate::{
     OutputLimit,
     blocks::arguments_object,
     conversation,
+    media::{MediaLimits, base64_of, data_url},
     wire::{Decoder, Dialect},
 };
 
@@ -31,12 +34,16 @@ impl OpenaiChat {
 }
 
 impl Dialect for OpenaiChat {
-    fn path(&self) -> &str {
-        self.path
+    fn path(&self, _request: &ModelRequest, _stream: bool) -> Cow<'_, str> {
+        self.path.into()
     }
 
     fn headers(&self) -> &[(&'static str, &'static str)] {
         &[]
+    }
+
+    fn media(&self) -> MediaLimits {
+        MediaLimits { each: 20 << 20, total: 45 << 20, count: 500, ..MediaLimits::IMAGES }.and_pdf()
     }
 
     fn body(&self, request: &ModelRequest, stream: bool) -> Value {
@@ -46,7 +53,7 @@ impl Dialect for OpenaiChat {
         }
         for message in conversation::sound(&request.messages, |block| self.is_sendable(block)) {
             match message.role {
-                Role::User => user_messages(&message, &mut messages),
+                Role::User => user_messages(&message, &request.media, &mut messages),
                 Role::Assistant => messages.push(self.assistant_message(&message)),
             }
         }
@@ -63,6 +70,10 @@ impl Dialect for OpenaiChat {
                 json!({"type": "function", "function": function})
             });
             body["tools"] = tools.collect();
+        }
+        if let Some(output) = &request.output {
+            let schema = json!({"name": output.name, "schema": output.schema, "strict": true});
+            body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
         }
         if stream {
             body["stream"] = json!(true);
@@ -82,13 +93,12 @@ impl Dialect for OpenaiChat {
 }
 
 impl OpenaiChat {
-    /// Whether the vendor takes the block. Reasoning without a signature came from this dialect; signed or encrypted
-    /// reasoning is another vendor's.
+    /// Whether the vendor takes the block.
     fn is_sendable(&self, block: &Block) -> bool {
         match block {
             Block::Text { text } => !text.is_empty(),
-            Block::ToolUse { .. } | Block::ToolResult { .. } => true,
-            Block::Thinking { signature, .. } => self.replay_reasoning && signature.is_none(),
+            Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Media { .. } => true,
+            Block::Thinking { .. } => self.replay_reasoning,
             Block::RedactedThinking { .. } | Block::Opaque { .. } => false,
         }
     }
@@ -107,6 +117,7 @@ impl OpenaiChat {
                 Block::Text { .. }
                 | Block::RedactedThinking { .. }
                 | Block::ToolResult { .. }
+                | Block::Media { .. }
                 | Block::Opaque { .. } => {}
             }
         }
@@ -125,7 +136,7 @@ impl OpenaiChat {
 }
 
 /// Each result is a message of its own, before what the user says.
-fn user_messages(message: &Message, messages: &mut Vec<Value>) {
+fn user_messages(message: &Message, media: &MediaBytes, messages: &mut Vec<Value>) {
     for block in &message.blocks {
         if let Block::ToolResult { call, content, is_error } = block {
             // The dialect has no mark for errors, so the text carries it.
@@ -133,8 +144,35 @@ fn user_messages(message: &Message, messages: &mut Vec<Value>) {
             messages.push(json!({"role": "tool", "tool_call_id": call, "content": content}));
         }
     }
-    let text = message.text();
-    if !text.is_empty() {
-        messages.push(json!({"role": "user", "content": text}));
+    let content = user_content(message, media);
+    if content != json!("") {
+        messages.push(json!({"role": "user", "content": content}));
     }
+}
+
+/// Plain text where that is all, since some servers take nothing else; otherwise parts in their order.
+fn user_content(message: &Message, bytes: &MediaBytes) -> Value {
+    if !message.blocks.iter().any(|block| matches!(block, Block::Media { .. })) {
+        return json!(message.text());
+    }
+    let parts = message.blocks.iter().filter_map(|block| match block {
+        Block::Text { text } => Some(json!({"type": "text", "text": text})),
+        Block::Media { media } => Some(media_part(media, bytes)),
+        Block::Thinking { .. }
+        | Block::RedactedThinking { .. }
+        | Block::ToolUse { .. }
+        | Block::ToolResult { .. }
+        | Block::Opaque { .. } => None,
+    });
+    parts.collect()
+}
+
+/// <https://platform.openai.com/docs/api-reference/chat/create>: pictures and files as data URLs.
+fn media_part(media: &MediaRef, bytes: &MediaBytes) -> Value {
+    let url = data_url(media, &base64_of(media, bytes));
+    if media.is_image() {
+        return json!({"type": "image_url", "image_url": {"url": url}});
+    }
+    let name = media.name.as_deref().unwrap_or("document.pdf");
+    json!({"type": "file", "file": {"filename": name, "file_data": url}})
 }

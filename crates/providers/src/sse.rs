@@ -1,7 +1,7 @@
 //! Server-sent events, from bytes in any cut to whole events. Pure. Must not know what the events mean.
 
 /// The most bytes of one event; a longer one is an error, so that a hostile server cannot fill the memory.
-const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// One event that has data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A provider over any dialect: one request, its tries, its stream. The dialect says what the bytes mean; this module
 //! says when to wait, to give up and to try again.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use egress::{HttpClient, Method, Response};
 use futures_core::stream::BoxStream;
@@ -17,8 +17,10 @@ use types::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, Provi
 use crate::{
     blocks::unique_call_ids,
     errors::{WaitHeaders, from_egress, from_status},
+    frames::{Frames, Framing},
+    media::{MediaLimits, prepare},
     retry::Retry,
-    sse::{SseEvent, SseParser},
+    sse::SseEvent,
 };
 
 /// Events that wait for the reader; a full queue holds the network back.
@@ -33,10 +35,17 @@ const TAIL: Duration = Duration::from_millis(5);
 /// One wire dialect. Pure: no method may wait or touch anything.
 pub(crate) trait Dialect: Send + Sync + 'static {
     /// The path of the endpoint, appended to the base address.
-    fn path(&self) -> &str;
+    fn path(&self, request: &ModelRequest, stream: bool) -> Cow<'_, str>;
     /// The headers that every request has, beside the key.
     fn headers(&self) -> &[(&'static str, &'static str)];
-    /// The request's body.
+    /// What pictures and documents it takes.
+    fn media(&self) -> MediaLimits;
+    /// How a stream of its answers is cut into events.
+    fn framing(&self) -> Framing {
+        Framing::ServerSentEvents
+    }
+    /// The request's body. The request holds nothing that another vendor alone may have, and of pictures and documents just those
+    /// that [`Dialect::media`] allows, with their bytes.
     fn body(&self, request: &ModelRequest, stream: bool) -> Value;
     /// A decoder for one streamed answer.
     fn decoder(&self) -> Box<dyn Decoder>;
@@ -68,6 +77,8 @@ pub(crate) trait Decoder: Send {
 /// The connection's part of a provider's settings.
 pub(crate) struct Endpoint {
     pub client: HttpClient,
+    /// Who answers there: the mark of blocks that it alone may have back.
+    pub origin: String,
     pub stream: bool,
     pub retry: Retry,
     /// How long a stream may bring nothing of the answer, pings aside.
@@ -95,6 +106,7 @@ impl<D: Dialect> Provider for Wire<D> {
         let inner = self.0.clone();
         let (sender, receiver) = mpsc::channel(QUEUE);
         let work = async move {
+            let request = prepare(request, &inner.endpoint.origin, &inner.dialect.media());
             let end = inner.answer(&request, &sender, &cancel).await;
             // A reader that has gone has no use for the end either.
             drop(sender.send(end).await);
@@ -124,13 +136,15 @@ impl<D: Dialect> Inner<D> {
         cancel: &CancellationToken,
     ) -> ModelEvent {
         let body = self.dialect.body(request, self.endpoint.stream);
+        let path = self.dialect.path(request, self.endpoint.stream);
         let started = Instant::now();
         let mut attempt = 1;
         loop {
             let mut wasted = Usage::default();
-            let error = match self.attempt(&body, events, cancel, &mut wasted).await {
+            let error = match self.attempt(&path, &body, events, cancel, &mut wasted).await {
                 Ok(mut reply) => {
                     unique_call_ids(&mut reply.blocks, &request.messages);
+                    reply.blocks.iter_mut().for_each(|block| block.set_origin(&self.endpoint.origin));
                     return ModelEvent::Finished(reply);
                 }
                 Err(error) => error,
@@ -152,12 +166,13 @@ impl<D: Dialect> Inner<D> {
     /// One try.
     async fn attempt(
         &self,
+        path: &str,
         body: &Value,
         events: &mpsc::Sender<ModelEvent>,
         cancel: &CancellationToken,
         used: &mut Usage,
     ) -> Result<ModelReply, ProviderError> {
-        let mut request = self.endpoint.client.request(Method::POST, self.dialect.path()).json(body);
+        let mut request = self.endpoint.client.request(Method::POST, path).json(body);
         for (name, value) in self.dialect.headers() {
             request = request.header(name, value);
         }
@@ -165,7 +180,7 @@ impl<D: Dialect> Inner<D> {
         if !response.is_success() {
             return Err(self.refused(response).await);
         }
-        match form(&response, self.endpoint.stream)? {
+        match form(&response, self.endpoint.stream, self.dialect.framing())? {
             Form::Events => self.read_events(response, events, cancel, used).await,
             Form::Whole => self.read_whole(response, events).await,
         }
@@ -209,7 +224,7 @@ impl<D: Dialect> Inner<D> {
         cancel: &CancellationToken,
         used: &mut Usage,
     ) -> Result<ModelReply, ProviderError> {
-        let mut reading = Reading::new(self.dialect.decoder());
+        let mut reading = Reading::new(Frames::new(self.dialect.framing()), self.dialect.decoder());
         let mut deadline = Instant::now() + self.endpoint.first;
         let end = loop {
             let piece = match timeout_at(deadline, response.chunk()).await {
@@ -244,7 +259,7 @@ impl<D: Dialect> Inner<D> {
 
 /// A streamed answer that is being read.
 struct Reading {
-    parser: SseParser,
+    frames: Frames,
     decoder: Box<dyn Decoder>,
     pending: Vec<SseEvent>,
     seen: Vec<ModelEvent>,
@@ -253,15 +268,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(decoder: Box<dyn Decoder>) -> Self {
+    fn new(frames: Frames, decoder: Box<dyn Decoder>) -> Self {
         let (pending, seen) = (Vec::new(), Vec::new());
-        Self { parser: SseParser::default(), decoder, pending, seen, any_bytes: false, any_event: false }
+        Self { frames, decoder, pending, seen, any_bytes: false, any_event: false }
     }
 
     /// Takes a piece of the body.
     fn take(&mut self, piece: &[u8]) -> Result<Progress, ProviderError> {
         self.any_bytes = true;
-        self.parser
+        self.frames
             .push(piece, &mut self.pending)
             .map_err(|_| ProviderError::new(ProviderErrorKind::Malformed, "an event of the answer is too large"))?;
         let mut progress = Progress::None;
@@ -278,7 +293,7 @@ impl Reading {
 
     /// The body has ended without the answer's own end.
     fn end(&mut self) -> Result<ModelReply, ProviderError> {
-        if let Some(event) = std::mem::take(&mut self.parser).finish() {
+        if let Some(event) = self.frames.finish() {
             self.any_event = true;
             // The event may be cut in the middle: then it says nothing, and the answer is judged by what came before.
             drop(self.decoder.event(&event, &mut self.seen));
@@ -297,7 +312,7 @@ enum Form {
 }
 
 /// In which form the answer comes. A server may answer in one piece although a stream was asked for.
-fn form(response: &Response, streamed: bool) -> Result<Form, ProviderError> {
+fn form(response: &Response, streamed: bool, framing: Framing) -> Result<Form, ProviderError> {
     let malformed = |what: &str| Err(ProviderError::new(ProviderErrorKind::Malformed, what));
     if response.header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return malformed("the answer is compressed, which was not asked for");
@@ -307,7 +322,7 @@ fn form(response: &Response, streamed: bool) -> Result<Form, ProviderError> {
         essence.trim().to_ascii_lowercase()
     });
     match content_type.as_deref() {
-        Some("text/event-stream") => Ok(Form::Events),
+        Some(given) if given == framing.media_type() => Ok(Form::Events),
         Some("application/json") => Ok(Form::Whole),
         None if streamed => Ok(Form::Events),
         None => Ok(Form::Whole),

@@ -30,11 +30,17 @@ pub enum Block {
         text: String,
         /// The vendor's signature, without which it must not be replayed to that vendor.
         signature: Option<String>,
+        /// Who gave it and alone may have it back; see [`Block::origin`].
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        origin: String,
     },
     /// Reasoning that the vendor encrypted.
     RedactedThinking {
         /// The vendor's opaque bytes.
         data: String,
+        /// Who gave it and alone may have it back; see [`Block::origin`].
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        origin: String,
     },
     /// The model asks for a tool.
     ToolUse {
@@ -54,10 +60,16 @@ pub enum Block {
         /// Whether the call failed.
         is_error: bool,
     },
+    /// A picture or a document that the user gave.
+    Media {
+        /// Which one.
+        media: MediaRef,
+    },
     /// A vendor's item that we carry and do not understand.
     Opaque {
-        /// The dialect that gave it and alone may have it back.
-        dialect: String,
+        /// Who gave it and alone may have it back; see [`Block::origin`].
+        #[serde(alias = "dialect")]
+        origin: String,
         /// The item, verbatim.
         item: Value,
     },
@@ -67,6 +79,55 @@ impl Block {
     /// A text block.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
+    }
+
+    /// Who gave a block that means something to its giver alone: the interface and the vendor behind it. Signed reasoning of one
+    /// vendor makes another refuse the whole request. None for blocks that anybody may have; empty while nobody has said it.
+    pub fn origin(&self) -> Option<&str> {
+        match self {
+            Self::Thinking { origin, .. } | Self::RedactedThinking { origin, .. } | Self::Opaque { origin, .. } => {
+                Some(origin)
+            }
+            Self::Text { .. } | Self::ToolUse { .. } | Self::ToolResult { .. } | Self::Media { .. } => None,
+        }
+    }
+
+    /// Says who gave the block, where that matters.
+    pub fn set_origin(&mut self, giver: &str) {
+        match self {
+            Self::Thinking { origin, .. } | Self::RedactedThinking { origin, .. } | Self::Opaque { origin, .. } => {
+                giver.clone_into(origin);
+            }
+            Self::Text { .. } | Self::ToolUse { .. } | Self::ToolResult { .. } | Self::Media { .. } => {}
+        }
+    }
+}
+
+/// A picture or a document as a conversation names it. Its bytes are kept elsewhere and come with the request, in
+/// [`crate::ModelRequest::media`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MediaRef {
+    /// The SHA-256 of its bytes, in lower-case hex.
+    pub digest: String,
+    /// Its media type, such as `image/png`.
+    pub media_type: String,
+    /// The name of the file, where it had one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+impl MediaRef {
+    /// Whether it is a picture.
+    pub fn is_image(&self) -> bool {
+        self.media_type.starts_with("image/")
+    }
+
+    /// What stands for it where it cannot be shown: one line.
+    pub fn stand_in(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("without a name");
+        format!("[a file that is not shown here: {name}, {}, {} bytes]", self.media_type, self.bytes)
     }
 }
 
@@ -101,6 +162,7 @@ impl Message {
                 | Block::RedactedThinking { .. }
                 | Block::ToolUse { .. }
                 | Block::ToolResult { .. }
+                | Block::Media { .. }
                 | Block::Opaque { .. } => None,
             })
             .collect();
@@ -117,6 +179,7 @@ impl Message {
             | Block::Thinking { .. }
             | Block::RedactedThinking { .. }
             | Block::ToolResult { .. }
+            | Block::Media { .. }
             | Block::Opaque { .. } => None,
         })
     }

@@ -18,7 +18,7 @@ pub mod unseen;
 
 pub use allowance::{Allowance, AllowanceRule, AllowanceScope, AllowedArguments, Code, Offer, Scope};
 pub use command::{Command, CommandReply, Failure, FailureKind};
-pub use content::{Block, Message, Role, ToolCall};
+pub use content::{Block, MediaRef, Message, Role, ToolCall};
 pub use event::{CoderWord, Envelope, Event, Level, Origin, ToolEnd, TurnEnd, WhenBusy};
 pub use faults::Invariant;
 pub use ids::{
@@ -30,7 +30,10 @@ pub use job::{
     RecipeCall, RoundEnd, Then,
 };
 pub use label::{Confidentiality, Integrity, Label};
-pub use model::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, StopReason};
+pub use model::{
+    MediaBytes, ModelEvent, ModelReply, ModelRequest, OutputSchema, Provider, ProviderError, ProviderErrorKind,
+    StopReason,
+};
 pub use money::{MicroUsd, Prices, Usage};
 pub use proposal::{Proposal, Settlement};
 pub use time::{Clock, Timestamp};

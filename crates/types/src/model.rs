@@ -1,10 +1,11 @@
 //! The seam to model vendors.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_core::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Block, Message, ToolSpec, Usage};
@@ -25,6 +26,26 @@ pub struct ModelRequest {
     pub max_output_tokens: u32,
     /// The reasoning budget in tokens, where the model reasons.
     pub thinking_tokens: Option<u32>,
+    /// The bytes of the pictures and documents that the conversation names. One whose bytes are missing is shown as its
+    /// [`crate::MediaRef::stand_in`].
+    pub media: MediaBytes,
+    /// The form that the answer's text must have; free when absent.
+    pub output: Option<OutputSchema>,
+    /// What requests of one conversation have in common, so that a vendor finds their cached beginning. Says nothing about
+    /// whose conversation it is.
+    pub cache_key: Option<String>,
+}
+
+/// Bytes of pictures and documents by their digest.
+pub type MediaBytes = Arc<BTreeMap<String, Arc<[u8]>>>;
+
+/// The form that a model's answer must have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputSchema {
+    /// A short name of the form: letters, digits, `_` and `-`.
+    pub name: String,
+    /// The JSON Schema of the answer: an object.
+    pub schema: Value,
 }
 
 /// What a provider's stream yields. The last event is always `Finished` or `Failed`, and nothing follows it.

@@ -46,7 +46,9 @@ fn shown(rows: &[StoredMessage], constraints: &[&str]) -> Vec<String> {
         Block::Text { text } => text.clone(),
         Block::ToolUse { id, .. } => format!("call {id}"),
         Block::ToolResult { call, content, .. } => format!("{call}: {}", &content[..2]),
-        Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::Opaque { .. } => "other".to_owned(),
+        Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::Media { .. } | Block::Opaque { .. } => {
+            "other".to_owned()
+        }
     };
     build(rows, &constraints)
         .iter()

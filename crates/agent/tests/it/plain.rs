@@ -149,8 +149,8 @@ async fn ids_that_repeat_are_made_unique() {
 
 #[tokio::test]
 async fn thinking_is_replayed_verbatim_and_a_retry_voids_what_was_said() {
-    let thinking = Block::Thinking { text: "hm".to_owned(), signature: Some("sig".to_owned()) };
-    let opaque = Block::Opaque { dialect: "x".to_owned(), item: json!({"a": 1}) };
+    let thinking = Block::Thinking { text: "hm".to_owned(), signature: Some("sig".to_owned()), origin: "x".to_owned() };
+    let opaque = Block::Opaque { origin: "x".to_owned(), item: json!({"a": 1}) };
     let call = Block::ToolUse { id: "a".to_owned(), name: "look".to_owned(), input: json!({"text": "1"}) };
     let script = vec![
         Reply::Events(vec![

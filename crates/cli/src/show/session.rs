@@ -52,6 +52,7 @@ fn block(block: &Block) -> Option<String> {
             let mark = if *is_error { "← failed: " } else { "← " };
             Some(daemon::terminal::neutral(&format!("{mark}{shown}")))
         }
+        Block::Media { media } => Some(daemon::terminal::neutral(&media.stand_in())),
         Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::Opaque { .. } => None,
     }
 }

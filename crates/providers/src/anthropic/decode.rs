@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use types::{Block, ModelEvent, ModelReply, ProviderError, StopReason, Usage};
 
-use super::DIALECT;
 use crate::{
     blocks::arguments,
     errors,
@@ -134,11 +133,11 @@ impl Partial {
         match block["type"].as_str().unwrap_or_default() {
             "text" => Self::Text(text("text")),
             "thinking" => Self::Thinking { text: text("thinking"), signature: text("signature") },
-            "redacted_thinking" => Self::Fixed(Block::RedactedThinking { data: text("data") }),
+            "redacted_thinking" => Self::Fixed(Block::RedactedThinking { data: text("data"), origin: String::new() }),
             "tool_use" => {
                 Self::ToolUse { id: text("id"), name: text("name"), start: block["input"].clone(), json: String::new() }
             }
-            _ => Self::Fixed(Block::Opaque { dialect: DIALECT.to_owned(), item: block.clone() }),
+            _ => Self::Fixed(Block::Opaque { origin: String::new(), item: block.clone() }),
         }
     }
 
@@ -146,7 +145,8 @@ impl Partial {
         match self {
             Self::Text(text) => Block::Text { text },
             Self::Thinking { text, signature } => {
-                Block::Thinking { text, signature: Some(signature).filter(|signature| !signature.is_empty()) }
+                let signature = Some(signature).filter(|signature| !signature.is_empty());
+                Block::Thinking { text, signature, origin: String::new() }
             }
             Self::ToolUse { id, name, start, json } => {
                 // A stream starts with an empty object and writes the arguments after it; a whole answer has them at once.

@@ -132,7 +132,11 @@ impl ChatDecoder {
     fn reply(&mut self, reason: &str) -> ModelReply {
         let mut blocks = Vec::new();
         if !self.reasoning.is_empty() {
-            blocks.push(Block::Thinking { text: std::mem::take(&mut self.reasoning), signature: None });
+            blocks.push(Block::Thinking {
+                text: std::mem::take(&mut self.reasoning),
+                signature: None,
+                origin: String::new(),
+            });
         }
         if !self.text.is_empty() {
             blocks.push(Block::Text { text: std::mem::take(&mut self.text) });
@@ -241,7 +245,7 @@ mod tests {
         ]);
         let usage = Usage { input: 6, cache_read: 4, output: 5, ..Usage::default() };
         let blocks = vec![
-            Block::Thinking { text: "hm".to_owned(), signature: None },
+            Block::Thinking { text: "hm".to_owned(), signature: None, origin: String::new() },
             Block::ToolUse { id: "a".to_owned(), name: "exec".to_owned(), input: serde_json::json!({}) },
         ];
         assert_eq!(reply, Ok(ModelReply { blocks, stop: StopReason::ToolUse, usage }));

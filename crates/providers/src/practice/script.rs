@@ -112,6 +112,7 @@ fn result_of(messages: &[Message], id: &str) -> Option<(String, bool)> {
         | Block::RedactedThinking { .. }
         | Block::ToolUse { .. }
         | Block::ToolResult { .. }
+        | Block::Media { .. }
         | Block::Opaque { .. } => None,
     })
 }

@@ -15,6 +15,9 @@ fn request(messages: Vec<Message>) -> ModelRequest {
         messages,
         max_output_tokens: 1000,
         thinking_tokens: None,
+        media: types::MediaBytes::default(),
+        output: None,
+        cache_key: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use providers::Api;
 use serde_json::{Value, json};
 use testkit::model::{Fault, Part, Pieces, Reply};
-use types::{Block, Message, ModelEvent, Role, StopReason};
+use types::{Block, Message, ModelEvent, ModelReply, Role, StopReason};
 
 use crate::support::{BOTH, Bench, hello, request, streamed_text};
 
@@ -23,8 +23,16 @@ fn plain(blocks: &[Block]) -> Vec<Block> {
                 assert!(!id.is_empty());
                 id.clear();
             }
-            Block::Thinking { signature, .. } => *signature = None,
-            Block::Text { .. } | Block::RedactedThinking { .. } | Block::ToolResult { .. } | Block::Opaque { .. } => {}
+            Block::Thinking { signature, origin, .. } => {
+                assert!(!origin.is_empty());
+                *signature = None;
+                origin.clear();
+            }
+            Block::Text { .. }
+            | Block::RedactedThinking { .. }
+            | Block::ToolResult { .. }
+            | Block::Media { .. }
+            | Block::Opaque { .. } => {}
         }
     }
     blocks
@@ -36,7 +44,7 @@ fn call(name: &str, input: Value) -> Block {
 
 #[tokio::test]
 async fn every_cut_gives_the_same_answer() {
-    let thinking = Block::Thinking { text: "first, think 思考".to_owned(), signature: None };
+    let thinking = Block::Thinking { text: "first, think 思考".to_owned(), signature: None, origin: String::new() };
     let expected = [
         thinking,
         Block::text(UNICODE),
@@ -67,6 +75,12 @@ fn started(event: &ModelEvent) -> Option<&str> {
     if let ModelEvent::ToolUseStarted { name } = event { Some(name) } else { None }
 }
 
+/// The answer without a mark of which server gave it.
+fn from_nowhere(mut reply: ModelReply) -> ModelReply {
+    reply.blocks.iter_mut().for_each(|block| block.set_origin(""));
+    reply
+}
+
 #[tokio::test]
 async fn streamed_and_whole_answers_are_equal() {
     for api in BOTH {
@@ -74,7 +88,8 @@ async fn streamed_and_whole_answers_are_equal() {
         let bench = Bench::replying(api, |config| config.stream = false, vec![full()]).await;
         let events = bench.events(hello()).await;
         assert_eq!(streamed_text(&events), UNICODE);
-        assert_eq!(events.last(), Some(&ModelEvent::Finished(streamed)), "{api:?}");
+        let Some(ModelEvent::Finished(whole)) = events.last().cloned() else { panic!("{events:?}") };
+        assert_eq!(from_nowhere(whole), from_nowhere(streamed), "{api:?}");
         assert!(!bench.server.requests()[0].stream);
         assert_eq!(bench.server.violations(), Vec::<String>::new());
     }

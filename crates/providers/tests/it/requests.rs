@@ -145,8 +145,8 @@ async fn a_conversation_moves_between_dialects() {
     let foreign = Message {
         role: Role::Assistant,
         blocks: vec![
-            Block::Thinking { text: "unsigned".to_owned(), signature: None },
-            Block::Opaque { dialect: "openai-responses".to_owned(), item: json!({"type": "reasoning"}) },
+            Block::Thinking { text: "unsigned".to_owned(), signature: None, origin: "elsewhere".to_owned() },
+            Block::Opaque { origin: "elsewhere".to_owned(), item: json!({"type": "reasoning"}) },
             Block::text("  "),
             Block::ToolUse { id: "functions.exec:0".to_owned(), name: "exec".to_owned(), input: json!({}) },
         ],

@@ -125,6 +125,9 @@ pub fn request(messages: Vec<Message>) -> ModelRequest {
         messages,
         max_output_tokens: 4000,
         thinking_tokens: None,
+        media: types::MediaBytes::default(),
+        output: None,
+        cache_key: None,
     }
 }
 

@@ -60,9 +60,9 @@ fn cause(new: &NewMessage) -> &'static str {
 fn largest_text(block: &Block) -> &str {
     match block {
         Block::Text { text } | Block::Thinking { text, .. } => text,
-        Block::RedactedThinking { data } => data,
+        Block::RedactedThinking { data, .. } => data,
         Block::ToolResult { content, .. } => content,
         // These are bounded together with the whole message, as JSON.
-        Block::ToolUse { .. } | Block::Opaque { .. } => "",
+        Block::ToolUse { .. } | Block::Media { .. } | Block::Opaque { .. } => "",
     }
 }

@@ -122,15 +122,15 @@ async fn every_kind_of_block_comes_back_as_it_was() -> TestResult {
     let session = store.transact(|tx| tx.create_session(new_session(None))).await?;
     let blocks = vec![
         Block::text("quotes \" and \0 and \u{1F980} and \r\n"),
-        Block::Thinking { text: String::new(), signature: Some("c2ln".to_owned()) },
-        Block::RedactedThinking { data: "b3BhcXVl".to_owned() },
+        Block::Thinking { text: String::new(), signature: Some("c2ln".to_owned()), origin: "x".to_owned() },
+        Block::RedactedThinking { data: "b3BhcXVl".to_owned(), origin: String::new() },
         Block::ToolUse {
             id: "1".to_owned(),
             name: "exec".to_owned(),
             input: serde_json::json!({"b": 1.5, "a": [null]}),
         },
         Block::ToolResult { call: "1".to_owned(), content: "out".to_owned(), is_error: true },
-        Block::Opaque { dialect: "x".to_owned(), item: serde_json::json!({"deep": {"er": 1}}) },
+        Block::Opaque { origin: "x".to_owned(), item: serde_json::json!({"deep": {"er": 1}}) },
     ];
     let message = NewMessage { blocks: blocks.clone(), ..new_message(session, "") };
     store.transact(|tx| tx.append_message(message)).await?;

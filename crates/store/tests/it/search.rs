@@ -15,7 +15,7 @@ async fn filled() -> Result<Store, StoreError> {
                 tx.append_message(new_message(session, text))?;
             }
             let blocks = vec![
-                Block::Thinking { text: "secret pondering".to_owned(), signature: None },
+                Block::Thinking { text: "secret pondering".to_owned(), signature: None, origin: String::new() },
                 Block::ToolUse {
                     id: "1".to_owned(),
                     name: "exec".to_owned(),

@@ -62,9 +62,11 @@ fn shown(request: &ModelRequest) -> String {
         .filter_map(|block| match block {
             Block::Text { text } => Some(text.as_str()),
             Block::ToolResult { content, .. } => Some(content.as_str()),
-            Block::Thinking { .. } | Block::RedactedThinking { .. } | Block::ToolUse { .. } | Block::Opaque { .. } => {
-                None
-            }
+            Block::Thinking { .. }
+            | Block::RedactedThinking { .. }
+            | Block::ToolUse { .. }
+            | Block::Media { .. }
+            | Block::Opaque { .. } => None,
         })
         .collect();
     words.join("\n")
