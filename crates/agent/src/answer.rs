@@ -10,9 +10,12 @@ use types::{
 
 use crate::{
     ask::{Asked, Bill},
+    breaker::may_pass_on,
     cap::cap,
     estimate::block_bytes,
-    handles, mask, outcome,
+    handles, mask,
+    models::{Model, ModelRole},
+    outcome,
     progress::Progress,
     prompt::{GO_ON, WAS_EMPTY},
     report,
@@ -61,17 +64,27 @@ struct Stored {
 }
 
 /// Stores what came of a model call and says how the turn goes on.
-pub(crate) async fn store(run: &Run<'_>, state: &State, open: OpenStep, asked: Asked) -> Result<Flow, StoreError> {
-    let bill = asked.bill(run.deps.settings.prices.as_ref(), open);
+pub(crate) async fn store(
+    run: &Run<'_>,
+    state: &State,
+    model: &Model,
+    open: OpenStep,
+    asked: Asked,
+) -> Result<Flow, StoreError> {
+    if let Some(limit) = asked.limit {
+        return Ok(Flow::Close(TurnEnd::Limit { limit }));
+    }
+    let bill = asked.bill(model.prices.as_ref(), open);
     match asked.outcome {
-        Ok(reply) => answered(run, state, open, reply, bill).await,
-        Err(error) => failed(run, state, open, error, bill, asked.said).await,
+        Ok(reply) => answered(run, state, model, open, reply, bill).await,
+        Err(error) => failed(run, state, model, open, Failed { error, bill, said: asked.said }).await,
     }
 }
 
 async fn answered(
     run: &Run<'_>,
     state: &State,
+    model: &Model,
     open: OpenStep,
     reply: ModelReply,
     (usage, cost): Bill,
@@ -97,7 +110,7 @@ async fn answered(
             note = Some(GO_ON);
             progress.must_compact = true;
         }
-        Kind::Cut | Kind::Full => give_up(outcome::too_long(run.deps.settings.max_output_tokens)),
+        Kind::Cut | Kind::Full => give_up(outcome::too_long(model.max_output_tokens)),
         Kind::Paused if progress.paused < MAX_PAUSED => {}
         Kind::Paused => give_up("the provider paused the answer again and again; try again later".to_owned()),
         Kind::Empty if progress.empty == 0 => note = Some(WAS_EMPTY),
@@ -225,14 +238,21 @@ pub(crate) fn note(session: SessionId, turn: TurnId, text: impl Into<String>) ->
     }
 }
 
-/// There is no answer. The provider has retried what a retry can mend.
+/// A call without an answer.
+struct Failed {
+    error: ProviderError,
+    bill: Bill,
+    /// What had come of the answer.
+    said: String,
+}
+
+/// There is no answer. The provider has retried what a retry can mend; another model may still do better.
 async fn failed(
     run: &Run<'_>,
     state: &State,
+    model: &Model,
     open: OpenStep,
-    error: ProviderError,
-    (usage, cost): Bill,
-    said: String,
+    Failed { error, bill: (usage, cost), said }: Failed,
 ) -> Result<Flow, StoreError> {
     let too_long = matches!(error.kind, ProviderErrorKind::ContextOverflow | ProviderErrorKind::TooLarge);
     let compacts = too_long && state.progress.overflows == 0;
@@ -243,10 +263,23 @@ async fn failed(
         progress.must_compact = true;
         progress.compacted = false;
     }
+    let why = outcome::provider_failed(&run.redactor(), &error);
+    let mut switched = None;
+    if !stopped && may_pass_on(error.kind) {
+        progress.failed.push(model.name.clone());
+        let next = run.pick(ModelRole::Main, &progress.failed)?;
+        progress.model = next.as_ref().map(|next| next.name.clone());
+        switched =
+            next.map(|next| Event::ModelSwitched { from: model.name.clone(), to: next.name.clone(), why: why.clone() });
+    }
+    let goes_on = stopped || compacts || switched.is_some();
     let (session, turn) = (run.session, run.turn.id);
     let label = run.label()?;
     run.commit(move |tx: &mut Tx<'_>| {
         tx.settle(turn, open.step, usage, cost)?;
+        if let Some(event) = switched {
+            tx.record(Some(session), Some(turn), event)?;
+        }
         if stopped && !said.trim().is_empty() {
             // What was said was seen; the model should know it said so.
             tx.append_message(NewMessage {
@@ -259,8 +292,5 @@ async fn failed(
         progress.save(tx, session)
     })
     .await?;
-    if stopped || compacts {
-        return Ok(Flow::Again);
-    }
-    Ok(Flow::Close(TurnEnd::Failed { error: outcome::provider_failed(&run.redactor(), &error) }))
+    Ok(if goes_on { Flow::Again } else { Flow::Close(TurnEnd::Failed { error: why }) })
 }

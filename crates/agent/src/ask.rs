@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use policy::budget;
+use store::{SpendScope, StoreError, Tx};
 use types::{Event, MicroUsd, ModelEvent, ModelReply, ModelRequest, Prices, ProviderError, ProviderErrorKind, Usage};
 
-use crate::{mask::Pieces, run::Run, step::OpenStep};
+use crate::{breaker::may_pass_on, limits, mask::Pieces, models::Model, run::Run, step::OpenStep};
 
 /// How long a provider has to end its stream after a stop.
 const STOP_GRACE: Duration = Duration::from_millis(1_000);
@@ -21,17 +23,24 @@ pub(crate) enum Audience {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub outcome: Result<ModelReply, ProviderError>,
-    /// What failed attempts had used; the vendor may bill it.
-    pub wasted: Usage,
-    /// How many attempts failed without telling what they had used, though the vendor may bill them.
-    pub unknown: u64,
+    /// Whether the last attempt failed though the vendor may bill it. Those before it are settled already.
+    pub unknown: bool,
+    /// The limit that forbade another attempt, in a sentence. Then everything is settled already.
+    pub limit: Option<String>,
     /// The text that had come when the call ended without an answer.
     pub said: String,
 }
 
-/// Asks the model.
-pub(crate) async fn ask(run: &Run<'_>, request: ModelRequest, audience: Audience) -> Asked {
-    let mut stream = run.deps.provider.stream(request, run.halt.clone());
+/// Asks the model. An attempt that the vendor may bill is settled before the next one is made, and that one is set aside for
+/// as if it were a call of its own: no limit is passed by more than what is under way.
+pub(crate) async fn ask(
+    run: &Run<'_>,
+    model: &Model,
+    step: OpenStep,
+    request: ModelRequest,
+    audience: Audience,
+) -> Result<Asked, StoreError> {
+    let mut stream = model.provider.stream(request, run.halt.clone());
     let mut listener = Listener::new(run, audience);
     let patience = async {
         run.halt.cancelled().await;
@@ -52,30 +61,69 @@ pub(crate) async fn ask(run: &Run<'_>, request: ModelRequest, audience: Audience
                 | ModelEvent::ThinkingDelta(_)
                 | ModelEvent::ToolUseStarted { .. }
                 | ModelEvent::Restarted { .. }),
-            ) => listener.hear(event),
+            ) => {
+                let Some(lost) = listener.hear(event) else { continue };
+                if let Some(limit) = again(run, model, step, lost).await? {
+                    let (said, ..) = listener.finish();
+                    let outcome = Err(ProviderError::new(ProviderErrorKind::Cancelled, ""));
+                    return Ok(Asked { outcome, unknown: false, limit: Some(limit), said });
+                }
+            }
             None => {
                 break Err(ProviderError::new(ProviderErrorKind::Truncated, "the stream ended without a last event"));
             }
         }
     };
-    let begun = listener.begun;
-    let (said, wasted, mut unknown) = listener.finish();
-    if let Err(error) = &outcome {
-        // What had begun to answer counts, whatever ended it.
-        unknown += u64::from(may_be_billed(error.kind) || begun);
+    let (said, begun) = listener.finish();
+    // What had begun to answer counts, whatever ended it.
+    let unknown = outcome.as_ref().err().is_some_and(|error| begun || may_be_billed(error.kind));
+    match &outcome {
+        Ok(_) => run.deps.models.answered(model),
+        Err(error) if may_pass_on(error.kind) => run.deps.models.failed(model, error, run.deps.clock.now()),
+        Err(_) => {}
     }
-    Asked { outcome, wasted, unknown, said }
+    Ok(Asked { outcome, unknown, limit: None, said })
+}
+
+/// What an attempt that failed may have cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// What it had used.
+    Known(Usage),
+    /// It did not tell.
+    Unknown,
+}
+
+/// Settles an attempt that failed and sets the same amount aside for the next one; or gives the limit that forbids it.
+async fn again(run: &Run<'_>, model: &Model, step: OpenStep, lost: Lost) -> Result<Option<String>, StoreError> {
+    let limits = limits::in_force(&run.deps.settings.limits);
+    let (turn, now, prices) = (run.turn.id, run.deps.clock.now(), model.prices);
+    run.commit(move |tx: &mut Tx<'_>| {
+        match lost {
+            Lost::Known(usage) => tx.settle(turn, step.step, usage, prices.map(|prices| prices.cost(&usage)))?,
+            Lost::Unknown => tx.settle_unknown(turn, step.step)?,
+        }
+        let turn = tx.turn(turn)?.ok_or_else(|| StoreError::NotFound { what: "turn", id: turn.to_string() })?;
+        let spent = limits::spent(&turn, now, |scope: SpendScope| tx.spent(scope))?;
+        if let Err(exceeded) =
+            budget::check(&limits, &budget::Spent { steps: spent.steps.saturating_sub(1), ..spent }, step.reserved)
+        {
+            return Ok(Some(exceeded.to_string()));
+        }
+        tx.reserve(turn.id, step.step, step.reserved)?;
+        Ok(None)
+    })
+    .await
 }
 
 /// What a model call used and what it cost; no cost when the prices are not known.
 pub(crate) type Bill = (Usage, Option<MicroUsd>);
 
 impl Asked {
-    /// What the call used as far as the vendor told, and what it costs: attempts that told nothing count in full.
+    /// What the last attempt used as far as the vendor told, and what it costs: one that told nothing counts in full.
     pub(crate) fn bill(&self, prices: Option<&Prices>, open: OpenStep) -> Bill {
-        let answered = self.outcome.as_ref().map_or(Usage::default(), |reply| reply.usage);
-        let usage = answered.plus(self.wasted);
-        let unknown = MicroUsd(open.reserved.0.saturating_mul(self.unknown));
+        let usage = self.outcome.as_ref().map_or(Usage::default(), |reply| reply.usage);
+        let unknown = if self.unknown { open.reserved } else { MicroUsd(0) };
         (usage, prices.map(|prices| prices.cost(&usage).plus(unknown)))
     }
 }
@@ -109,26 +157,17 @@ struct Listener<'a> {
     said: String,
     /// Something of this attempt's answer has come: text, reasoning or a tool call.
     begun: bool,
-    wasted: Usage,
-    unknown: u64,
 }
 
 impl<'a> Listener<'a> {
     fn new(run: &'a Run<'a>, audience: Audience) -> Self {
         let pieces = || Pieces::new(run.redactor());
-        Self {
-            run,
-            audience,
-            text: pieces(),
-            thinking: pieces(),
-            said: String::new(),
-            begun: false,
-            wasted: Usage::default(),
-            unknown: 0,
-        }
+        Self { run, audience, text: pieces(), thinking: pieces(), said: String::new(), begun: false }
     }
 
-    fn hear(&mut self, event: ModelEvent) {
+    /// Takes an event in. Tells what an attempt may have cost that failed and is about to be repeated.
+    fn hear(&mut self, event: ModelEvent) -> Option<Lost> {
+        let mut lost = None;
         match event {
             ModelEvent::TextDelta(piece) => {
                 self.begun = true;
@@ -142,9 +181,10 @@ impl<'a> Listener<'a> {
             }
             ModelEvent::ToolUseStarted { .. } => self.begun = true,
             ModelEvent::Restarted { attempt, wait, error, wasted } => {
-                self.wasted = self.wasted.plus(wasted);
-                let told = wasted != Usage::default();
-                self.unknown += u64::from(!told && (may_be_billed(error.kind) || self.begun));
+                lost = match wasted != Usage::default() {
+                    true => Some(Lost::Known(wasted)),
+                    false => (may_be_billed(error.kind) || self.begun).then_some(Lost::Unknown),
+                };
                 self.text.clear();
                 self.thinking.clear();
                 self.said.clear();
@@ -156,6 +196,7 @@ impl<'a> Listener<'a> {
             // They end the stream and never come here.
             ModelEvent::Finished(_) | ModelEvent::Failed(_) => {}
         }
+        lost
     }
 
     fn say(&mut self, text: String) {
@@ -173,11 +214,12 @@ impl<'a> Listener<'a> {
         }
     }
 
-    fn finish(mut self) -> (String, Usage, u64) {
+    /// What was said, and whether an answer had begun.
+    fn finish(mut self) -> (String, bool) {
         let rest = self.text.finish();
         self.say(rest);
         let rest = self.thinking.finish();
         self.show(Event::ThinkingDelta { text: rest });
-        (self.said, self.wasted, self.unknown)
+        (self.said, self.begun)
     }
 }

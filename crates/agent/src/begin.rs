@@ -7,6 +7,7 @@ use types::TurnId;
 use crate::{
     Deps, context,
     estimate::request_bytes,
+    models::{self, ModelRole},
     progress::Progress,
     step::{Intake, Opened, Opening},
 };
@@ -19,7 +20,12 @@ pub async fn begin(deps: &Deps, new: NewTurn) -> Result<TurnId, StoreError> {
     let messages = context::build(&rows, &deps.store.constraints(session)?);
     let bytes = request_bytes(&deps.settings.system, &deps.tools.specs(), &messages);
     let progress = Progress::latest(&deps.store, session)?;
-    let opening = Opening::new(deps, progress, bytes);
+    let now = deps.clock.now();
+    let chosen = models::chosen(&deps.store, session)?;
+    let model =
+        deps.models.pick(ModelRole::Main, chosen.as_deref(), &[], now).unwrap_or_else(|| deps.models.first().clone());
+    let opening = Opening::new(deps, &model, progress, bytes);
+    let new = NewTurn { model: model.name.clone(), ..new };
     let intake = Intake::new(deps, (deps.redactor)(), session)?;
     let (turn, opened) = deps.store.transact(move |tx| started(tx, new, opening, &intake)).await?;
     deps.begun.put(
@@ -40,13 +46,13 @@ fn started(
     intake: &Intake,
 ) -> Result<(TurnId, Opened), StoreError> {
     let waiting = tx.waiting_inbox(new.session)?;
-    let taken = new.inbox.clone();
+    let (taken, model) = (new.inbox.clone(), new.model.clone());
     let turn = tx.begin_turn(new)?;
     let mut added = 0;
     for row in taken.iter().filter_map(|id| waiting.iter().find(|row| row.id == *id)) {
         added += intake.append(tx, turn, row)?;
     }
-    opening.progress = opening.progress.for_turn(turn);
+    opening.progress = Progress { model: Some(model), ..opening.progress.for_turn(turn) };
     opening.compact = true;
     Ok((turn, opening.open(tx, turn, added)?))
 }

@@ -8,9 +8,11 @@ use types::{Block, Event, MediaBytes, Message, ModelRequest, ProviderErrorKind, 
 
 use crate::{
     ask::{Asked, Audience, Bill, ask},
+    breaker::may_pass_on,
     cap::{cap, line},
     constraints, context,
     estimate::{block_bytes, request_bytes},
+    models::{Model, ModelRole},
     outcome,
     progress::Progress,
     prompt::{RULES_MARK, SUMMARISER},
@@ -29,13 +31,16 @@ const SUMMARY_CHARACTERS: usize = 16_000;
 
 /// Shortens the context by one model call.
 pub(crate) async fn compact(run: &Run<'_>, state: &State) -> Result<Flow, StoreError> {
-    let (older, kept) = state.rows.split_at(split(run, state));
+    let (older, kept) = state.rows.split_at(split(run.model(&state.progress)?.context_tokens, state));
     if older.iter().all(|row| row.kind == MessageKind::Summary) {
         return nothing_to_do(run, state).await;
     }
-    let request = request(run, older);
+    let Some(model) = run.pick(ModelRole::Summariser, &state.progress.failed)? else {
+        return nothing_to_do(run, state).await;
+    };
+    let request = request(&model, older);
     let bytes = request_bytes(&request.system, &request.tools, &request.messages);
-    let mut opening = Opening::new(run.deps, state.progress.clone(), bytes);
+    let mut opening = Opening::new(run.deps, &model, state.progress.clone(), bytes);
     opening.compact = false;
     opening.max_output = request.max_output_tokens;
     let turn = run.turn.id;
@@ -45,20 +50,20 @@ pub(crate) async fn compact(run: &Run<'_>, state: &State) -> Result<Flow, StoreE
         Opened::TooLong => return nothing_to_do(run, state).await,
     };
     let request = ModelRequest { max_output_tokens: step.max_output, ..request };
-    let asked = ask(run, request, Audience::Nobody).await;
+    let asked = ask(run, &model, step, request, Audience::Nobody).await?;
     if run.halt.is_cancelled() && asked.outcome.is_err() {
         // The end of the turn counts the open call as spent.
         return Ok(Flow::Again);
     }
-    store(run, state, older, kept, step, asked).await
+    store(run, state, &model, (older, kept), step, asked).await
 }
 
 /// The index of the first message that stays. Never between a call and its result: it is a message of the owner or a
 /// note if one is near enough, else an answer of the model, which follows the summary as its answer.
-fn split(run: &Run<'_>, state: &State) -> usize {
+fn split(context_tokens: u64, state: &State) -> usize {
     let rows = &state.rows;
     let size = |row: &StoredMessage| row.blocks.iter().map(block_bytes).sum::<u64>();
-    let share = run.deps.settings.context_tokens.saturating_mul(KEEP) / 100;
+    let share = context_tokens.saturating_mul(KEEP) / 100;
     // When the vendor found the conversation too long, the size that we believe in says nothing: half of it must go.
     let half = state.progress.calibration.tokens(rows.iter().map(size).sum()) / 2;
     let most = if state.progress.must_compact { share.min(half) } else { share };
@@ -94,18 +99,17 @@ async fn nothing_to_do(run: &Run<'_>, state: &State) -> Result<Flow, StoreError>
 }
 
 /// The request for a summary. The record is given as text: vendors refuse calls and results without their tools.
-fn request(run: &Run<'_>, older: &[StoredMessage]) -> ModelRequest {
-    let settings = &run.deps.settings;
+fn request(model: &Model, older: &[StoredMessage]) -> ModelRequest {
     let record: Vec<String> = older.iter().map(shown).collect();
     // At four bytes to a token this fills half of the context.
-    let most = usize::try_from(settings.context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
+    let most = usize::try_from(model.context_tokens.saturating_mul(2)).unwrap_or(usize::MAX);
     let text = format!("<record>\n{}\n</record>\n\nSummarise the record.", cap(&record.join("\n\n"), most));
     ModelRequest {
-        model: settings.model.clone(),
+        model: model.id.clone(),
         system: SUMMARISER.into(),
         tools: Arc::new([]),
         messages: vec![Message::user(text)],
-        max_output_tokens: SUMMARY_TOKENS.min(settings.max_output_tokens),
+        max_output_tokens: SUMMARY_TOKENS.min(model.max_output_tokens),
         thinking_tokens: None,
         media: MediaBytes::default(),
         output: None,
@@ -151,18 +155,24 @@ struct Summary {
 async fn store(
     run: &Run<'_>,
     state: &State,
-    older: &[StoredMessage],
-    kept: &[StoredMessage],
+    model: &Model,
+    (older, kept): (&[StoredMessage], &[StoredMessage]),
     step: OpenStep,
     asked: Asked,
 ) -> Result<Flow, StoreError> {
-    let bill = asked.bill(run.deps.settings.prices.as_ref(), step);
+    if let Some(limit) = asked.limit {
+        return Ok(Flow::Close(TurnEnd::Limit { limit }));
+    }
+    let bill = asked.bill(model.prices.as_ref(), step);
     if let Err(error) = &asked.outcome
         && is_hopeless(error.kind)
     {
+        let mut failed = state.progress.failed.clone();
+        failed.push(model.name.clone());
+        let goes_on = may_pass_on(error.kind) && run.pick(ModelRole::Summariser, &failed)?.is_some();
         let error = outcome::provider_failed(&run.redactor(), error);
-        settle(run, state, step, bill).await?;
-        return Ok(Flow::Close(TurnEnd::Failed { error }));
+        settle(run, Progress { open: None, failed, ..state.progress.clone() }, step, bill).await?;
+        return Ok(if goes_on { Flow::Again } else { Flow::Close(TurnEnd::Failed { error }) });
     }
     let summary = match &asked.outcome {
         Ok(reply) => taken_apart(&run.redactor().redact(&reply_text(&reply.blocks)), older),
@@ -197,8 +207,7 @@ fn is_hopeless(kind: ProviderErrorKind) -> bool {
     }
 }
 
-async fn settle(run: &Run<'_>, state: &State, step: OpenStep, (usage, cost): Bill) -> Result<(), StoreError> {
-    let progress = Progress { open: None, ..state.progress.clone() };
+async fn settle(run: &Run<'_>, progress: Progress, step: OpenStep, (usage, cost): Bill) -> Result<(), StoreError> {
     let (session, turn) = (run.session, run.turn.id);
     run.commit(move |tx: &mut Tx<'_>| {
         tx.settle(turn, step.step, usage, cost)?;

@@ -9,9 +9,9 @@ use std::{
 
 use policy::{Grant, Redactor, Rules, budget::Limits};
 use store::Store;
-use types::{BoxFuture, Clock, Prices, Provider, SessionId, Tool, ToolSpec, TurnId, WorkspaceName};
+use types::{BoxFuture, Clock, SessionId, Tool, ToolSpec, TurnId, WorkspaceName};
 
-use crate::{reader, step::OpenStep};
+use crate::{models::Models, reader, step::OpenStep};
 
 /// Saves the workspace. Called before the first call of a turn that may change something; an error refuses the call and
 /// is shown to the model.
@@ -75,8 +75,8 @@ impl RulesInForce {
 pub struct Deps {
     /// The durable state.
     pub store: Store,
-    /// The model's vendor.
-    pub provider: Arc<dyn Provider>,
+    /// The models that may be asked.
+    pub models: Models,
     /// The tools on offer.
     pub tools: Toolbox,
     /// The owner's rules.
@@ -87,7 +87,7 @@ pub struct Deps {
     pub seen: Seen,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The model and the limits.
+    /// The limits and the prompt.
     pub settings: Settings,
     /// Saves the workspace before it is written to.
     pub before_write: BeforeWrite,
@@ -101,19 +101,9 @@ pub struct Deps {
     pub begun: Begun,
 }
 
-/// The model and the limits.
+/// The limits and the prompt.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The vendor's name of the model.
-    pub model: String,
-    /// What it costs, if known.
-    pub prices: Option<Prices>,
-    /// The size of its context in tokens.
-    pub context_tokens: u64,
-    /// The most tokens of one answer.
-    pub max_output_tokens: u32,
-    /// The reasoning budget of one answer in tokens.
-    pub thinking_tokens: Option<u32>,
     /// What a turn may use.
     pub limits: Limits,
     /// How many bits of foreign text the readers of one session may tell it.

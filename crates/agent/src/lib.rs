@@ -8,6 +8,7 @@ mod answer;
 mod approvals;
 mod ask;
 mod begin;
+mod breaker;
 mod calls;
 mod cap;
 mod close;
@@ -21,6 +22,7 @@ mod gate;
 mod handles;
 mod limits;
 mod mask;
+mod models;
 mod outcome;
 mod pause;
 mod perform;
@@ -41,6 +43,7 @@ pub use deps::{
     BeforeWrite, Begun, Deps, Ready, Redaction, RulesInForce, Seen, Sent, Settings, Sighting, Toolbox, WorkspaceState,
 };
 pub use gate::{Permission, permit, withdraw};
+pub use models::{Model, ModelRole, Models, choose, chosen};
 pub use prompt::system_prompt;
 pub use proposals::accept;
 pub use turn::run_turn;

@@ -16,6 +16,10 @@ pub(crate) struct Progress {
     pub turn: i64,
     /// The model call that was begun and is not settled.
     pub open: Option<u32>,
+    /// The model that is asked, by its name for the owner.
+    pub model: Option<String>,
+    /// Models that failed in this turn: they are not asked again in it.
+    pub failed: Vec<String>,
     /// How often an answer that was cut off was continued.
     pub continued: u32,
     /// How often the vendor paused.

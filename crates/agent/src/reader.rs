@@ -25,10 +25,12 @@ use types::{
 use self::answer::{Form, picked};
 use crate::{
     ask::{Asked, Audience, Bill, ask},
+    breaker::may_pass_on,
     calls::Outcome,
     cap::{cap, line},
     estimate::request_bytes,
     gate, handles,
+    models::{Model, ModelRole},
     perform::{Work, perform},
     progress::Progress,
     prompt::READER,
@@ -240,24 +242,12 @@ async fn tell(run: &Run<'_>, reading: &Reading, look: Look) -> Result<Outcome, S
     let Some(question) = &reading.question else {
         return pass_on(run, reading, &look, look.text.clone(), None).await;
     };
-    let request = request(run, reading, question, &look.text);
-    let bytes = request_bytes(&request.system, &request.tools, &request.messages);
-    let mut opening = Opening::new(run.deps, Progress::load(&run.deps.store, run.session, run.turn.id)?, bytes);
-    opening.compact = false;
-    opening.max_output = request.max_output_tokens;
-    let turn = run.turn.id;
-    let step = match run.commit(move |tx: &mut Tx<'_>| opening.open(tx, turn, 0)).await? {
-        Opened::Ask(step) => step,
-        Opened::Limit(limit) => return Ok(Outcome::failed(format!("the reader was not asked: {limit}"))),
-        Opened::TooLong => return Ok(Outcome::failed("the reader was not asked: the text is too long")),
+    let (step, asked, bill) = match first_answer(run, reading, question, &look.text).await? {
+        Ok(asked) => asked,
+        Err(outcome) => return Ok(outcome),
     };
-    let asked = ask(run, ModelRequest { max_output_tokens: step.max_output, ..request }, Audience::Nobody).await;
-    if run.halt.is_cancelled() && asked.outcome.is_err() {
-        // The end of the turn counts the open call as spent.
-        return Ok(Outcome::not_run());
-    }
     let answer = said_by(&asked).map(|text| run.redactor().redact(&text).into_owned());
-    let paid = Some((step, asked.bill(run.deps.settings.prices.as_ref(), step)));
+    let paid = Some((step, bill));
     match (&reading.form, answer) {
         (Form::Handle, Some(text)) => pass_on(run, reading, &look, text, paid).await,
         (Form::Name, Some(text)) if picked(&look.text, &text).is_some() => {
@@ -276,22 +266,69 @@ async fn tell(run: &Run<'_>, reading: &Reading, look: Look) -> Result<Outcome, S
     }
 }
 
+/// What the first reader says that answers; the last one's failure where none does.
+async fn first_answer(
+    run: &Run<'_>,
+    reading: &Reading,
+    question: &str,
+    text: &str,
+) -> Result<Result<(OpenStep, Asked, Bill), Outcome>, StoreError> {
+    let mut failed = Vec::new();
+    let mut next = run.pick(ModelRole::Reader, &failed)?;
+    loop {
+        let model = next.unwrap_or_else(|| run.deps.models.first().clone());
+        let request = request(&model, reading, question, text);
+        let step = match open(run, &model, &request).await? {
+            Opened::Ask(step) => step,
+            Opened::Limit(limit) => return Ok(Err(Outcome::failed(format!("the reader was not asked: {limit}")))),
+            Opened::TooLong => return Ok(Err(Outcome::failed("the reader was not asked: the text is too long"))),
+        };
+        let request = ModelRequest { max_output_tokens: step.max_output, ..request };
+        let asked = ask(run, &model, step, request, Audience::Nobody).await?;
+        if run.halt.is_cancelled() && asked.outcome.is_err() {
+            // The end of the turn counts the open call as spent.
+            return Ok(Err(Outcome::not_run()));
+        }
+        if let Some(limit) = asked.limit {
+            return Ok(Err(Outcome::failed(format!("the reader was not asked again: {limit}"))));
+        }
+        let bill = asked.bill(model.prices.as_ref(), step);
+        failed.push(model.name.clone());
+        let passes = asked.outcome.as_ref().is_err_and(|error| may_pass_on(error.kind));
+        next = if passes { run.pick(ModelRole::Reader, &failed)? } else { None };
+        if next.is_none() {
+            return Ok(Ok((step, asked, bill)));
+        }
+        let (turn, (usage, cost)) = (run.turn.id, bill);
+        run.commit(move |tx: &mut Tx<'_>| tx.settle(turn, step.step, usage, cost)).await?;
+    }
+}
+
+async fn open(run: &Run<'_>, model: &Model, request: &ModelRequest) -> Result<Opened, StoreError> {
+    let bytes = request_bytes(&request.system, &request.tools, &request.messages);
+    let progress = Progress::load(&run.deps.store, run.session, run.turn.id)?;
+    let mut opening = Opening::new(run.deps, model, progress, bytes);
+    opening.compact = false;
+    opening.max_output = request.max_output_tokens;
+    let turn = run.turn.id;
+    run.commit(move |tx: &mut Tx<'_>| opening.open(tx, turn, 0)).await
+}
+
 fn said_by(asked: &Asked) -> Option<String> {
     let reply = asked.outcome.as_ref().ok()?;
     let text = Message { role: Role::Assistant, blocks: reply.blocks.clone() }.text();
     (!text.trim().is_empty()).then_some(text)
 }
 
-fn request(run: &Run<'_>, reading: &Reading, question: &str, text: &str) -> ModelRequest {
-    let settings = &run.deps.settings;
+fn request(model: &Model, reading: &Reading, question: &str, text: &str) -> ModelRequest {
     let tokens = if reading.form == Form::Handle { TEXT_TOKENS } else { ANSWER_TOKENS };
     let asked = format!("<text>\n{text}\n</text>\n\nQuestion: {question}\n{}", reading.form.instruction());
     ModelRequest {
-        model: settings.model.clone(),
+        model: model.id.clone(),
         system: READER.into(),
         tools: Arc::new([]),
         messages: vec![Message::user(asked)],
-        max_output_tokens: tokens.min(settings.max_output_tokens),
+        max_output_tokens: tokens.min(model.max_output_tokens),
         thinking_tokens: None,
         media: MediaBytes::default(),
         output: None,

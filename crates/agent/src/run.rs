@@ -7,7 +7,11 @@ use store::{StoreError, Turn, Tx};
 use tokio_util::sync::CancellationToken;
 use types::{Event, Invariant, Label, SessionId, WorkspaceName};
 
-use crate::Deps;
+use crate::{
+    Deps,
+    models::{self, Model, ModelRole},
+    progress::Progress,
+};
 
 /// How long a write that finds the disk full is put off, each time; then it fails.
 const DISK_FULL_WAITS: [u64; 6] = [1, 2, 4, 8, 15, 30];
@@ -70,6 +74,20 @@ impl<'a> Run<'a> {
     pub(crate) fn label(&self) -> Result<Label, StoreError> {
         // A session that is gone tells nothing, and nothing known is the highest label.
         Ok(self.deps.store.session(self.session)?.map_or(Label::UNKNOWN, |session| session.label))
+    }
+
+    /// Who is asked next in a role, leaving out who failed. None when all have failed.
+    pub(crate) fn pick(&self, role: ModelRole, failed: &[String]) -> Result<Option<Arc<Model>>, StoreError> {
+        let chosen = models::chosen(&self.deps.store, self.session)?;
+        Ok(self.deps.models.pick(role, chosen.as_deref(), failed, self.deps.clock.now()))
+    }
+
+    /// The model that the turn's own call was begun with. One that has gone from the settings meanwhile is replaced.
+    pub(crate) fn model(&self, progress: &Progress) -> Result<Arc<Model>, StoreError> {
+        if let Some(model) = progress.model.as_deref().and_then(|name| self.deps.models.find(name)) {
+            return Ok(model.clone());
+        }
+        Ok(self.pick(ModelRole::Main, &progress.failed)?.unwrap_or_else(|| self.deps.models.first().clone()))
     }
 
     /// The time that is left to the turn; none when it is not limited.

@@ -11,7 +11,7 @@ use policy::{
 use store::{Author, InboxRow, MessageKind, NewMessage, StoreError, Turn, Tx};
 use types::{Block, ChannelId, Event, Label, Level, MicroUsd, Origin, Prices, Role, Timestamp, TurnId, WhenBusy};
 
-use crate::{Deps, constraints, estimate::block_bytes, limits, progress::Progress};
+use crate::{Deps, constraints, estimate::block_bytes, limits, models::Model, progress::Progress};
 
 /// An answer shorter than this is of no use: rather than ask for one, the turn ends at its limit.
 const SMALLEST_ANSWER: u32 = 256;
@@ -57,16 +57,16 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new(deps: &Deps, progress: Progress, bytes: u64) -> Self {
+    pub(crate) fn new(deps: &Deps, model: &Model, progress: Progress, bytes: u64) -> Self {
         let settings = &deps.settings;
         Self {
             compact: !progress.compacted,
             progress,
             bytes,
-            max_output: settings.max_output_tokens,
+            max_output: model.max_output_tokens,
             limits: limits::in_force(&settings.limits),
-            prices: settings.prices,
-            context_tokens: settings.context_tokens,
+            prices: model.prices,
+            context_tokens: model.context_tokens,
             now: deps.clock.now(),
         }
     }

@@ -158,9 +158,11 @@ async fn open(run: &Run<'_>, state: &State, results: Option<Results>) -> Result<
     if let Some(flow) = pause::check(run, state).await? {
         return Ok(flow);
     }
-    let settings = &run.deps.settings;
-    let bytes = request_bytes(&settings.system, &run.deps.tools.specs(), &state.messages());
-    let opening = Opening::new(run.deps, state.progress.clone(), bytes);
+    let bytes = request_bytes(&run.deps.settings.system, &run.deps.tools.specs(), &state.messages());
+    // A turn keeps its model, so that the vendor finds the conversation's beginning in its cache.
+    let model = run.model(&state.progress)?;
+    let progress = Progress { model: Some(model.name.clone()), ..state.progress.clone() };
+    let opening = Opening::new(run.deps, &model, progress, bytes);
     let intake = Intake::new(run.deps, run.redactor(), run.session)?;
     let turn = run.turn.clone();
     let opened = run
@@ -184,21 +186,23 @@ async fn open(run: &Run<'_>, state: &State, results: Option<Results>) -> Result<
 
 async fn ask_model(run: &Run<'_>, state: &State, step: OpenStep) -> Result<Flow, StoreError> {
     let settings = &run.deps.settings;
+    let model = run.model(&state.progress)?;
     let messages = state.messages();
     let tools = run.deps.tools.specs();
     let bytes = request_bytes(&settings.system, &tools, &messages);
     let request = ModelRequest {
-        model: settings.model.clone(),
+        model: model.id.clone(),
         system: settings.system.clone(),
         tools,
         messages,
         max_output_tokens: step.max_output,
         // An answer that was shortened to fit the budget has no room for reasoning.
-        thinking_tokens: settings.thinking_tokens.filter(|thinking| *thinking < step.max_output),
+        thinking_tokens: model.thinking_tokens.filter(|thinking| *thinking < step.max_output),
         media: MediaBytes::default(),
         output: None,
         cache_key: Some(format!("factotum-{}", run.session)),
     };
-    let asked = ask(run, request, Audience::Clients).await;
-    answer::store(run, state, OpenStep { bytes, ..step }, asked).await
+    let step = OpenStep { bytes, ..step };
+    let asked = ask(run, &model, step, request, Audience::Clients).await?;
+    answer::store(run, state, &model, step, asked).await
 }

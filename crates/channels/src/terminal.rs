@@ -28,6 +28,9 @@ pub fn event(event: &Event) -> Option<String> {
             let seconds = wait_ms.div_ceil(1000);
             Some(neutral(&format!("… {error}; attempt {attempt} in {seconds} s")))
         }
+        Event::ModelSwitched { from, to, why } => {
+            Some(neutral(&format!("… {from} does not answer ({why}); {to} goes on")))
+        }
         Event::ToolStarted { summary, .. } => Some(neutral(&format!("→ {summary}"))),
         Event::ToolProgress { text, .. } => Some(neutral(text)),
         Event::ToolFinished { tool, end, preview, .. } => Some(finished(tool, *end, preview)),

@@ -17,6 +17,7 @@ pub mod home;
 pub mod jobs;
 mod journal;
 mod leaks;
+mod models;
 mod network;
 mod network_log;
 mod occupancy;

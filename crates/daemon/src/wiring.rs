@@ -12,7 +12,6 @@ use agent::{BeforeWrite, Begun, Deps, Ready, Redaction, RulesInForce, Seen, Sent
 use channels::{TelegramChannel, telegram};
 use egress::Vault;
 use policy::{Act, Rules, decide_own};
-use providers::practice::PracticeModel;
 use sandbox::{Pool, Snapshots, Workspace};
 use store::Store;
 use types::{
@@ -25,6 +24,7 @@ use crate::{
     core::{Core, Live, Workspaces},
     jobs,
     leaks::Leaks,
+    models,
     network::{Ways, WaysError},
     practice,
     ship::Shipping,
@@ -166,16 +166,17 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
     require_apart(&ground.home, &config)?;
     let practising = config.model().is_none() && ground.provider.is_none();
     let (workspaces, default_workspace) = workspaces(ground, &config, practising)?;
-    let (provider, model) = provider(ground, &config)?;
+    let models = models::of(&config, &ground.vault, ground.provider.as_ref())?;
+    let model = models.first().name.clone();
     let deps = Deps {
         store: ground.store.clone(),
-        provider,
+        models,
         tools: toolbox(ground, &config),
         rules: ground.rules.clone(),
         redactor: redaction(ground.vault.clone()),
         seen: seen(ground.leaks.clone()),
         clock: ground.clock.clone(),
-        settings: settings(&config, &model),
+        settings: settings(&config),
         before_write: before_write(ground.clone()),
         ready: ready(ground.shipping.clone()),
         workspace_state: workspace_state(ground.clone()),
@@ -193,11 +194,11 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
 /// Every secret that the configuration names must be there, or among those that are `coming`: better told at the start
 /// than at the first message.
 pub(crate) fn require_secrets(config: &Config, vault: &Vault, coming: &[SecretName]) -> Result<(), WiringError> {
-    let used = config.model().map(|model| model.provider.to_owned());
+    let used = models::providers(config);
     let keys = config
         .providers
         .iter()
-        .filter(|(name, _)| used.as_ref() == Some(name))
+        .filter(|(name, _)| used.contains(name.as_str()))
         .filter_map(|(name, provider)| provider.key.clone().map(|key| (key, format!("[providers.{name}]"))));
     let tokens = config
         .channels
@@ -224,11 +225,7 @@ pub(crate) fn try_out(home: &Home, config: &Config, vault: &Vault, coming: &[Sec
         let Ok(name) = WorkspaceName::new(name.as_str()) else { continue };
         open_workspace(name, &workspace.path)?;
     }
-    if let Some(model) = config.model()
-        && let Some(settings) = config.providers.get(model.provider)
-    {
-        providers::build(model.provider, settings, vault)?;
-    }
+    models::of(config, vault, None)?;
     for (name, telegram) in &config.channels.telegram {
         bot(name, telegram, vault)?;
     }
@@ -321,31 +318,8 @@ fn toolbox(ground: &Ground, config: &Config) -> Toolbox {
     if config.agent.reader_bits == 0 { toolbox } else { toolbox.with_reader() }
 }
 
-/// The provider and the model's full name.
-fn provider(ground: &Ground, config: &Config) -> Result<(Arc<dyn Provider>, String), WiringError> {
-    let name = config.agent.model.clone().unwrap_or_else(|| practice::MODEL.to_owned());
-    if let Some(provider) = &ground.provider {
-        return Ok((provider.clone(), name));
-    }
-    let configured = config.model().and_then(|model| Some((model.provider, config.providers.get(model.provider)?)));
-    match configured {
-        Some((provider, settings)) => Ok((providers::build(provider, settings, &ground.vault)?, name)),
-        None => Ok((Arc::new(PracticeModel::new()), name)),
-    }
-}
-
-fn settings(config: &Config, model: &str) -> Settings {
-    let chosen = config.model();
-    let vendor = chosen.and_then(|chosen| config.providers.get(chosen.provider));
-    let bare = chosen.map_or(model, |chosen| chosen.model);
-    let prices = vendor.and_then(|vendor| vendor.prices.get(bare).copied());
-    let context = vendor.and_then(|vendor| vendor.context_tokens.get(bare).copied());
+fn settings(config: &Config) -> Settings {
     Settings {
-        model: bare.to_owned(),
-        prices,
-        context_tokens: context.unwrap_or(config.agent.context_tokens),
-        max_output_tokens: config.agent.max_output_tokens,
-        thinking_tokens: config.agent.thinking_tokens,
         limits: config.budget.limits(),
         reader_bits: config.agent.reader_bits,
         alarms: config.alarms.rules(),

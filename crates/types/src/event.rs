@@ -137,6 +137,15 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// A model does not answer, and the next of the owner's list goes on; text since `StepStarted` is void.
+    ModelSwitched {
+        /// The model that failed, as `provider/model`.
+        from: String,
+        /// The one that goes on.
+        to: String,
+        /// Why the first failed.
+        why: String,
+    },
     /// The model answered.
     ModelAnswered {
         /// The text of the answer, if any.

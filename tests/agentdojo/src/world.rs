@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use agent::{Begun, Deps, RulesInForce, Settings, Toolbox};
+use agent::{Begun, Deps, Model, Models, RulesInForce, Settings, Toolbox};
 use anyhow::{Context, Result};
 use policy::{Redactor, budget::Limits, canonical};
 use store::{NewInbox, NewSession, NewTurn, Store};
@@ -146,11 +146,6 @@ fn squeezed(text: &str) -> String {
 fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox) -> Deps {
     let redactor = Arc::new(Redactor::new([]));
     let settings = Settings {
-        model: "scripted".to_owned(),
-        prices: None,
-        context_tokens: 10_000_000,
-        max_output_tokens: 1_000,
-        thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 1_000, tokens: None, wall: None },
         reader_bits: 64,
         alarms: policy::alarm::Rules::OFF,
@@ -159,7 +154,16 @@ fn deps(store: Store, clock: Arc<dyn Clock>, script: Arc<Script>, tools: Toolbox
     };
     Deps {
         store,
-        provider: script,
+        models: Models::one(Model {
+            name: "lab/scripted".to_owned(),
+            id: "scripted".to_owned(),
+            provider: script,
+            prices: None,
+            context_tokens: 10_000_000,
+            max_output_tokens: 1_000,
+            thinking_tokens: None,
+            is_weak: false,
+        }),
         tools,
         rules: RulesInForce::default(),
         redactor: Arc::new(move || redactor.clone()),

@@ -224,7 +224,7 @@ async fn an_approval_of_one_session_does_not_lift_a_call_of_another() {
         .await
         .unwrap();
     world.session = other;
-    world.deps.provider = Arc::new(crate::model::Script::list(destroy()));
+    world.change_model(|model| model.provider = Arc::new(crate::model::Script::list(destroy())));
     let turn = world.begin("clean up").await;
     let waited = tokio::time::timeout(Duration::from_millis(100), world.run(turn)).await;
     assert!(waited.is_err(), "it must ask");

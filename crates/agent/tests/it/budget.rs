@@ -103,7 +103,7 @@ async fn money_of_the_day_is_shared_by_turns_and_comes_back_tomorrow() {
 async fn a_model_without_a_price_does_not_run_unattended_under_a_budget_in_money() {
     let mut world = World::with(Script::brain(|_| Reply::Say("Hi."))).await;
     world.deps.settings.limits.day = Some(MicroUsd(6_000));
-    world.deps.settings.prices = None;
+    world.change_model(|model| model.prices = None);
     let turn = world.begin_as("hello", Origin::Schedule).await;
     let end = world.run(turn).await;
     assert!(limit(&end).contains("no known price"), "{end:?}");

@@ -22,7 +22,7 @@ fn compactions(world: &World) -> usize {
 async fn a_long_conversation_is_summarised_and_the_owners_rules_stay() {
     let brain = |request: &ModelRequest| if is_summary(request) { Reply::Say(SUMMARY) } else { Reply::Say("Noted.") };
     let mut world = World::with(Script::brain(brain)).await;
-    world.deps.settings.context_tokens = 3_000;
+    world.change_model(|model| model.context_tokens = 3_000);
     world.say("Never touch the migrations. And be kind to the parser please.").await;
     let mut messages = 0;
     while compactions(&world) == 0 {
@@ -60,7 +60,7 @@ async fn a_long_turn_is_shortened_in_its_middle_with_its_calls_paired() {
         }
     };
     let mut world = World::with(Script::brain(brain)).await;
-    world.deps.settings.context_tokens = 4_000;
+    world.change_model(|model| model.context_tokens = 4_000);
     assert_eq!(world.say("count for long").await, TurnEnd::Done);
     assert_eq!(compactions(&world), 1);
     assert!(world.last_request().contains("The counting goes on."));

@@ -146,10 +146,13 @@ async fn live(steps: Vec<Step>) -> Result<(), TestCaseError> {
     for step in steps {
         let at = usize::from(step.second);
         world.session = sessions[at];
-        world.deps.settings.context_tokens = if step.compacts { 400 } else { 100_000 };
-        if step.switches {
-            world.deps.settings.model = format!("{}x", world.deps.settings.model);
-        }
+        world.change_model(|model| {
+            model.context_tokens = if step.compacts { 400 } else { 100_000 };
+            if step.switches {
+                model.id.push('x');
+                model.name.push('x');
+            }
+        });
         let before = sessions.map(|session| label(&world, session));
         let origin = if step.op == Op::Program { Origin::Program } else { Origin::Owner };
         let (text, brought) = match step.op {

@@ -7,6 +7,7 @@ mod allowances;
 mod approvals;
 mod budget;
 mod compaction;
+mod failover;
 mod failures;
 #[cfg(feature = "faults")]
 mod faults;

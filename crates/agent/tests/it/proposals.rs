@@ -116,7 +116,7 @@ async fn a_crash_while_one_is_made_leaves_one() {
             3 => poisoned().remove(1),
             _ => Reply::Say("Done."),
         });
-        world.deps.provider = std::sync::Arc::new(again);
+        world.change_model(|model| model.provider = std::sync::Arc::new(again));
         world.run(turn).await;
         assert_eq!(world.deps.store.open_proposals().unwrap().len(), 1, "{most}");
         assert!(world.runs().iter().all(|run| !run.starts_with("remember")), "{most}");

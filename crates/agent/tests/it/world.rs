@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use agent::{Begun, Deps, RulesInForce, Settings};
+use agent::{Begun, Deps, Model, Models, RulesInForce, Settings};
 use policy::{Redactor, budget::Limits};
 use serde_json::Value;
 use store::{CallState, NewInbox, NewSession, NewTurn, SpendScope, Store};
@@ -56,17 +56,26 @@ pub struct World {
 
 pub fn settings() -> Settings {
     Settings {
-        model: "model-1".to_owned(),
-        prices: Some(Prices { input: 1.0, output: 10.0, cache_read: None, cache_write: None }),
-        context_tokens: 100_000,
-        max_output_tokens: 1_000,
-        thinking_tokens: None,
         limits: Limits { task: None, day: None, month: None, steps: 20, tokens: None, wall: None },
         reader_bits: 64,
         alarms: policy::alarm::Rules::OFF,
         approval_timeout: Duration::from_secs(60),
         // Short and fixed, so that no estimate in a snapshot depends on the real prompt.
         system: "You are under test.".into(),
+    }
+}
+
+/// A model of the provider `lab` that follows a script.
+pub fn model(script: Script) -> Model {
+    Model {
+        name: "lab/model-1".to_owned(),
+        id: "model-1".to_owned(),
+        provider: Arc::new(script),
+        prices: Some(Prices { input: 1.0, output: 10.0, cache_read: None, cache_write: None }),
+        context_tokens: 100_000,
+        max_output_tokens: 1_000,
+        thinking_tokens: None,
+        is_weak: false,
     }
 }
 
@@ -101,7 +110,7 @@ impl World {
         let events = store.subscribe();
         let masked = redactor();
         let deps = Deps {
-            provider: Arc::new(script),
+            models: Models::one(model(script)),
             tools: toolbox(&runs),
             rules: RulesInForce::default(),
             redactor: Arc::new(move || masked.clone()),
@@ -122,6 +131,13 @@ impl World {
             store,
         };
         Self { deps, clock, session, runs, saved, state, requests, events, messages: 0 }
+    }
+
+    /// Changes the model.
+    pub fn change_model(&mut self, change: impl FnOnce(&mut Model)) {
+        let mut model = Model::clone(self.deps.models.first());
+        change(&mut model);
+        self.deps.models = Models::one(model);
     }
 
     /// The same world after a restart of the daemon.

@@ -38,7 +38,7 @@ impl Live {
                 let (call, tool, preview) = (call.clone(), tool.clone(), String::new());
                 self.line(daemon::terminal::event(&Event::ToolFinished { call, tool, end: *end, preview }))
             }
-            Event::ModelRetry { .. } => {
+            Event::ModelRetry { .. } | Event::ModelSwitched { .. } => {
                 self.streamed = false;
                 self.line(daemon::terminal::event(event))
             }

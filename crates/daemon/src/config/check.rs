@@ -5,6 +5,7 @@ use sandbox::SandboxError;
 use types::WorkspaceName;
 
 use super::{Config, ShipConfig, coders};
+use crate::security::is_small;
 
 /// `provider/model`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,19 +93,42 @@ fn model(config: &Config) -> Result<(), Problem> {
             format!("add `model = \"{first}/MODEL\"` under [agent]"),
         ));
     };
+    named(config, "model", text)?;
+    let lists = [
+        ("fallback", &config.agent.fallback),
+        ("reader", &config.agent.reader),
+        ("summariser", &config.agent.summariser),
+    ];
+    for (key, list) in lists {
+        for name in list {
+            named(config, key, name)?;
+        }
+    }
+    let weak = config.agent.fallback.iter().find(|name| is_small(name) && !is_small(text));
+    weak.map_or(Ok(()), |weak| {
+        let why = format!(
+            "`{weak}` is a small model, and `{text}` is not: a task that may act is not handed to a weaker model"
+        );
+        Err(problem(&["agent", "fallback"], why, "name a larger one, or leave the list empty"))
+    })
+}
+
+/// That a text names a model of a provider that is configured.
+fn named(config: &Config, key: &str, text: &str) -> Result<(), Problem> {
     let Some(model) = ModelName::parse(text) else {
         let hint = "write it as `provider/model`, such as `lab/model-1`";
-        return Err(problem(&["agent", "model"], format!("`{text}` does not name a provider and a model"), hint));
+        return Err(problem(&["agent", key], format!("`{text}` does not name a provider and a model"), hint));
     };
     if config.providers.contains_key(model.provider) {
         return Ok(());
     }
+    let names: Vec<&str> = config.providers.keys().map(String::as_str).collect();
     let hint = if names.is_empty() {
         format!("add a table [providers.{}] with `api` and `base_url`", model.provider)
     } else {
         format!("use one of: {}; or add a table [providers.{}]", names.join(", "), model.provider)
     };
-    Err(problem(&["agent", "model"], format!("there is no provider `{}`", model.provider), hint))
+    Err(problem(&["agent", key], format!("there is no provider `{}`", model.provider), hint))
 }
 
 fn workspaces(config: &Config) -> Result<(), Problem> {

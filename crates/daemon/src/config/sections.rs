@@ -12,6 +12,13 @@ use types::{MicroUsd, WorkspaceName};
 pub struct AgentConfig {
     /// The model that answers, as `provider/model`. The first part is a name under `[providers]`.
     pub model: Option<String>,
+    /// The models that go on in its place when its provider fails, in this order. None of them may be a small one where the first is
+    /// not.
+    pub fallback: Vec<String>,
+    /// The models that read foreign text for a session, in order of preference; those that answer when empty.
+    pub reader: Vec<String>,
+    /// The models that shorten long conversations, in order of preference; those that answer when empty.
+    pub summariser: Vec<String>,
     /// The workspace of new sessions; the first by name when absent.
     pub workspace: Option<WorkspaceName>,
     /// The size of the model's context in tokens.
@@ -31,6 +38,9 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             model: None,
+            fallback: Vec::new(),
+            reader: Vec::new(),
+            summariser: Vec::new(),
             workspace: None,
             context_tokens: 200_000,
             max_output_tokens: 8_192,

@@ -15,6 +15,8 @@ pub(super) struct Progress {
     tool: Option<String>,
     text: String,
     note: Option<String>,
+    /// That another model than the first goes on: true until the end of the turn.
+    switched: Option<String>,
     tools: u32,
 }
 
@@ -31,6 +33,10 @@ impl Progress {
             Event::ModelRetry { attempt, error, .. } => {
                 self.text.clear();
                 self.note = Some(format!("the model did not answer ({}); attempt {attempt}", line(error)));
+            }
+            Event::ModelSwitched { from, to, why } => {
+                self.text.clear();
+                self.switched = Some(format!("{} does not answer ({}); {} goes on", line(from), line(why), line(to)));
             }
             Event::ToolStarted { summary, .. } => {
                 self.tools = self.tools.saturating_add(1);
@@ -87,7 +93,7 @@ impl Progress {
 
     /// A short answer needs no progress: the answer itself comes in the same moment.
     pub fn is_worth_showing(&self) -> bool {
-        self.tools > 0 || self.note.is_some() || self.text.chars().count() > 40
+        self.tools > 0 || self.note.is_some() || self.switched.is_some() || self.text.chars().count() > 40
     }
 
     /// The lines.
@@ -98,6 +104,7 @@ impl Progress {
             head.push_str(tool);
         }
         let mut parts = vec![head];
+        parts.extend(self.switched.clone());
         parts.extend(self.note.clone());
         let count = self.text.chars().count();
         if count > TAIL {

@@ -38,6 +38,7 @@ fn is_ephemeral(event: &Event) -> bool {
         | Event::TurnResumed
         | Event::Steered { .. }
         | Event::StepStarted { .. }
+        | Event::ModelSwitched { .. }
         | Event::ModelAnswered { .. }
         | Event::ToolStarted { .. }
         | Event::ToolFinished { .. }
