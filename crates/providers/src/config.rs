@@ -10,6 +10,7 @@ use types::{Prices, Provider, SecretName};
 use crate::{
     anthropic::Anthropic,
     openai_chat::OpenaiChat,
+    quirks::Quirks,
     retry::Retry,
     wire::{Endpoint, Wire},
 };
@@ -80,6 +81,9 @@ pub struct ProviderConfig {
     /// it while tools are used, others refuse it.
     #[serde(default)]
     pub replay_reasoning: bool,
+    /// In what the vendor departs from the interface as its owner published it.
+    #[serde(default)]
+    pub quirks: Quirks,
     /// How many times a request is tried in all before a passing failure is reported.
     #[serde(default = "default_attempts")]
     pub attempts: u32,
@@ -133,6 +137,7 @@ impl ProviderConfig {
             stream: yes(),
             output_limit: None,
             replay_reasoning: false,
+            quirks: Quirks::default(),
             attempts: default_attempts(),
             backoff_ms: default_backoff_ms(),
             first_byte_ms: default_first_byte_ms(),

@@ -11,8 +11,10 @@ mod frames;
 mod media;
 mod openai_chat;
 pub mod practice;
+mod quirks;
 mod retry;
 mod sse;
 mod wire;
 
 pub use config::{Api, OutputLimit, ProviderConfig, ProviderConfigError, build};
+pub use quirks::{CallIds, Quirks, Reasoning, ReasoningField, SchemaForm};
