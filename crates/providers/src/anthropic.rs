@@ -8,25 +8,27 @@ use serde_json::{Value, json};
 use types::{Block, MediaBytes, Message, ModelReply, ModelRequest, ProviderError, Role};
 
 use crate::{
-    blocks::arguments_object,
+    blocks::{arguments_object, in_words},
     conversation,
     media::{MediaLimits, base64_of},
+    quirks::{Quirks, Reasoning, SchemaForm, effort},
     wire::{Decoder, Dialect},
 };
 
 /// The least reasoning budget that the vendor takes.
 const MIN_THINKING_TOKENS: u32 = 1024;
 
-/// The dialect, bound to a path.
+/// The dialect, bound to a path and a vendor's ways.
 pub(crate) struct Anthropic {
     path: &'static str,
+    quirks: Quirks,
 }
 
 impl Anthropic {
     /// For a base address with or without the `/v1` that belongs to every path.
-    pub(crate) fn new(base_url: &str) -> Self {
+    pub(crate) fn new(base_url: &str, quirks: Quirks) -> Self {
         let versioned = base_url.trim_end_matches('/').ends_with("/v1");
-        Self { path: if versioned { "/messages" } else { "/v1/messages" } }
+        Self { path: if versioned { "/messages" } else { "/v1/messages" }, quirks }
     }
 }
 
@@ -41,14 +43,15 @@ impl Dialect for Anthropic {
 
     /// <https://docs.claude.com/en/docs/build-with-claude/vision>: 5 MB a picture, 32 MB a request.
     fn media(&self) -> MediaLimits {
-        MediaLimits { each: 5 << 20, total: 22 << 20, count: 100, ..MediaLimits::IMAGES }.and_pdf()
+        MediaLimits { each: 5 << 20, total: 22 << 20, count: 100, ..self.quirks.media() }
     }
 
     fn body(&self, request: &ModelRequest, stream: bool) -> Value {
+        let conversation = conversation::sound(&request.messages, is_sendable);
         let mut body = json!({
             "model": request.model,
             "max_tokens": request.max_output_tokens,
-            "messages": messages(&request.messages, &request.media),
+            "messages": self.messages(&conversation, &request.media),
         });
         let mut tools: Vec<Value> = request
             .tools
@@ -58,19 +61,18 @@ impl Dialect for Anthropic {
         // The vendor hashes tools, then the system prompt, then messages: a mark on the last of the stable part covers
         // all of it. Two marks, because the system prompt may change while the tools do not.
         if let Some(last) = tools.last_mut() {
-            mark(last);
+            self.mark(last);
         }
         if !tools.is_empty() {
             body["tools"] = Value::Array(tools);
         }
         if !request.system.trim().is_empty() {
             let mut block = json!({"type": "text", "text": &*request.system});
-            mark(&mut block);
+            self.mark(&mut block);
             body["system"] = json!([block]);
         }
-        if let Some(budget) = thinking_budget(request) {
-            body["thinking"] = json!({"type": "enabled", "budget_tokens": budget});
-        }
+        self.thinking(request, &conversation, &mut body);
+        self.output(request, &mut body);
         if stream {
             body["stream"] = json!(true);
         }
@@ -86,34 +88,103 @@ impl Dialect for Anthropic {
     }
 }
 
+impl Anthropic {
+    /// How much to reason. Models of the adaptive kind refuse a budget, older ones refuse anything else
+    /// (<https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>); the newest show nothing of it unless they are
+    /// asked for the summary.
+    fn thinking(&self, request: &ModelRequest, conversation: &[Message], body: &mut Value) {
+        match self.quirks.reasoning(&request.model, Reasoning::Budget) {
+            Reasoning::Budget => {
+                if let Some(budget) = thinking_budget(request).filter(|_| may_think(conversation)) {
+                    body["thinking"] = json!({"type": "enabled", "budget_tokens": budget});
+                }
+            }
+            Reasoning::Adaptive => {
+                if let Some(tokens) = request.thinking_tokens.filter(|tokens| *tokens > 0) {
+                    body["thinking"] = json!({"type": "adaptive", "display": "summarized"});
+                    body["output_config"] = json!({"effort": effort(tokens)});
+                }
+            }
+            Reasoning::Effort => {
+                if let Some(tokens) = request.thinking_tokens.filter(|tokens| *tokens > 0) {
+                    body["output_config"] = json!({"effort": effort(tokens)});
+                }
+            }
+            Reasoning::None | Reasoning::Always => {}
+        }
+    }
+
+    /// The form of the answer: <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>. Where a vendor of this
+    /// interface does not take it, the model is told in words.
+    fn output(&self, request: &ModelRequest, body: &mut Value) {
+        let Some(output) = &request.output else { return };
+        match self.quirks.schema {
+            SchemaForm::Schema => {
+                let format = json!({"type": "json_schema", "schema": output.schema});
+                match body["output_config"].as_object_mut() {
+                    Some(config) => drop(config.insert("format".to_owned(), format)),
+                    None => body["output_config"] = json!({"format": format}),
+                }
+            }
+            SchemaForm::Object | SchemaForm::Words => {
+                let last = body["messages"].as_array_mut().and_then(|messages| messages.last_mut());
+                if let Some(content) = last.and_then(|message| message["content"].as_array_mut()) {
+                    content.push(json!({"type": "text", "text": in_words(output)}));
+                }
+            }
+        }
+    }
+
+    /// The conversation, with cache marks on the last block and on the last block of the user's message before it: the one
+    /// is written for the next request, the other was written by the last one.
+    fn messages(&self, conversation: &[Message], media: &MediaBytes) -> Value {
+        let mut messages: Vec<Value> = conversation
+            .iter()
+            .map(|message| {
+                let role = match message.role {
+                    Role::User => "user",
+                    Role::Assistant => "assistant",
+                };
+                json!({"role": role, "content": message.blocks.iter().map(|one| block(one, media)).collect::<Vec<_>>()})
+            })
+            .collect();
+        let users = messages.iter_mut().rev().filter(|message| message["role"] == "user");
+        for message in users.take(2) {
+            if let Some(last) = message["content"].as_array_mut().and_then(|blocks| blocks.last_mut()) {
+                self.mark(last);
+            }
+        }
+        Value::Array(messages)
+    }
+
+    /// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>: five minutes, or an hour at twice the input's price.
+    fn mark(&self, block: &mut Value) {
+        block["cache_control"] = if self.quirks.cache_hour {
+            json!({"type": "ephemeral", "ttl": "1h"})
+        } else {
+            json!({"type": "ephemeral"})
+        };
+    }
+}
+
+/// Whether a model that reasons within a budget may do so now. While tools are used, the vendor demands the reasoning with which
+/// the turn began; where it is gone, or another vendor began the turn, this turn ends without.
+fn may_think(conversation: &[Message]) -> bool {
+    let is_result = |block: &Block| matches!(block, Block::ToolResult { .. });
+    let is_thought = |block: &Block| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
+    let turn = conversation
+        .iter()
+        .rev()
+        .take_while(|message| message.role == Role::Assistant || message.blocks.iter().any(is_result));
+    let answers: Vec<&Message> = turn.filter(|message| message.role == Role::Assistant).collect();
+    answers.is_empty() || answers.iter().any(|message| message.blocks.first().is_some_and(is_thought))
+}
+
 /// The reasoning budget, which must be at least 1024 and below the answer's limit. An answer too short for it has none.
 fn thinking_budget(request: &ModelRequest) -> Option<u32> {
     let most = request.max_output_tokens.saturating_sub(1);
     let wanted = request.thinking_tokens.filter(|tokens| *tokens > 0)?;
     (most >= MIN_THINKING_TOKENS).then(|| wanted.clamp(MIN_THINKING_TOKENS, most))
-}
-
-/// The conversation, with cache marks on the last block and on the last block of the user's message before it: the one
-/// is written for the next request, the other was written by the last one.
-fn messages(conversation: &[Message], media: &MediaBytes) -> Value {
-    let sound = conversation::sound(conversation, is_sendable);
-    let mut messages: Vec<Value> = sound
-        .iter()
-        .map(|message| {
-            let role = match message.role {
-                Role::User => "user",
-                Role::Assistant => "assistant",
-            };
-            json!({"role": role, "content": message.blocks.iter().map(|one| block(one, media)).collect::<Vec<_>>()})
-        })
-        .collect();
-    let users = messages.iter_mut().rev().filter(|message| message["role"] == "user");
-    for message in users.take(2) {
-        if let Some(last) = message["content"].as_array_mut().and_then(|blocks| blocks.last_mut()) {
-            mark(last);
-        }
-    }
-    Value::Array(messages)
 }
 
 /// Whether the vendor takes the block: it refuses blank text and reasoning without its signature.
@@ -153,8 +224,4 @@ fn block(block: &Block, bytes: &MediaBytes) -> Value {
         }
         Block::Opaque { item, .. } => item.clone(),
     }
-}
-
-fn mark(block: &mut Value) {
-    block["cache_control"] = json!({"type": "ephemeral"});
 }

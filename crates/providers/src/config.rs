@@ -10,6 +10,7 @@ use types::{Prices, Provider, SecretName};
 use crate::{
     anthropic::Anthropic,
     openai_chat::OpenaiChat,
+    openai_responses::OpenaiResponses,
     quirks::Quirks,
     retry::Retry,
     wire::{Endpoint, Wire},
@@ -151,7 +152,9 @@ impl ProviderConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderConfigError {
     /// The interface has no implementation here.
-    #[error("providers.{provider}.api: `{api}` is not supported by this build; use `anthropic` or `openai-chat`")]
+    #[error(
+        "providers.{provider}.api: `{api}` is not supported by this build; use another interface that the vendor speaks"
+    )]
     Unsupported {
         /// The provider's name in the configuration.
         provider: String,
@@ -193,14 +196,19 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
     }
     let slot = match config.api {
         Api::Anthropic => Slot::Header { name: "x-api-key", prefix: "" },
-        Api::OpenaiChat => Slot::Header { name: "authorization", prefix: "Bearer " },
-        Api::OpenaiResponses | Api::Gemini | Api::Ollama => {
+        Api::OpenaiChat | Api::OpenaiResponses => Slot::Header { name: "authorization", prefix: "Bearer " },
+        Api::Gemini | Api::Ollama => {
             return Err(ProviderConfigError::Unsupported { provider: provider(), api: config.api.name() });
         }
     };
     let client = client(config, slot, vault)
         .map_err(|error| ProviderConfigError::Address { provider: provider(), why: error.message })?;
-    let limit = config.output_limit.unwrap_or_else(|| usual_limit(&client.authority()));
+    let limit = config.output_limit.or(config.quirks.output_limit);
+    let quirks = Quirks {
+        output_limit: Some(limit.unwrap_or_else(|| usual_limit(&client.authority()))),
+        replay_reasoning: config.replay_reasoning || config.quirks.replay_reasoning,
+        ..config.quirks.clone()
+    };
     let endpoint = Endpoint {
         origin: format!("{}@{}", config.api.name(), client.authority()),
         client,
@@ -209,10 +217,14 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
         idle: Duration::from_millis(config.idle_ms),
         first: Duration::from_millis(config.first_byte_ms.max(config.idle_ms)),
     };
-    if config.api == Api::Anthropic {
-        return Ok(Arc::new(Wire::new(endpoint, Anthropic::new(&config.base_url))));
-    }
-    Ok(Arc::new(Wire::new(endpoint, OpenaiChat::new(&config.base_url, limit, config.replay_reasoning))))
+    Ok(match config.api {
+        Api::Anthropic => Arc::new(Wire::new(endpoint, Anthropic::new(&config.base_url, quirks))),
+        Api::OpenaiChat => Arc::new(Wire::new(endpoint, OpenaiChat::new(&config.base_url, quirks))),
+        Api::OpenaiResponses => Arc::new(Wire::new(endpoint, OpenaiResponses::new(&config.base_url, quirks))),
+        Api::Gemini | Api::Ollama => {
+            return Err(ProviderConfigError::Unsupported { provider: provider(), api: config.api.name() });
+        }
+    })
 }
 
 fn client(config: &ProviderConfig, slot: Slot, vault: &Vault) -> Result<HttpClient, egress::EgressError> {

@@ -38,7 +38,27 @@ pub(crate) fn from_stream(error: &Value) -> ProviderError {
     let said = Said::from_error(error);
     // Some gateways put the upstream's status into the code.
     let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400);
-    ProviderError { kind: said.kind(status), message: bounded(&said.message), status, retry_after_ms: None }
+    let kind = said.kind(status);
+    let retry_after_ms = (kind == Kind::RateLimited).then(|| wait_in_words(&said.message)).flatten();
+    ProviderError { kind, message: bounded(&said.message), status, retry_after_ms }
+}
+
+/// Whether the vendor refused the reasoning that it had once given: it was signed or encrypted with keys that are gone, or for
+/// another account or region. Without that reasoning it takes the same conversation.
+pub(crate) fn refuses_own_reasoning(error: &ProviderError) -> bool {
+    let message = error.message.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let of_reasoning = has(&["thinking", "thought", "encrypted content", "encrypted_content", "reasoning"]);
+    let refused = has(&[
+        "invalid signature",
+        "invalid `signature`",
+        "signature is not valid",
+        "could not be verified",
+        "could not be decrypted",
+        "corrupted",
+        "cannot be modified",
+    ]);
+    error.kind == Kind::BadRequest && of_reasoning && refused
 }
 
 /// A failure on the way. `answering` tells whether the answer had begun.
@@ -132,6 +152,8 @@ impl Said {
         let names = [
             ("overloaded_error", Kind::Overloaded),
             ("overloaded", Kind::Overloaded),
+            ("server_is_overloaded", Kind::Overloaded),
+            ("slow_down", Kind::Overloaded),
             ("rate_limit_error", Kind::RateLimited),
             ("rate_limit_exceeded", Kind::RateLimited),
             ("timeout_error", Kind::Timeout),
@@ -143,8 +165,13 @@ impl Said {
             ("request_too_large", Kind::TooLarge),
             ("invalid_request_error", Kind::BadRequest),
         ];
+        if let Some((_, kind)) = names.into_iter().find(|(name, _)| named(name)) {
+            return kind;
+        }
+        // What OpenAI finds wrong with a request although it has begun to answer: `invalid_prompt`, `image_too_large` and such.
+        let of_request = self.code.starts_with("invalid_") || self.code.contains("image");
         // An answer had begun, so an unknown trouble is the vendor's own.
-        names.into_iter().find(|(name, _)| named(name)).map_or(Kind::Server, |(_, kind)| kind)
+        if of_request { Kind::BadRequest } else { Kind::Server }
     }
 }
 
@@ -190,6 +217,21 @@ fn wait_ms(headers: WaitHeaders<'_>) -> Option<u64> {
     }
     let seconds = http_date(text)?.saturating_sub(http_date(headers.date?)?);
     u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1000))
+}
+
+/// How long a text asks us to wait that says `Please try again in 11.05s` or `in 120ms`: inside a stream there is no header.
+fn wait_in_words(message: &str) -> Option<u64> {
+    let (_, rest) = message.split_once("try again in ")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, unit) = rest.split_at(end);
+    let number = number.parse::<f64>().ok()?;
+    if unit.starts_with("ms") {
+        whole_ms(number)
+    } else if unit.trim_start().starts_with('s') {
+        whole_ms(number * 1000.0)
+    } else {
+        None
+    }
 }
 
 fn whole_ms(ms: f64) -> Option<u64> {
@@ -280,6 +322,33 @@ mod tests {
         check(serde_json::json!({"code": 429, "message": "slow"}), Kind::RateLimited);
         check(serde_json::json!({"code": "context_length_exceeded"}), Kind::ContextOverflow);
         check(serde_json::json!("a plain string"), Kind::Server);
+    }
+
+    #[test]
+    fn refused_reasoning_is_recognised() {
+        for message in [
+            "messages.1.content.0: Invalid `signature` in `thinking` block",
+            "The encrypted content gAAA...Rg== could not be verified.",
+            "Encrypted content could not be decrypted or parsed.",
+            "Thought signature is not valid.",
+        ] {
+            let body = serde_json::json!({"error": {"type": "invalid_request_error", "message": message}}).to_string();
+            assert!(refuses_own_reasoning(&from_status(400, WaitHeaders::default(), &body)), "{message}");
+            assert!(!refuses_own_reasoning(&from_status(500, WaitHeaders::default(), &body)), "{message}");
+        }
+        for message in ["thinking.budget_tokens: must be at least 1024", "messages: roles must alternate"] {
+            assert!(!refuses_own_reasoning(&ProviderError::new(Kind::BadRequest, message)), "{message}");
+        }
+    }
+
+    #[test]
+    fn waiting_times_are_read_from_words() {
+        assert_eq!(wait_in_words("Rate limit reached. Please try again in 11.054s. Visit"), Some(11_054));
+        assert_eq!(wait_in_words("Please try again in 120ms."), Some(120));
+        assert_eq!(wait_in_words("try again in 3 seconds"), Some(3000));
+        for nonsense in ["try again in a while", "try again in 6m0s", "later", "try again in ..s"] {
+            assert_eq!(wait_in_words(nonsense), None, "{nonsense}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod errors;
 mod frames;
 mod media;
 mod openai_chat;
+mod openai_responses;
 pub mod practice;
 mod quirks;
 mod retry;

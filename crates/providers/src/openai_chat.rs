@@ -13,23 +13,21 @@ use crate::{
     blocks::arguments_object,
     conversation,
     media::{MediaLimits, base64_of, data_url},
+    quirks::Quirks,
     wire::{Decoder, Dialect},
 };
 
 /// The dialect, bound to a path and a vendor's ways.
 pub(crate) struct OpenaiChat {
     path: &'static str,
-    limit: OutputLimit,
-    replay_reasoning: bool,
+    quirks: Quirks,
 }
 
 impl OpenaiChat {
     /// For a base address that ends in the version, as is usual, or has no path at all.
-    pub(crate) fn new(base_url: &str, limit: OutputLimit, replay_reasoning: bool) -> Self {
-        let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-        let bare = !after_scheme.trim_end_matches('/').contains('/');
-        let path = if bare { "/v1/chat/completions" } else { "/chat/completions" };
-        Self { path, limit, replay_reasoning }
+    pub(crate) fn new(base_url: &str, quirks: Quirks) -> Self {
+        let path = if versioned(base_url) { "/chat/completions" } else { "/v1/chat/completions" };
+        Self { path, quirks }
     }
 }
 
@@ -43,7 +41,7 @@ impl Dialect for OpenaiChat {
     }
 
     fn media(&self) -> MediaLimits {
-        MediaLimits { each: 20 << 20, total: 45 << 20, count: 500, ..MediaLimits::IMAGES }.and_pdf()
+        MediaLimits { each: 20 << 20, total: 35 << 20, count: 500, ..self.quirks.media() }
     }
 
     fn body(&self, request: &ModelRequest, stream: bool) -> Value {
@@ -58,9 +56,9 @@ impl Dialect for OpenaiChat {
             }
         }
         let mut body = json!({"model": request.model, "messages": messages});
-        let limit = match self.limit {
-            OutputLimit::MaxTokens => "max_tokens",
-            OutputLimit::MaxCompletionTokens => "max_completion_tokens",
+        let limit = match self.quirks.output_limit {
+            None | Some(OutputLimit::MaxTokens) => "max_tokens",
+            Some(OutputLimit::MaxCompletionTokens) => "max_completion_tokens",
         };
         body[limit] = json!(request.max_output_tokens);
         if !request.tools.is_empty() {
@@ -98,7 +96,7 @@ impl OpenaiChat {
         match block {
             Block::Text { text } => !text.is_empty(),
             Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Media { .. } => true,
-            Block::Thinking { .. } => self.replay_reasoning,
+            Block::Thinking { .. } => self.quirks.replay_reasoning,
             Block::RedactedThinking { .. } | Block::Opaque { .. } => false,
         }
     }
@@ -128,11 +126,17 @@ impl OpenaiChat {
         if !calls.is_empty() {
             sent["tool_calls"] = Value::Array(calls);
         }
-        if self.replay_reasoning && !reasoning.is_empty() {
+        if self.quirks.replay_reasoning && !reasoning.is_empty() {
             sent["reasoning_content"] = json!(reasoning.join("\n"));
         }
         sent
     }
+}
+
+/// Whether a base address of OpenAI's interfaces has a path, which then ends in the version.
+pub(crate) fn versioned(base_url: &str) -> bool {
+    let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    after_scheme.trim_end_matches('/').contains('/')
 }
 
 /// Each result is a message of its own, before what the user says.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::OutputLimit;
+use crate::{OutputLimit, media::MediaLimits};
 
 /// A vendor's ways. The default is the interface as its owner published it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub struct Quirks {
     pub documents: bool,
     /// What ids of tool calls look like (`openai-chat`).
     pub call_ids: CallIds,
+    /// Whether a summary of the reasoning is asked for (`openai-responses`). OpenAI refuses that to an organisation that it has
+    /// not verified.
+    pub reasoning_summary: bool,
     /// Whether `prompt_cache_key` is taken (`openai-chat`, `openai-responses`).
     pub cache_key: bool,
     /// Whether what goes into the cache is kept for an hour instead of five minutes (`anthropic`). Writing costs more then.
@@ -48,6 +51,7 @@ impl Default for Quirks {
             images: true,
             documents: true,
             call_ids: CallIds::Any,
+            reasoning_summary: true,
             cache_key: false,
             cache_hour: false,
             reasoning: None,
@@ -60,6 +64,16 @@ impl Quirks {
     /// How a model reasons; `usual` where nothing is known of it.
     pub(crate) fn reasoning(&self, model: &str, usual: Reasoning) -> Reasoning {
         self.models.get(model).copied().or(self.reasoning).unwrap_or(usual)
+    }
+
+    /// What of pictures and documents is taken, with limits that all vendors keep.
+    pub(crate) fn media(&self) -> MediaLimits {
+        match (self.images, self.documents) {
+            (true, true) => MediaLimits::IMAGES.and_pdf(),
+            (true, false) => MediaLimits::IMAGES,
+            (false, true) => MediaLimits { types: &["application/pdf"], ..MediaLimits::IMAGES },
+            (false, false) => MediaLimits { types: &[], ..MediaLimits::IMAGES },
+        }
     }
 }
 

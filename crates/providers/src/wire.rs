@@ -16,9 +16,9 @@ use types::{ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, Provi
 
 use crate::{
     blocks::unique_call_ids,
-    errors::{WaitHeaders, from_egress, from_status},
+    errors::{WaitHeaders, from_egress, from_status, refuses_own_reasoning},
     frames::{Frames, Framing},
-    media::{MediaLimits, prepare},
+    media::{MediaLimits, prepare, without_own},
     retry::Retry,
     sse::SseEvent,
 };
@@ -135,10 +135,10 @@ impl<D: Dialect> Inner<D> {
         events: &mpsc::Sender<ModelEvent>,
         cancel: &CancellationToken,
     ) -> ModelEvent {
-        let body = self.dialect.body(request, self.endpoint.stream);
+        let mut body = self.dialect.body(request, self.endpoint.stream);
         let path = self.dialect.path(request, self.endpoint.stream);
         let started = Instant::now();
-        let mut attempt = 1;
+        let (mut attempt, mut stripped) = (1, false);
         loop {
             let mut wasted = Usage::default();
             let error = match self.attempt(&path, &body, events, cancel, &mut wasted).await {
@@ -149,8 +149,15 @@ impl<D: Dialect> Inner<D> {
                 }
                 Err(error) => error,
             };
-            let Some(wait) = self.endpoint.retry.wait(attempt, started.elapsed(), &error) else {
-                return ModelEvent::Failed(error);
+            let wait = match self.endpoint.retry.wait(attempt, started.elapsed(), &error) {
+                Some(wait) => wait,
+                // Signatures end with the keys behind them. Once, the conversation is tried without what they guard.
+                None if !stripped && refuses_own_reasoning(&error) => {
+                    stripped = true;
+                    body = self.dialect.body(&without_own(request), self.endpoint.stream);
+                    Duration::ZERO
+                }
+                None => return ModelEvent::Failed(error),
             };
             attempt += 1;
             tracing::debug!(attempt, wait_ms = wait.as_millis() as u64, error = %error, "a model request is repeated");

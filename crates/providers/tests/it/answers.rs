@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::model::{Fault, Part, Pieces, Reply};
 use types::{Block, Message, ModelEvent, ModelReply, Role, StopReason};
 
-use crate::support::{BOTH, Bench, hello, request, streamed_text};
+use crate::support::{ALL, Bench, hello, request, streamed_text};
 
 const UNICODE: &str = "Grüße, 世界! 👩‍🚀 and a tab\tand \"quotes\" \\ and\nlines\r\nof all kinds \u{2028}";
 
@@ -27,6 +27,12 @@ fn plain(blocks: &[Block]) -> Vec<Block> {
                 assert!(!origin.is_empty());
                 *signature = None;
                 origin.clear();
+            }
+            // Responses gives reasoning as an item that is carried as it came; what it shows of it is its summary.
+            Block::Opaque { item, origin } if item["type"] == "reasoning" => {
+                assert!(!origin.is_empty());
+                let text = item["summary"][0]["text"].as_str().unwrap().to_owned();
+                *block = Block::Thinking { text, signature: None, origin: String::new() };
             }
             Block::Text { .. }
             | Block::RedactedThinking { .. }
@@ -51,7 +57,7 @@ async fn every_cut_gives_the_same_answer() {
         call("exec", json!({"command": "echo 'ü 👩‍🚀'"})),
         call("read", json!({"path": "a b"})),
     ];
-    for api in BOTH {
+    for api in ALL {
         for pieces in [Pieces::Irregular, Pieces::Single, Pieces::Whole] {
             // One byte at a time is slow, so the calmest framing is tried in larger pieces only.
             let calm = pieces != Pieces::Single;
@@ -64,11 +70,16 @@ async fn every_cut_gives_the_same_answer() {
                 assert_eq!(reply.stop, StopReason::ToolUse);
                 assert!(reply.usage.context() > 0 && reply.usage.output > 0, "{:?}", reply.usage);
                 assert_eq!(streamed_text(&events), UNICODE);
+                assert_eq!(streamed_thinking(&events), "first, think 思考");
                 let names: Vec<&str> = events.iter().filter_map(started).collect();
                 assert_eq!(names, ["exec", "read"]);
             }
         }
     }
+}
+
+fn streamed_thinking(events: &[ModelEvent]) -> String {
+    events.iter().map(|event| if let ModelEvent::ThinkingDelta(text) = event { text } else { "" }).collect()
 }
 
 fn started(event: &ModelEvent) -> Option<&str> {
@@ -83,11 +94,12 @@ fn from_nowhere(mut reply: ModelReply) -> ModelReply {
 
 #[tokio::test]
 async fn streamed_and_whole_answers_are_equal() {
-    for api in BOTH {
+    for api in ALL {
         let streamed = Bench::replying(api, |_| {}, vec![full()]).await.reply(hello()).await;
         let bench = Bench::replying(api, |config| config.stream = false, vec![full()]).await;
         let events = bench.events(hello()).await;
         assert_eq!(streamed_text(&events), UNICODE);
+        assert_eq!(streamed_thinking(&events), "first, think 思考");
         let Some(ModelEvent::Finished(whole)) = events.last().cloned() else { panic!("{events:?}") };
         assert_eq!(from_nowhere(whole), from_nowhere(streamed), "{api:?}");
         assert!(!bench.server.requests()[0].stream);
@@ -97,7 +109,7 @@ async fn streamed_and_whole_answers_are_equal() {
 
 #[tokio::test]
 async fn arguments_may_be_empty_or_broken() {
-    for api in BOTH {
+    for api in ALL {
         let reply = Reply::call("read", json!({}))
             .and(Part::RawCall { name: "exec".to_owned(), arguments: "{\"command\": \"ls".to_owned() });
         let bench = Bench::replying(api, |_| {}, vec![reply, Reply::say("sorry")]).await;
@@ -136,8 +148,18 @@ async fn stop_reasons_are_told_apart() {
         (Some(Fault::Stop("content_filter".to_owned())), StopReason::Refusal),
         (Some(Fault::Stop("of_the_future".to_owned())), StopReason::Other("of_the_future".to_owned())),
     ];
-    let cases =
-        anthropic.map(|case| (Api::Anthropic, case)).into_iter().chain(chat.map(|case| (Api::OpenaiChat, case)));
+    let responses = [
+        (None, StopReason::EndTurn),
+        (Some(Fault::MaxTokens), StopReason::MaxTokens),
+        (Some(Fault::Refuse), StopReason::Refusal),
+        (Some(Fault::Stop("content_filter".to_owned())), StopReason::Refusal),
+        (Some(Fault::Stop("of_the_future".to_owned())), StopReason::Other("of_the_future".to_owned())),
+    ];
+    let cases = anthropic
+        .map(|case| (Api::Anthropic, case))
+        .into_iter()
+        .chain(chat.map(|case| (Api::OpenaiChat, case)))
+        .chain(responses.map(|case| (Api::OpenaiResponses, case)));
     for (api, (fault, stop)) in cases {
         for stream in [true, false] {
             let reply = Reply { fault: fault.clone(), ..Reply::say("text") };
@@ -149,7 +171,7 @@ async fn stop_reasons_are_told_apart() {
 
 #[tokio::test]
 async fn an_empty_answer_is_an_answer() {
-    for api in BOTH {
+    for api in ALL {
         for stream in [true, false] {
             let reply = Reply::fault(Fault::EmptyAnswer);
             let answer = Bench::replying(api, |config| config.stream = stream, vec![reply]).await.reply(hello()).await;
@@ -182,7 +204,7 @@ async fn ids_that_the_vendor_repeats_become_unique() {
 #[tokio::test]
 async fn the_cache_is_used_and_counted() {
     let long = "a stable sentence of the system prompt. ".repeat(200);
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::start(api, |seen| Reply::say(format!("answer {}", seen.messages.len()))).await;
         let mut messages = vec![Message::user("first")];
         let mut last = None;

@@ -9,7 +9,7 @@ use testkit::model::{Fault, Reply};
 use tokio_util::sync::CancellationToken;
 use types::{ModelEvent, ProviderErrorKind as Kind};
 
-use crate::support::{BOTH, Bench, KEY, hello};
+use crate::support::{ALL, Bench, KEY, hello};
 
 async fn check(api: Api, fault: Fault, expected: Kind) {
     for stream in [true, false] {
@@ -38,7 +38,7 @@ async fn statuses_have_kinds() {
         (504, Kind::Timeout),
         (529, Kind::Overloaded),
     ];
-    for api in BOTH {
+    for api in ALL {
         for (code, kind) in expected {
             let bench = Bench::replying(api, |_| {}, vec![Reply::status(code)]).await;
             let error = bench.error(hello()).await;
@@ -49,7 +49,7 @@ async fn statuses_have_kinds() {
 
 #[tokio::test]
 async fn used_up_money_and_long_conversations_are_told_apart() {
-    for api in BOTH {
+    for api in ALL {
         check(api, Fault::ContextOverflow, Kind::ContextOverflow).await;
     }
     let status = |code, body| Fault::Status { code, retry_after: None, body: Some(body) };
@@ -62,7 +62,7 @@ async fn used_up_money_and_long_conversations_are_told_apart() {
 
 #[tokio::test]
 async fn waiting_times_are_passed_on() {
-    for api in BOTH {
+    for api in ALL {
         let fault = Fault::Status { code: 429, retry_after: Some("17".to_owned()), body: None };
         let bench = Bench::replying(api, |_| {}, vec![Reply::fault(fault)]).await;
         assert_eq!(bench.error(hello()).await.retry_after_ms, Some(17_000), "{api:?}");
@@ -75,7 +75,7 @@ async fn waiting_times_are_passed_on() {
 
 #[tokio::test]
 async fn broken_connections_are_truncated_answers() {
-    for api in BOTH {
+    for api in ALL {
         for fault in [Fault::CutAfter(200), Fault::EndAfter(200), Fault::EndAfter(0)] {
             let bench = Bench::replying(api, |_| {}, vec![Reply::fault(fault.clone())]).await;
             assert_eq!(bench.failure().await, Kind::Truncated, "{api:?} {fault:?}");
@@ -87,8 +87,10 @@ async fn broken_connections_are_truncated_answers() {
 #[tokio::test]
 async fn an_answer_without_its_last_event() {
     let fault = || vec![Reply::fault(Fault::NoLastEvent)];
-    let anthropic = Bench::replying(Api::Anthropic, |_| {}, fault()).await;
-    assert_eq!(anthropic.failure().await, Kind::Truncated);
+    for api in [Api::Anthropic, Api::OpenaiResponses] {
+        let bench = Bench::replying(api, |_| {}, fault()).await;
+        assert_eq!(bench.failure().await, Kind::Truncated, "{api:?}");
+    }
     // Chat has said why it stopped, so nothing is missing.
     let chat = Bench::replying(Api::OpenaiChat, |_| {}, fault()).await;
     assert_eq!(chat.reply(hello()).await.blocks.len(), 1);
@@ -96,7 +98,7 @@ async fn an_answer_without_its_last_event() {
 
 #[tokio::test]
 async fn what_is_no_answer_is_malformed() {
-    for api in BOTH {
+    for api in ALL {
         check(api, Fault::WrongContentType, Kind::Malformed).await;
         check(api, Fault::Compressed, Kind::Malformed).await;
         for fault in [Fault::MalformedJson, Fault::MalformedSse] {
@@ -110,7 +112,7 @@ async fn what_is_no_answer_is_malformed() {
 
 #[tokio::test]
 async fn errors_inside_a_stream_are_errors() {
-    for api in BOTH {
+    for api in ALL {
         let cases = [
             ("overloaded_error", "Overloaded", Kind::Overloaded),
             ("rate_limit_error", "slow down", Kind::RateLimited),
@@ -127,7 +129,7 @@ async fn errors_inside_a_stream_are_errors() {
 
 #[tokio::test]
 async fn silence_ends_in_time() {
-    for api in BOTH {
+    for api in ALL {
         for fault in [Fault::Hang, Fault::HangAfter(300)] {
             let short = |config: &mut providers::ProviderConfig| {
                 config.first_byte_ms = 150;
@@ -143,7 +145,7 @@ async fn silence_ends_in_time() {
 
 #[tokio::test]
 async fn signs_of_life_are_no_progress() {
-    for api in BOTH {
+    for api in ALL {
         let fault = Fault::OnlyPingsAfter { bytes: 600, every: Duration::from_millis(20) };
         let short = |config: &mut providers::ProviderConfig| {
             config.first_byte_ms = 200;
@@ -158,7 +160,7 @@ async fn signs_of_life_are_no_progress() {
 
 #[tokio::test]
 async fn a_slow_answer_is_waited_for_while_it_grows() {
-    for api in BOTH {
+    for api in ALL {
         let drip = Fault::SlowDrip { bytes: 100, every: Duration::from_millis(10) };
         let short = |config: &mut providers::ProviderConfig| config.idle_ms = 300;
         let bench = Bench::replying(api, short, vec![Reply::say("x".repeat(60)).with_fault(drip.clone())]).await;
@@ -171,7 +173,7 @@ async fn a_slow_answer_is_waited_for_while_it_grows() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::configured(
             api,
             // The port was free a moment ago, and loopback refuses at once.
@@ -189,7 +191,7 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_stop_takes_effect_at_once() {
-    for api in BOTH {
+    for api in ALL {
         for fault in [Fault::Hang, Fault::HangAfter(300)] {
             let bench = Bench::replying(api, |_| {}, vec![Reply::fault(fault.clone())]).await;
             let cancel = CancellationToken::new();
@@ -216,7 +218,7 @@ async fn a_stop_takes_effect_at_once() {
 
 #[tokio::test]
 async fn a_missing_key_is_named_and_nothing_is_sent() {
-    for api in BOTH {
+    for api in ALL {
         let missing = |config: &mut providers::ProviderConfig| {
             config.key = Some(types::SecretName::new("other").unwrap());
         };
@@ -230,7 +232,7 @@ async fn a_missing_key_is_named_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_vendor_that_repeats_the_key_does_not_spread_it() {
-    for api in BOTH {
+    for api in ALL {
         let body = json!({"error": {"type": "authentication_error", "message": format!("wrong key: {KEY}")}});
         let fault = Fault::Status { code: 401, retry_after: None, body: Some(body) };
         let bench = Bench::replying(api, |_| {}, vec![Reply::fault(fault)]).await;

@@ -1,8 +1,9 @@
-//! The providers against the scripted vendor, over real HTTP: every behaviour in both dialects.
+//! The providers against the scripted vendor, over real HTTP: every behaviour in every dialect.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod answers;
 mod failures;
 mod requests;
+mod responses;
 mod retries;
 mod support;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use testkit::model::{Dialect, Part, Reply};
 use types::{Block, Message, Role};
 
-use crate::support::{BOTH, Bench, KEY, dialect, hello, request};
+use crate::support::{ALL, Bench, KEY, dialect, hello, request};
 
 #[tokio::test]
 async fn the_key_goes_into_its_header_alone() {
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::start(api, |_| Reply::say("x")).await;
         bench.reply(hello()).await;
         let seen = bench.server.requests().remove(0);
@@ -29,7 +29,7 @@ async fn the_key_goes_into_its_header_alone() {
 
 #[tokio::test]
 async fn addresses_with_and_without_version_both_work() {
-    for api in BOTH {
+    for api in ALL {
         for suffix in ["", "/", "/v1", "/v1/"] {
             let bench = Bench::start(api, |_| Reply::say("x")).await;
             let config = providers::ProviderConfig::new(api, format!("{}{suffix}", bench.server.base_url()));
@@ -82,7 +82,7 @@ async fn reasoning_goes_back_unchanged_and_in_place() {
 
 #[tokio::test]
 async fn results_of_parallel_calls_go_together() {
-    for api in BOTH {
+    for api in ALL {
         let bench = converse(api, |_| {}).await;
         let second = &bench.server.requests()[1];
         let results = second.last_tool_results();
@@ -146,18 +146,18 @@ async fn a_conversation_moves_between_dialects() {
         role: Role::Assistant,
         blocks: vec![
             Block::Thinking { text: "unsigned".to_owned(), signature: None, origin: "elsewhere".to_owned() },
-            Block::Opaque { origin: "elsewhere".to_owned(), item: json!({"type": "reasoning"}) },
+            Block::Opaque { origin: "elsewhere".to_owned(), item: json!({"type": "reasoning", "id": "rs_elsewhere"}) },
             Block::text("  "),
             Block::ToolUse { id: "functions.exec:0".to_owned(), name: "exec".to_owned(), input: json!({}) },
         ],
     };
     let result = Block::ToolResult { call: "functions.exec:0".to_owned(), content: String::new(), is_error: false };
     let messages = vec![Message::user("hi"), foreign, Message { role: Role::User, blocks: vec![result] }];
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::start(api, |_| Reply::say("x")).await;
         bench.reply(request(messages.clone())).await;
         let seen = bench.server.requests().remove(0);
-        assert!(!seen.contains("unsigned") && !seen.contains("reasoning"), "{api:?}");
+        assert!(!seen.contains("unsigned") && !seen.contains("rs_elsewhere"), "{api:?}");
         assert_eq!(seen.tool_result_count(), 1);
     }
 }
@@ -172,7 +172,7 @@ async fn unsound_conversations_are_mended() {
         Message { role: Role::User, blocks: vec![Block::text("well?")] },
         Message { role: Role::Assistant, blocks: vec![call("a")] },
     ];
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::start(api, |_| Reply::say("x")).await;
         // `reply` checks that the server found nothing to complain about.
         bench.reply(request(messages.clone())).await;
@@ -183,7 +183,7 @@ async fn unsound_conversations_are_mended() {
 #[tokio::test]
 async fn interfaces_without_an_implementation_are_refused() {
     let bench = Bench::start(Api::Anthropic, |_| Reply::say("x")).await;
-    for api in [Api::OpenaiResponses, Api::Gemini, Api::Ollama] {
+    for api in [Api::Gemini, Api::Ollama] {
         let config = providers::ProviderConfig::new(api, "http://127.0.0.1:1");
         let error = providers::build("lab", &config, &bench.vault).err().unwrap().to_string();
         assert!(error.contains("providers.lab.api") && error.contains("not supported"), "{error}");

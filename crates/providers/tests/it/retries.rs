@@ -7,7 +7,7 @@ use testkit::model::{Fault, Reply};
 use tokio_util::sync::CancellationToken;
 use types::{Block, ModelEvent, ProviderErrorKind as Kind};
 
-use crate::support::{BOTH, Bench, hello, streamed_text};
+use crate::support::{ALL, Bench, hello, streamed_text};
 
 fn restarts(events: &[ModelEvent]) -> Vec<(u32, Kind)> {
     let restarts = events.iter().filter_map(|event| match event {
@@ -23,7 +23,7 @@ fn restarts(events: &[ModelEvent]) -> Vec<(u32, Kind)> {
 
 #[tokio::test]
 async fn passing_failures_are_survived() {
-    for api in BOTH {
+    for api in ALL {
         let replies = vec![
             Reply::status(529),
             Reply::fault(Fault::EndAfter(400)),
@@ -43,7 +43,7 @@ async fn passing_failures_are_survived() {
 
 #[tokio::test]
 async fn tries_are_bounded() {
-    for api in BOTH {
+    for api in ALL {
         let bench = Bench::replying(api, |config| config.attempts = 3, vec![Reply::status(500)]).await;
         let events = bench.events(hello()).await;
         assert_eq!(restarts(&events), [(2, Kind::Server), (3, Kind::Server)], "{api:?}");
@@ -53,7 +53,7 @@ async fn tries_are_bounded() {
 
 #[tokio::test]
 async fn lasting_failures_are_not_repeated() {
-    for api in BOTH {
+    for api in ALL {
         for reply in [Reply::status(401), Reply::status(402), Reply::status(400), Reply::fault(Fault::ContextOverflow)]
         {
             let bench = Bench::replying(api, |config| config.attempts = 5, vec![reply]).await;
@@ -65,7 +65,7 @@ async fn lasting_failures_are_not_repeated() {
 
 #[tokio::test]
 async fn the_vendors_wait_is_kept_or_passed_on() {
-    for api in BOTH {
+    for api in ALL {
         let wait =
             |text: &str| Reply::fault(Fault::Status { code: 429, retry_after: Some(text.to_owned()), body: None });
         let bench = Bench::replying(api, |config| config.attempts = 5, vec![wait("0.2"), Reply::say("x")]).await;
@@ -81,7 +81,7 @@ async fn the_vendors_wait_is_kept_or_passed_on() {
 
 #[tokio::test]
 async fn a_stop_ends_the_wait() {
-    for api in BOTH {
+    for api in ALL {
         let reply = Reply::fault(Fault::Status { code: 429, retry_after: Some("30".to_owned()), body: None });
         let bench = Bench::replying(api, |config| config.attempts = 5, vec![reply]).await;
         let cancel = CancellationToken::new();
