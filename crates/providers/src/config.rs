@@ -9,6 +9,8 @@ use types::{Prices, Provider, SecretName};
 
 use crate::{
     anthropic::Anthropic,
+    gemini::Gemini,
+    ollama::Ollama,
     openai_chat::OpenaiChat,
     openai_responses::OpenaiResponses,
     quirks::Quirks,
@@ -151,16 +153,6 @@ impl ProviderConfig {
 /// Why a provider cannot be used as it is configured. Each text names the provider and the setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderConfigError {
-    /// The interface has no implementation here.
-    #[error(
-        "providers.{provider}.api: `{api}` is not supported by this build; use another interface that the vendor speaks"
-    )]
-    Unsupported {
-        /// The provider's name in the configuration.
-        provider: String,
-        /// The interface.
-        api: &'static str,
-    },
     /// The address cannot be used.
     #[error("providers.{provider}.base_url: {why}")]
     Address {
@@ -196,9 +188,9 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
     }
     let slot = match config.api {
         Api::Anthropic => Slot::Header { name: "x-api-key", prefix: "" },
-        Api::OpenaiChat | Api::OpenaiResponses => Slot::Header { name: "authorization", prefix: "Bearer " },
-        Api::Gemini | Api::Ollama => {
-            return Err(ProviderConfigError::Unsupported { provider: provider(), api: config.api.name() });
+        Api::Gemini => Slot::Header { name: "x-goog-api-key", prefix: "" },
+        Api::OpenaiChat | Api::OpenaiResponses | Api::Ollama => {
+            Slot::Header { name: "authorization", prefix: "Bearer " }
         }
     };
     let client = client(config, slot, vault)
@@ -221,8 +213,9 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
         Api::Anthropic => Arc::new(Wire::new(endpoint, Anthropic::new(&config.base_url, quirks))),
         Api::OpenaiChat => Arc::new(Wire::new(endpoint, OpenaiChat::new(&config.base_url, quirks))),
         Api::OpenaiResponses => Arc::new(Wire::new(endpoint, OpenaiResponses::new(&config.base_url, quirks))),
-        Api::Gemini | Api::Ollama => {
-            return Err(ProviderConfigError::Unsupported { provider: provider(), api: config.api.name() });
+        Api::Gemini => Arc::new(Wire::new(endpoint, Gemini::new(&config.base_url, quirks))),
+        Api::Ollama => {
+            Arc::new(Wire::new(endpoint, Ollama::new(&config.base_url, quirks, config.context_tokens.clone())))
         }
     })
 }

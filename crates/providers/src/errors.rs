@@ -1,6 +1,8 @@
 //! From what a vendor or the network says to a typed error. Pure. Vendors differ in words, so several are recognised;
 //! what is not recognised falls back to the status.
 
+mod google;
+
 use egress::{EgressError, EgressErrorKind};
 use serde_json::Value;
 use types::{ProviderError, ProviderErrorKind};
@@ -29,7 +31,7 @@ pub(crate) fn from_status(status: u16, headers: WaitHeaders<'_>, body: &str) -> 
         kind: said.kind(Some(status)),
         message: bounded(&message),
         status: Some(status),
-        retry_after_ms: wait_ms(headers),
+        retry_after_ms: wait_ms(headers).or(said.google.retry_delay_ms),
     }
 }
 
@@ -39,7 +41,8 @@ pub(crate) fn from_stream(error: &Value) -> ProviderError {
     // Some gateways put the upstream's status into the code.
     let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400);
     let kind = said.kind(status);
-    let retry_after_ms = (kind == Kind::RateLimited).then(|| wait_in_words(&said.message)).flatten();
+    let in_words = || (kind == Kind::RateLimited).then(|| wait_in_words(&said.message)).flatten();
+    let retry_after_ms = said.google.retry_delay_ms.or_else(in_words);
     ProviderError { kind, message: bounded(&said.message), status, retry_after_ms }
 }
 
@@ -81,12 +84,13 @@ struct Said {
     kind: String,
     code: String,
     message: String,
+    google: google::Details,
 }
 
 impl Said {
     fn read(body: &str) -> Self {
         let Ok(value) = serde_json::from_str::<Value>(body) else {
-            return Self { kind: String::new(), code: String::new(), message: String::new() };
+            return Self::from_error(&Value::Null);
         };
         // Gemini's compatible interface wraps its error into a list.
         let value = value.get(0).unwrap_or(&value);
@@ -103,12 +107,20 @@ impl Said {
             Some(message) => message.to_owned(),
             None => [text("message"), text("detail")].into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
         };
-        Self { kind: text("type").to_lowercase(), code: text("code").to_lowercase(), message }
+        // Google's name for the kind; its code is the status.
+        let kind = [text("type"), text("status")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+        let google = google::Details::read(&error["details"]);
+        Self { kind: kind.to_lowercase(), code: text("code").to_lowercase(), message, google }
     }
 
     fn kind(&self, status: Option<u16>) -> Kind {
         if self.is_overflow(status) {
             return Kind::ContextOverflow;
+        }
+        // What is counted by the minute is told from what is used up by the details alone: the text is the same.
+        let exhausted = status == Some(429) || self.kind == "resource_exhausted";
+        if let Some(kind) = self.google.kind.filter(|kind| *kind == Kind::Auth || exhausted) {
+            return kind;
         }
         if self.is_quota(status) {
             return Kind::Quota;
@@ -129,6 +141,8 @@ impl Said {
             "exceeds the context window",
             "exceeds the available context size",
             "exceeds context length",
+            "exceeds the context length",
+            "longer than the context length",
             "exceeds the maximum number of tokens",
             "reduce the length of the messages",
         ];
@@ -139,7 +153,12 @@ impl Said {
 
     fn is_quota(&self, status: Option<u16>) -> bool {
         let codes = ["insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_credits"];
-        let texts = ["credit balance is too low", "exceeded your current quota", "insufficient balance"];
+        let texts = [
+            "credit balance is too low",
+            "exceeded your current quota",
+            "insufficient balance",
+            "credits are depleted",
+        ];
         let message = self.message.to_lowercase();
         status == Some(402)
             || codes.iter().any(|code| self.code == *code || self.kind == *code)
@@ -164,6 +183,14 @@ impl Said {
             ("model_not_found", Kind::NotFound),
             ("request_too_large", Kind::TooLarge),
             ("invalid_request_error", Kind::BadRequest),
+            ("unavailable", Kind::Overloaded),
+            ("resource_exhausted", Kind::RateLimited),
+            ("deadline_exceeded", Kind::Timeout),
+            ("unauthenticated", Kind::Auth),
+            ("permission_denied", Kind::Auth),
+            ("not_found", Kind::NotFound),
+            ("invalid_argument", Kind::BadRequest),
+            ("failed_precondition", Kind::BadRequest),
         ];
         if let Some((_, kind)) = names.into_iter().find(|(name, _)| named(name)) {
             return kind;

@@ -70,6 +70,7 @@ fn event(line: &[u8]) -> Option<SseEvent> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a frame that is refused fails the test")]
 mod tests {
     use super::*;
 

@@ -35,6 +35,9 @@ pub struct Quirks {
     pub cache_key: bool,
     /// Whether what goes into the cache is kept for an hour instead of five minutes (`anthropic`). Writing costs more then.
     pub cache_hour: bool,
+    /// How long the server keeps a model in memory after an answer, such as `30m`; `-1` for ever (`ollama`). Its own time when
+    /// absent.
+    pub keep_alive: Option<String>,
     /// How models reason that [`Quirks::models`] does not name; the interface's usual way when absent.
     pub reasoning: Option<Reasoning>,
     /// How each model reasons, by the model's name.
@@ -54,6 +57,7 @@ impl Default for Quirks {
             reasoning_summary: true,
             cache_key: false,
             cache_hour: false,
+            keep_alive: None,
             reasoning: None,
             models: BTreeMap::new(),
         }

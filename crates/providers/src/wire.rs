@@ -36,6 +36,10 @@ const TAIL: Duration = Duration::from_millis(5);
 pub(crate) trait Dialect: Send + Sync + 'static {
     /// The path of the endpoint, appended to the base address.
     fn path(&self, request: &ModelRequest, stream: bool) -> Cow<'_, str>;
+    /// What follows the path.
+    fn query(&self, _stream: bool) -> &[(&'static str, &'static str)] {
+        &[]
+    }
     /// The headers that every request has, beside the key.
     fn headers(&self) -> &[(&'static str, &'static str)];
     /// What pictures and documents it takes.
@@ -51,6 +55,14 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     fn decoder(&self) -> Box<dyn Decoder>;
     /// Reads an answer that came in one piece.
     fn whole(&self, answer: &Value) -> Result<ModelReply, ProviderError>;
+    /// The answer, if it can be one to all of this request.
+    fn judge(&self, _request: &ModelRequest, reply: ModelReply) -> Result<ModelReply, ProviderError> {
+        Ok(reply)
+    }
+    /// What the owner can do about an error whose words are this interface's own.
+    fn advice(&self, _error: &ProviderError) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How far an event has brought the answer.
@@ -141,13 +153,14 @@ impl<D: Dialect> Inner<D> {
         let (mut attempt, mut stripped) = (1, false);
         loop {
             let mut wasted = Usage::default();
-            let error = match self.attempt(&path, &body, events, cancel, &mut wasted).await {
+            let answer = self.attempt(&path, &body, events, cancel, &mut wasted).await;
+            let error = match answer.and_then(|reply| self.dialect.judge(request, reply)) {
                 Ok(mut reply) => {
                     unique_call_ids(&mut reply.blocks, &request.messages);
                     reply.blocks.iter_mut().for_each(|block| block.set_origin(&self.endpoint.origin));
                     return ModelEvent::Finished(reply);
                 }
-                Err(error) => error,
+                Err(error) => self.advised(error),
             };
             let wait = match self.endpoint.retry.wait(attempt, started.elapsed(), &error) {
                 Some(wait) => wait,
@@ -170,6 +183,13 @@ impl<D: Dialect> Inner<D> {
         }
     }
 
+    fn advised(&self, mut error: ProviderError) -> ProviderError {
+        if let Some(advice) = self.dialect.advice(&error) {
+            error.message = format!("{}; {advice}", error.message);
+        }
+        error
+    }
+
     /// One try.
     async fn attempt(
         &self,
@@ -179,7 +199,8 @@ impl<D: Dialect> Inner<D> {
         cancel: &CancellationToken,
         used: &mut Usage,
     ) -> Result<ModelReply, ProviderError> {
-        let mut request = self.endpoint.client.request(Method::POST, path).json(body);
+        let mut request =
+            self.endpoint.client.request(Method::POST, path).query(self.dialect.query(self.endpoint.stream)).json(body);
         for (name, value) in self.dialect.headers() {
             request = request.header(name, value);
         }
@@ -330,6 +351,8 @@ fn form(response: &Response, streamed: bool, framing: Framing) -> Result<Form, P
     });
     match content_type.as_deref() {
         Some(given) if given == framing.media_type() => Ok(Form::Events),
+        // One value is a line as well.
+        Some("application/json") if streamed && framing == Framing::Lines => Ok(Form::Events),
         Some("application/json") => Ok(Form::Whole),
         None if streamed => Ok(Form::Events),
         None => Ok(Form::Whole),

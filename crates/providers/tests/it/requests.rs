@@ -181,13 +181,8 @@ async fn unsound_conversations_are_mended() {
 }
 
 #[tokio::test]
-async fn interfaces_without_an_implementation_are_refused() {
+async fn an_address_that_is_none_is_refused() {
     let bench = Bench::start(Api::Anthropic, |_| Reply::say("x")).await;
-    for api in [Api::Gemini, Api::Ollama] {
-        let config = providers::ProviderConfig::new(api, "http://127.0.0.1:1");
-        let error = providers::build("lab", &config, &bench.vault).err().unwrap().to_string();
-        assert!(error.contains("providers.lab.api") && error.contains("not supported"), "{error}");
-    }
     let config = providers::ProviderConfig::new(Api::Anthropic, "ftp://example.org");
     let error = providers::build("lab", &config, &bench.vault).err().unwrap().to_string();
     assert!(error.contains("providers.lab.base_url"), "{error}");
