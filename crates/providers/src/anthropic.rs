@@ -177,7 +177,7 @@ fn may_think(conversation: &[Message]) -> bool {
         .rev()
         .take_while(|message| message.role == Role::Assistant || message.blocks.iter().any(is_result));
     let answers: Vec<&Message> = turn.filter(|message| message.role == Role::Assistant).collect();
-    answers.is_empty() || answers.iter().any(|message| message.blocks.first().is_some_and(is_thought))
+    answers.last().is_none_or(|first| first.blocks.first().is_some_and(is_thought))
 }
 
 /// The reasoning budget, which must be at least 1024 and below the answer's limit. An answer too short for it has none.

@@ -1,5 +1,5 @@
-//! OpenAI Chat Completions: the request. The answer is read in [`decode`]. Compatible servers differ in small ways,
-//! which are data here: the field for the answer's limit, and whether reasoning is given back.
+//! OpenAI Chat Completions: the request. The answer is read in [`decode`]. Compatible servers differ in small ways, which are
+//! data here: see [`Quirks`].
 
 mod decode;
 
@@ -10,10 +10,10 @@ use types::{Block, MediaBytes, MediaRef, Message, ModelReply, ModelRequest, Prov
 
 use crate::{
     OutputLimit,
-    blocks::arguments_object,
+    blocks::{arguments_object, in_words},
     conversation,
     media::{MediaLimits, base64_of, data_url},
-    quirks::Quirks,
+    quirks::{CallIds, Quirks, Reasoning, ReasoningField, SchemaForm, effort},
     wire::{Decoder, Dialect},
 };
 
@@ -51,7 +51,7 @@ impl Dialect for OpenaiChat {
         }
         for message in conversation::sound(&request.messages, |block| self.is_sendable(block)) {
             match message.role {
-                Role::User => user_messages(&message, &request.media, &mut messages),
+                Role::User => self.user_messages(&message, &request.media, &mut messages),
                 Role::Assistant => messages.push(self.assistant_message(&message)),
             }
         }
@@ -69,9 +69,10 @@ impl Dialect for OpenaiChat {
             });
             body["tools"] = tools.collect();
         }
-        if let Some(output) = &request.output {
-            let schema = json!({"name": output.name, "schema": output.schema, "strict": true});
-            body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+        self.reasoning(request, &mut body);
+        self.output(request, &mut body);
+        if let Some(key) = request.cache_key.as_ref().filter(|_| self.quirks.cache_key) {
+            body["prompt_cache_key"] = json!(key);
         }
         if stream {
             body["stream"] = json!(true);
@@ -97,26 +98,35 @@ impl OpenaiChat {
             Block::Text { text } => !text.is_empty(),
             Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Media { .. } => true,
             Block::Thinking { .. } => self.quirks.replay_reasoning,
-            Block::RedactedThinking { .. } | Block::Opaque { .. } => false,
+            Block::Opaque { item, .. } => item["type"] == decode::DETAILS || item["type"] == decode::EXTRA,
+            Block::RedactedThinking { .. } => false,
         }
     }
 
     fn assistant_message(&self, message: &Message) -> Value {
         let mut calls = Vec::new();
         let mut reasoning = Vec::new();
+        let (mut details, mut extra) = (None, None);
         for block in &message.blocks {
             match block {
                 Block::ToolUse { id, name, input } => {
                     let arguments = arguments_object(input).to_string();
                     let function = json!({"name": name, "arguments": arguments});
-                    calls.push(json!({"id": id, "type": "function", "function": function}));
+                    let mut call = json!({"id": self.call_id(id), "type": "function", "function": function});
+                    if let Some(extra) = extra.take() {
+                        call["extra_content"] = extra;
+                    }
+                    calls.push(call);
                 }
                 Block::Thinking { text, .. } => reasoning.push(text.as_str()),
+                Block::Opaque { item, .. } if item["type"] == decode::DETAILS => {
+                    details = Some(item["details"].clone())
+                }
+                Block::Opaque { item, .. } => extra = Some(item["extra_content"].clone()),
                 Block::Text { .. }
                 | Block::RedactedThinking { .. }
                 | Block::ToolResult { .. }
-                | Block::Media { .. }
-                | Block::Opaque { .. } => {}
+                | Block::Media { .. } => {}
             }
         }
         let text = message.text();
@@ -129,29 +139,100 @@ impl OpenaiChat {
         if self.quirks.replay_reasoning && !reasoning.is_empty() {
             sent["reasoning_content"] = json!(reasoning.join("\n"));
         }
+        if let Some(details) = details {
+            sent["reasoning_details"] = details;
+        }
         sent
     }
+
+    /// Each result is a message of its own, before what the user says.
+    fn user_messages(&self, message: &Message, media: &MediaBytes, messages: &mut Vec<Value>) {
+        for block in &message.blocks {
+            if let Block::ToolResult { call, content, is_error } = block {
+                // The dialect has no mark for errors, so the text carries it.
+                let content = if *is_error { format!("error: {content}") } else { content.clone() };
+                messages.push(json!({"role": "tool", "tool_call_id": self.call_id(call), "content": content}));
+            }
+        }
+        let content = user_content(message, media);
+        if content != json!("") {
+            messages.push(json!({"role": "user", "content": content}));
+        }
+    }
+
+    /// How much to reason, in the vendor's own field.
+    fn reasoning(&self, request: &ModelRequest, body: &mut Value) {
+        let way = self.quirks.reasoning(&request.model, Reasoning::Effort);
+        let Some(tokens) = request.thinking_tokens.filter(|tokens| *tokens > 0) else { return };
+        if matches!(way, Reasoning::None | Reasoning::Always) {
+            return;
+        }
+        match self.quirks.reasoning_field {
+            ReasoningField::None => {}
+            ReasoningField::Effort => body["reasoning_effort"] = json!(effort(tokens)),
+            ReasoningField::Object if way == Reasoning::Budget => body["reasoning"] = json!({"max_tokens": tokens}),
+            ReasoningField::Object => body["reasoning"] = json!({"effort": effort(tokens)}),
+            ReasoningField::Thinking => body["thinking"] = json!({"type": "enabled"}),
+            ReasoningField::Budget => {
+                body["enable_thinking"] = json!(true);
+                body["thinking_budget"] = json!(tokens);
+            }
+        }
+    }
+
+    /// The form of the answer, as far as the vendor can be held to it; the rest is said to the model, after everything that
+    /// its cache may hold.
+    fn output(&self, request: &ModelRequest, body: &mut Value) {
+        let Some(output) = &request.output else { return };
+        if self.quirks.schema == SchemaForm::Schema {
+            let schema = json!({"name": output.name, "schema": output.schema, "strict": true});
+            body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+            return;
+        }
+        if self.quirks.schema == SchemaForm::Object {
+            body["response_format"] = json!({"type": "json_object"});
+        }
+        let Some(messages) = body["messages"].as_array_mut() else { return };
+        let words = in_words(output);
+        match messages.last_mut().filter(|last| last["role"] == "user").map(|last| &mut last["content"]) {
+            Some(Value::String(text)) => *text = format!("{text}\n\n{words}"),
+            Some(Value::Array(parts)) => parts.push(json!({"type": "text", "text": words})),
+            Some(_) | None => messages.push(json!({"role": "user", "content": words})),
+        }
+    }
+
+    /// The id of a call as the vendor takes it.
+    fn call_id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        let fits = id.len() == NINE && id.chars().all(|c| c.is_ascii_alphanumeric());
+        match self.quirks.call_ids {
+            CallIds::Nine if !fits => nine(id).into(),
+            CallIds::Nine | CallIds::Any => id.into(),
+        }
+    }
+}
+
+/// How long an id is that must be nine letters and digits.
+const NINE: usize = 9;
+
+/// Another id for the same call, always the same for the same id.
+fn nine(id: &str) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    // FNV-1a; what is needed is that few ids meet, not that none could.
+    let mut hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let digits = (0..NINE).map(|_| {
+        let digit = DIGITS[(hash % 36) as usize];
+        hash /= 36;
+        char::from(digit)
+    });
+    digits.collect()
 }
 
 /// Whether a base address of OpenAI's interfaces has a path, which then ends in the version.
 pub(crate) fn versioned(base_url: &str) -> bool {
     let after_scheme = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
     after_scheme.trim_end_matches('/').contains('/')
-}
-
-/// Each result is a message of its own, before what the user says.
-fn user_messages(message: &Message, media: &MediaBytes, messages: &mut Vec<Value>) {
-    for block in &message.blocks {
-        if let Block::ToolResult { call, content, is_error } = block {
-            // The dialect has no mark for errors, so the text carries it.
-            let content = if *is_error { format!("error: {content}") } else { content.clone() };
-            messages.push(json!({"role": "tool", "tool_call_id": call, "content": content}));
-        }
-    }
-    let content = user_content(message, media);
-    if content != json!("") {
-        messages.push(json!({"role": "user", "content": content}));
-    }
 }
 
 /// Plain text where that is all, since some servers take nothing else; otherwise parts in their order.

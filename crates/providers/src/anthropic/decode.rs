@@ -38,6 +38,8 @@ enum Partial {
 pub(super) struct AnthropicDecoder {
     blocks: BTreeMap<u64, Partial>,
     stop: Option<StopReason>,
+    /// What the vendor says of a refusal.
+    why: Option<String>,
     usage: Usage,
     whole: bool,
 }
@@ -57,6 +59,10 @@ impl Decoder for AnthropicDecoder {
                 if let Some(reason) = data["delta"]["stop_reason"].as_str() {
                     self.stop = Some(stop_reason(reason));
                 }
+                if let Some(why) = explanation(&data["delta"]) {
+                    seen.push(ModelEvent::TextDelta(why.clone()));
+                    self.why = Some(why);
+                }
                 add_usage(&mut self.usage, &data["usage"]);
             }
             "message_stop" => {
@@ -74,7 +80,8 @@ impl Decoder for AnthropicDecoder {
         if !self.whole {
             return Err(truncated());
         }
-        let blocks = std::mem::take(&mut self.blocks).into_values().map(Partial::close).collect();
+        let mut blocks: Vec<Block> = std::mem::take(&mut self.blocks).into_values().map(Partial::close).collect();
+        blocks.extend(self.why.take().map(Block::text));
         let stop = self.stop.take().unwrap_or_else(|| StopReason::Other(String::new()));
         Ok(ModelReply { blocks, stop, usage: self.usage })
     }
@@ -164,7 +171,8 @@ pub(super) fn whole(answer: &Value) -> Result<ModelReply, ProviderError> {
         return Err(errors::from_stream(&answer["error"]));
     }
     let content = answer["content"].as_array().ok_or_else(|| malformed("the answer has no content"))?;
-    let blocks = content.iter().take(MAX_BLOCKS).map(|block| Partial::open(block).close()).collect();
+    let mut blocks: Vec<Block> = content.iter().take(MAX_BLOCKS).map(|block| Partial::open(block).close()).collect();
+    blocks.extend(explanation(answer).map(Block::text));
     let stop = answer["stop_reason"].as_str().ok_or_else(|| malformed("the answer has no stop reason"))?;
     let mut usage = Usage::default();
     add_usage(&mut usage, &answer["usage"]);
@@ -182,6 +190,13 @@ fn stop_reason(reason: &str) -> StopReason {
         "model_context_window_exceeded" => StopReason::ContextFull,
         other => StopReason::Other(errors::bounded(other)),
     }
+}
+
+/// Why the vendor stopped the answer, where it says so: what it has in place of the answer.
+/// <https://platform.claude.com/docs/en/api/messages>, `stop_details`.
+fn explanation(stopped: &Value) -> Option<String> {
+    let why = stopped["stop_details"]["explanation"].as_str()?;
+    (!why.trim().is_empty()).then(|| errors::bounded(why))
 }
 
 /// Later reports are cumulative: what they name replaces what was known. The vendor's input excludes the cache.

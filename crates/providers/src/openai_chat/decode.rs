@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::{Block, ModelEvent, ModelReply, ProviderError, StopReason, Usage};
 
 use crate::{
@@ -13,8 +13,16 @@ use crate::{
     wire::{Decoder, Progress, malformed, truncated},
 };
 
+/// The type of our own item that holds a message's `reasoning_details`, which OpenRouter wants back as they came
+/// (<https://openrouter.ai/docs/use-cases/reasoning-tokens>).
+pub(super) const DETAILS: &str = "reasoning_details";
+/// The type of our own item that holds a call's `extra_content`, in which Google's compatible interface sends signatures
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+pub(super) const EXTRA: &str = "extra_content";
 /// The most tool calls of one answer.
 const MAX_CALLS: usize = 1024;
+/// The most pieces of reasoning of one answer.
+const MAX_DETAILS: usize = 1024;
 
 /// A call that is being written.
 #[derive(Default)]
@@ -22,6 +30,8 @@ struct PartialCall {
     id: String,
     name: String,
     arguments: String,
+    /// What a vendor has put beside the call; null when nothing.
+    extra: Value,
 }
 
 /// Puts a streamed answer together.
@@ -29,6 +39,7 @@ struct PartialCall {
 pub(super) struct ChatDecoder {
     text: String,
     reasoning: String,
+    details: Vec<Value>,
     refused: bool,
     calls: BTreeMap<u64, PartialCall>,
     finish: Option<String>,
@@ -81,10 +92,14 @@ impl Decoder for ChatDecoder {
 impl ChatDecoder {
     /// Takes a delta, or the message of a whole answer: they have the same fields.
     fn message(&mut self, message: &Value, seen: &mut Vec<ModelEvent>) -> Result<(), ProviderError> {
-        let reasoning = message["reasoning_content"].as_str().or_else(|| message["reasoning"].as_str());
-        if let Some(piece) = reasoning.filter(|piece| !piece.is_empty()) {
-            self.reasoning.push_str(piece);
-            seen.push(ModelEvent::ThinkingDelta(piece.to_owned()));
+        let named = message["reasoning_content"].as_str().or_else(|| message["reasoning"].as_str());
+        let piece = named.map_or_else(|| thoughts_of(&message["content"]), str::to_owned);
+        if !piece.is_empty() {
+            self.reasoning.push_str(&piece);
+            seen.push(ModelEvent::ThinkingDelta(piece));
+        }
+        for detail in message["reasoning_details"].as_array().into_iter().flatten() {
+            self.detail(detail)?;
         }
         let content = text_of(&message["content"]);
         if !content.is_empty() {
@@ -102,6 +117,26 @@ impl ChatDecoder {
         Ok(())
     }
 
+    /// Takes a piece of the reasoning's own form. A piece goes on where the last one of the same place and kind ended.
+    fn detail(&mut self, piece: &Value) -> Result<(), ProviderError> {
+        let same = |last: &&mut Value| last["type"] == piece["type"] && last["index"] == piece["index"];
+        let is_whole = piece["type"] == "reasoning.encrypted";
+        let Some(last) = self.details.last_mut().filter(same).filter(|_| !is_whole) else {
+            if self.details.len() >= MAX_DETAILS {
+                return Err(malformed("the answer has too many pieces of reasoning"));
+            }
+            self.details.push(piece.clone());
+            return Ok(());
+        };
+        for (key, value) in piece.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            match (&mut last[key], value) {
+                (Value::String(text), Value::String(more)) if key == "text" || key == "summary" => text.push_str(more),
+                (known, value) => *known = value.clone(),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a piece of a call. Only the first piece has the id and the name; the index says whose piece it is.
     fn call(&mut self, piece: &Value, position: u64, seen: &mut Vec<ModelEvent>) -> Result<(), ProviderError> {
         let index = piece["index"].as_u64().unwrap_or(position);
@@ -112,6 +147,9 @@ impl ChatDecoder {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if call.id.is_empty() {
             call.id = text(&piece["id"]);
+        }
+        if !piece["extra_content"].is_null() {
+            call.extra = piece["extra_content"].clone();
         }
         let function = &piece["function"];
         if call.name.is_empty() {
@@ -131,6 +169,10 @@ impl ChatDecoder {
 
     fn reply(&mut self, reason: &str) -> ModelReply {
         let mut blocks = Vec::new();
+        if !self.details.is_empty() {
+            let item = json!({"type": DETAILS, "details": std::mem::take(&mut self.details)});
+            blocks.push(Block::Opaque { origin: String::new(), item });
+        }
         if !self.reasoning.is_empty() {
             blocks.push(Block::Thinking {
                 text: std::mem::take(&mut self.reasoning),
@@ -143,11 +185,13 @@ impl ChatDecoder {
         }
         let calls = std::mem::take(&mut self.calls);
         let called = !calls.is_empty();
-        blocks.extend(calls.into_values().map(|call| Block::ToolUse {
-            id: call.id,
-            name: call.name,
-            input: arguments(&call.arguments),
-        }));
+        for call in calls.into_values() {
+            if !call.extra.is_null() {
+                let item = json!({"type": EXTRA, "extra_content": call.extra});
+                blocks.push(Block::Opaque { origin: String::new(), item });
+            }
+            blocks.push(Block::ToolUse { id: call.id, name: call.name, input: arguments(&call.arguments) });
+        }
         let stop = match reason {
             _ if self.refused => StopReason::Refusal,
             // Some servers say `stop` although they call.
@@ -169,6 +213,14 @@ fn text_of(content: &Value) -> String {
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
     }
+}
+
+/// The reasoning among the parts of a content, as Mistral gives it: a part of type `thinking` with texts of its own
+/// (<https://docs.mistral.ai/capabilities/reasoning/>).
+fn thoughts_of(content: &Value) -> String {
+    let parts = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    let thoughts = parts.iter().filter(|part| part["type"] == "thinking");
+    thoughts.map(|part| text_of(&part["thinking"])).collect()
 }
 
 /// Reads an answer that came in one piece.
@@ -231,6 +283,40 @@ mod tests {
         assert_eq!(read(&[TEXT, "[DONE]"]), (Ok(reply), true));
         assert_eq!(read(&["[DONE]"]), (Err(ProviderErrorKind::Truncated), true));
         assert_eq!(read(&[TEXT]), (Err(ProviderErrorKind::Truncated), false));
+    }
+
+    #[test]
+    fn what_a_vendor_wants_back_is_kept_as_it_came() {
+        let (reply, _) = read(&[
+            r#"{"choices":[{"delta":{"reasoning":"h","reasoning_details":[{"type":"reasoning.text","text":"h","index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning":"m","reasoning_details":[{"type":"reasoning.text","text":"m","index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","signature":"s","index":0},
+                {"type":"reasoning.encrypted","data":"x","index":1},{"type":"reasoning.encrypted","data":"y","index":1}]}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","extra_content":{"google":{"thought_signature":"t"}},
+                "function":{"name":"exec","arguments":"{}"}}]},"finish_reason":"stop"}]}"#,
+        ]);
+        let details = json!([
+            {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0},
+            {"type": "reasoning.encrypted", "data": "x", "index": 1},
+            {"type": "reasoning.encrypted", "data": "y", "index": 1},
+        ]);
+        let item = |item: Value| Block::Opaque { origin: String::new(), item };
+        let blocks = vec![
+            item(json!({"type": DETAILS, "details": details})),
+            Block::Thinking { text: "hm".to_owned(), signature: None, origin: String::new() },
+            item(json!({"type": EXTRA, "extra_content": {"google": {"thought_signature": "t"}}})),
+            Block::ToolUse { id: "a".to_owned(), name: "exec".to_owned(), input: json!({}) },
+        ];
+        assert_eq!(reply.map(|reply| reply.blocks), Ok(blocks));
+    }
+
+    #[test]
+    fn thoughts_among_the_parts_are_reasoning() {
+        let (reply, _) =
+            read(&[r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
+                {"type":"text","text":"hi"}]},"finish_reason":"stop"}]}"#]);
+        let thought = Block::Thinking { text: "hm".to_owned(), signature: None, origin: String::new() };
+        assert_eq!(reply.map(|reply| reply.blocks), Ok(vec![thought, Block::text("hi")]));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod answers;
+mod anthropic;
+mod chat;
 mod failures;
 mod requests;
 mod responses;

@@ -20,6 +20,11 @@ pub(super) fn redacted(position: usize) -> String {
     format!("sealed-{position}-{:016x}", fnv(1, &[position as u8]))
 }
 
+/// Whether a call's id has the form that this vendor gives.
+pub(super) fn made(id: &Value) -> bool {
+    id.as_str().is_some_and(|id| id.starts_with("toolu_"))
+}
+
 /// The blocks of an answer, as they stand in a whole message.
 fn content(request: &SeenRequest, reply: &Reply) -> Vec<Value> {
     let seed = conversation_seed(request);
@@ -49,8 +54,11 @@ fn stop_reason(reply: &Reply) -> &str {
     }
 }
 
-fn usage(input: InputTokens, output: u64) -> Value {
+fn usage(request: &SeenRequest, input: InputTokens, output: u64) -> Value {
+    let hour = request.body.to_string().contains(r#""ttl":"1h""#);
+    let (short, long) = if hour { (0, input.cache_write) } else { (input.cache_write, 0) };
     json!({
+        "cache_creation": {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long},
         "input_tokens": input.fresh,
         "cache_read_input_tokens": input.cache_read,
         "cache_creation_input_tokens": input.cache_write,
@@ -74,7 +82,7 @@ pub(super) fn whole(request: &SeenRequest, reply: &Reply, input: InputTokens) ->
         "content": content,
         "stop_reason": stop_reason(reply),
         "stop_sequence": null,
-        "usage": usage(input, output),
+        "usage": usage(request, input, output),
     })
 }
 

@@ -3,6 +3,7 @@
 //! not know anything of ours: it is the outside world. Start with [`ModelServer`].
 
 mod anthropic;
+mod media;
 mod openai;
 mod reply;
 mod responses;
@@ -13,6 +14,6 @@ mod transport;
 mod usage;
 
 pub use reply::{Fault, Part, Pieces, Reply};
-pub use seen::{Dialect, SeenCall, SeenRequest, SeenResult};
+pub use seen::{Dialect, SeenCall, SeenMedia, SeenRequest, SeenResult};
 pub use server::ModelServer;
 pub use usage::Served;

@@ -12,18 +12,25 @@ use super::{
 struct Content {
     text: String,
     reasoning: String,
+    details: Vec<Value>,
     refusal: Option<String>,
     calls: Vec<(String, String, String)>,
 }
 
 fn content(request: &SeenRequest, reply: &Reply) -> Content {
     let seed = conversation_seed(request);
-    let mut content = Content { text: String::new(), reasoning: String::new(), refusal: None, calls: Vec::new() };
+    let mut content = Content {
+        text: String::new(),
+        reasoning: String::new(),
+        details: Vec::new(),
+        refusal: None,
+        calls: Vec::new(),
+    };
     for (position, part) in reply.parts.iter().enumerate() {
         let id = format!("call_{:016x}", fnv(seed, &[position as u8]));
         match part {
             Part::Think(text) => content.reasoning.push_str(text),
-            Part::Redacted => {}
+            Part::Redacted => content.details.push(detail(content.details.len())),
             Part::Say(text) => content.text.push_str(text),
             Part::Call { name, input } => {
                 let arguments = if *input == json!({}) { String::new() } else { input.to_string() };
@@ -36,6 +43,17 @@ fn content(request: &SeenRequest, reply: &Reply) -> Content {
         content.refusal = Some(std::mem::take(&mut content.text));
     }
     content
+}
+
+/// Encrypted reasoning as OpenRouter gives it, from which it takes it back.
+fn detail(index: usize) -> Value {
+    let data = format!("sealed-{:016x}", fnv(3, &[index as u8]));
+    json!({"type": "reasoning.encrypted", "data": data, "id": format!("rd_{index}"), "format": "mock-v1", "index": index})
+}
+
+/// Whether these `reasoning_details` are such as were given.
+pub(super) fn gave(details: &Value) -> bool {
+    details.as_array().is_some_and(|details| details.iter().enumerate().all(|(index, given)| *given == detail(index)))
 }
 
 fn finish_reason<'a>(reply: &'a Reply, content: &Content) -> &'a str {
@@ -70,6 +88,9 @@ pub(super) fn whole(request: &SeenRequest, reply: &Reply, input: InputTokens) ->
     }
     if !content.reasoning.is_empty() {
         message["reasoning_content"] = json!(content.reasoning);
+    }
+    if !content.details.is_empty() {
+        message["reasoning_details"] = json!(content.details);
     }
     if !content.calls.is_empty() {
         let calls = content.calls.iter().map(|(id, name, arguments)| {
@@ -106,6 +127,7 @@ pub(super) fn events(request: &SeenRequest, reply: &Reply, input: InputTokens) -
     };
     let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), None)];
     events.extend(fragments(&content.reasoning).map(|piece| chunk(json!({"reasoning_content": piece}), None)));
+    events.extend(content.details.iter().map(|detail| chunk(json!({"reasoning_details": [detail]}), None)));
     events.extend(fragments(&content.text).map(|piece| chunk(json!({"content": piece}), None)));
     if let Some(refusal) = &content.refusal {
         events.extend(fragments(refusal).map(|piece| chunk(json!({"refusal": piece}), None)));

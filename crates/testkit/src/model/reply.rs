@@ -9,7 +9,7 @@ use serde_json::Value;
 pub enum Part {
     /// Reasoning; Anthropic signs it, Chat sends it as `reasoning_content`, Responses as a summary beside the encrypted form.
     Think(String),
-    /// Reasoning that Anthropic encrypts and Responses gives without a summary; Chat leaves it out.
+    /// Reasoning that Anthropic encrypts and Responses gives without a summary; in Chat as OpenRouter's `reasoning_details`.
     Redacted,
     /// Text.
     Say(String),

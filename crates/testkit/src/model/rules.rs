@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{
-    anthropic::{redacted, signature},
-    responses,
+    anthropic, media, openai, responses,
     seen::{Dialect, SeenRequest, blocks, role},
 };
 
@@ -16,6 +15,7 @@ pub(super) type Checked = Result<(), String>;
 pub(super) fn check(request: &SeenRequest) -> Checked {
     ensure(!request.model.is_empty(), || "model: must not be empty".to_owned())?;
     ensure(!request.messages.is_empty(), || "messages: at least one message is required".to_owned())?;
+    media::check(request)?;
     match request.dialect {
         Dialect::Anthropic => check_anthropic(request),
         Dialect::OpenaiChat => check_chat(request),
@@ -33,12 +33,8 @@ fn check_anthropic(request: &SeenRequest) -> Checked {
     ensure(max_tokens > 0, || "max_tokens: a positive number is required".to_owned())?;
     let marks = count_marks(&request.body);
     ensure(marks <= 4, || format!("a maximum of 4 blocks with cache_control may be provided; found {marks}"))?;
-    let thinking = &request.body["thinking"];
-    if thinking["type"] == "enabled" {
-        let budget = thinking["budget_tokens"].as_u64().unwrap_or(0);
-        ensure(budget >= 1024, || "thinking.budget_tokens: must be at least 1024".to_owned())?;
-        ensure(budget < max_tokens, || "max_tokens: must be greater than thinking.budget_tokens".to_owned())?;
-    }
+    check_thinking(request, max_tokens)?;
+    check_output(&request.body)?;
     let mut ids = HashSet::new();
     for (at, message) in request.messages.iter().enumerate() {
         check_order(request, at)?;
@@ -46,6 +42,79 @@ fn check_anthropic(request: &SeenRequest) -> Checked {
         check_calls(request, at, &mut ids)?;
     }
     Ok(())
+}
+
+/// Models that decide by themselves how much to think, and take no budget.
+/// <https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>
+const ADAPTIVE_ONLY: [&str; 3] = ["claude-opus-4-7", "claude-mythos-5", "claude-fable-5"];
+
+fn check_thinking(request: &SeenRequest, max_tokens: u64) -> Checked {
+    let thinking = &request.body["thinking"];
+    let budget = thinking["budget_tokens"].as_u64();
+    match thinking["type"].as_str() {
+        None => ensure(thinking.is_null(), || "thinking.type: field required".to_owned()),
+        Some("disabled") => Ok(()),
+        Some("adaptive") => ensure(budget.is_none(), || "thinking.adaptive.budget_tokens: not permitted".to_owned()),
+        Some("enabled") => {
+            let adaptive = ADAPTIVE_ONLY.iter().any(|name| request.model.starts_with(name));
+            ensure(!adaptive, || "\"thinking.type.enabled\" is not supported for this model".to_owned())?;
+            let budget = budget.unwrap_or(0);
+            ensure(budget >= 1024, || "thinking.budget_tokens: must be at least 1024".to_owned())?;
+            ensure(budget < max_tokens, || "max_tokens: must be greater than thinking.budget_tokens".to_owned())?;
+            check_turn_began_with_thinking(&request.messages)
+        }
+        Some(unknown) => Err(format!("thinking.type: `{unknown}` is unknown")),
+    }
+}
+
+/// A turn in which tools are used goes on with thinking only if it began with it. A brain may answer without thinking although
+/// it was asked for, which the vendor never does; so the rule holds for turns that somebody else began.
+fn check_turn_began_with_thinking(messages: &[Value]) -> Checked {
+    let of = |message: &Value, kind: &str| blocks(&message["content"]).iter().any(|block| block["type"] == kind);
+    let begun = messages.iter().rposition(|message| role(message) == "user" && !of(message, "tool_result"));
+    let Some(first) = begun.and_then(|at| messages.get(at + 1)) else { return Ok(()) };
+    let thought = ["thinking", "redacted_thinking"].iter().any(|kind| first["content"][0]["type"] == *kind);
+    let ours = |block: &Value| block["type"] != "tool_use" || anthropic::made(&block["id"]);
+    ensure(thought || blocks(&first["content"]).iter().all(ours), || {
+        "messages: Expected `thinking` or `redacted_thinking`. When `thinking` is enabled, a final `assistant` message must \
+         start with a thinking block"
+            .to_owned()
+    })
+}
+
+/// <https://platform.claude.com/docs/en/build-with-claude/structured-outputs> and `/effort`.
+fn check_output(body: &Value) -> Checked {
+    ensure(body.get("output_format").is_none(), || "output_format: use output_config.format".to_owned())?;
+    let config = &body["output_config"];
+    let effort = config["effort"].as_str().unwrap_or("high");
+    let known = ["low", "medium", "high", "xhigh", "max"].contains(&effort);
+    ensure(known, || format!("output_config.effort: `{effort}` is unknown"))?;
+    let format = &config["format"];
+    let formed = format["type"] == "json_schema" && format["schema"]["additionalProperties"] == false;
+    ensure(format.is_null() || formed, || {
+        "output_config.format: a json_schema is required whose objects have additionalProperties set to false"
+            .to_owned()
+    })?;
+    let mut times = Vec::new();
+    // The order in which the vendor reads a request.
+    ["tools", "system", "messages"].iter().for_each(|part| cache_times(&body[*part], &mut times));
+    let known = times.iter().all(|time| matches!(time.as_str(), "5m" | "1h"));
+    ensure(known, || format!("cache_control.ttl: {times:?} are not all known"))?;
+    ensure(times.is_sorted(), || "cache_control: a ttl='1h' block must not come after a ttl='5m' block".to_owned())
+}
+
+/// For how long each marked block is kept, in order.
+fn cache_times(value: &Value, times: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(mark) = map.get("cache_control") {
+                times.push(mark["ttl"].as_str().unwrap_or("5m").to_owned());
+            }
+            map.values().for_each(|item| cache_times(item, times));
+        }
+        Value::Array(items) => items.iter().for_each(|item| cache_times(item, times)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn check_order(request: &SeenRequest, at: usize) -> Checked {
@@ -73,12 +142,12 @@ fn check_blocks(message: &Value, at: usize) -> Checked {
             }
             "thinking" => {
                 let text = block["thinking"].as_str().unwrap_or_default();
-                let unchanged = block["signature"] == signature(index, text).as_str();
+                let unchanged = block["signature"] == anthropic::signature(index, text).as_str();
                 ensure(assistant && unchanged, || format!("{place}: invalid signature in thinking block"))?;
                 ensure(block.get("cache_control").is_none(), || format!("{place}: thinking cannot be marked"))?;
             }
             "redacted_thinking" => {
-                let unchanged = block["data"] == redacted(index).as_str();
+                let unchanged = block["data"] == anthropic::redacted(index).as_str();
                 ensure(assistant && unchanged, || format!("{place}: invalid data in redacted_thinking block"))?;
             }
             "tool_use" => {
@@ -158,14 +227,36 @@ fn check_chat(request: &SeenRequest) -> Checked {
         }
         ensure(open.is_empty(), || format!("messages.{at}: tool calls {open:?} have no answer"))?;
         match who {
-            "user" => ensure(has_content(message), || format!("messages.{at}.content: must not be empty"))?,
-            "assistant" => open = check_chat_calls(message, at)?,
+            "user" => {
+                ensure(has_content(message), || format!("messages.{at}.content: must not be empty"))?;
+                check_chat_parts(message, at)?;
+            }
+            "assistant" => {
+                let details = &message["reasoning_details"];
+                ensure(details.is_null() || openai::gave(details), || {
+                    format!("messages.{at}.reasoning_details: must be given back unmodified")
+                })?;
+                open = check_chat_calls(message, at)?;
+            }
             unknown => return Err(format!("messages.{at}.role: `{unknown}` is not a role here")),
         }
     }
     ensure(open.is_empty(), || format!("messages: tool calls {open:?} have no answer"))?;
     let last = request.messages.last().map(role);
     ensure(last != Some("assistant"), || "messages: the last message must not be the assistant's".to_owned())
+}
+
+fn check_chat_parts(message: &Value, at: usize) -> Checked {
+    for (index, part) in blocks(&message["content"]).iter().enumerate() {
+        let whole = match part["type"].as_str() {
+            Some("text") => part["text"].as_str().is_some_and(|text| !text.is_empty()),
+            Some("image_url") => part["image_url"]["url"].is_string(),
+            Some("file") => part["file"]["file_data"].is_string() && part["file"]["filename"].is_string(),
+            Some(_) | None => false,
+        };
+        ensure(whole, || format!("messages.{at}.content.{index}: no valid part of a user's message"))?;
+    }
+    Ok(())
 }
 
 fn check_chat_calls(message: &Value, at: usize) -> Result<Vec<String>, String> {

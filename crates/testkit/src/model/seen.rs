@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::media;
+
 /// A vendor's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -37,6 +39,15 @@ pub struct SeenResult {
     pub content: String,
     /// Whether it is marked as an error; OpenAI has no such mark.
     pub is_error: bool,
+}
+
+/// A picture or a document that the conversation contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenMedia {
+    /// Its media type; empty when it stands as an address.
+    pub media_type: String,
+    /// Its bytes in base64.
+    pub data: String,
 }
 
 /// One request to the server.
@@ -148,6 +159,11 @@ impl SeenRequest {
         let last = self.messages.iter().rposition(|message| role(message) == "assistant");
         let since = last.map_or(0, |position| position + 1);
         self.messages[since..].iter().flat_map(|message| self.results_in(message)).collect()
+    }
+
+    /// Every picture and document in the conversation, in order.
+    pub fn media(&self) -> Vec<SeenMedia> {
+        media::all(&self.messages)
     }
 
     /// How many tool results the conversation has.
