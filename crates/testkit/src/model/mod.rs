@@ -1,9 +1,13 @@
-//! A scripted model vendor over real HTTP. It speaks Anthropic Messages, OpenAI Chat Completions and OpenAI Responses, checks
-//! every request against the vendor's published rules, and answers what the test's brain says, with faults on demand. Must
-//! not know anything of ours: it is the outside world. Start with [`ModelServer`].
+//! A scripted model vendor over real HTTP. It speaks Anthropic Messages, OpenAI Chat Completions, OpenAI Responses, Google
+//! Gemini and Ollama's interface, checks every request against the vendor's published rules, and answers what the test's brain
+//! says, with faults on demand. Must not know anything of ours: it is the outside world. Start with [`ModelServer`].
 
 mod anthropic;
+#[cfg(test)]
+mod exchange;
+mod gemini;
 mod media;
+mod ollama;
 mod openai;
 mod reply;
 mod responses;

@@ -7,9 +7,11 @@ use serde_json::Value;
 /// One piece of an answer, in the order in which it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
-    /// Reasoning; Anthropic signs it, Chat sends it as `reasoning_content`, Responses as a summary beside the encrypted form.
+    /// Reasoning; Anthropic signs it, Chat sends it as `reasoning_content`, Responses as a summary beside the encrypted form,
+    /// Gemini as a part that is a thought, Ollama as `thinking`. Gemini signs what comes of it.
     Think(String),
-    /// Reasoning that Anthropic encrypts and Responses gives without a summary; in Chat as OpenRouter's `reasoning_details`.
+    /// Reasoning that Anthropic encrypts and Responses gives without a summary; in Chat as OpenRouter's `reasoning_details`. Of
+    /// Gemini's only the signature on what comes of it shows; Ollama leaves it out.
     Redacted,
     /// Text.
     Say(String),
@@ -20,7 +22,8 @@ pub enum Part {
         /// Its arguments. For Responses a text is the input of a freeform tool.
         input: Value,
     },
-    /// A tool call whose arguments are sent as these very characters, which need not be JSON.
+    /// A tool call whose arguments are sent as these very characters, which need not be JSON. Gemini says that its model wrote
+    /// the call wrongly if they are no object.
     RawCall {
         /// The tool.
         name: String,
@@ -56,7 +59,8 @@ pub enum Fault {
     CutAfter(usize),
     /// The body ends in an orderly way after this many bytes.
     EndAfter(usize),
-    /// The last event of the stream is missing (`message_stop`, `[DONE]` or `response.completed`).
+    /// The last event of the stream is missing (`message_stop`, `[DONE]`, `response.completed`, or the one that says why the
+    /// model stopped).
     NoLastEvent,
     /// One event's data is half an object.
     MalformedJson,
@@ -93,7 +97,7 @@ pub enum Fault {
     EmptyAnswer,
     /// The vendor's error for a conversation that is too long: a status, or in a stream of Responses its last event.
     ContextOverflow,
-    /// The model refuses.
+    /// The model refuses; Ollama's has no word for it and says what it says.
     Refuse,
     /// The answer is cut by the output limit.
     MaxTokens,

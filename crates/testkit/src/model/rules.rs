@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{
-    anthropic, media, openai, responses,
+    anthropic, gemini, media, ollama, openai, responses,
     seen::{Dialect, SeenRequest, blocks, role},
 };
 
@@ -20,6 +20,8 @@ pub(super) fn check(request: &SeenRequest) -> Checked {
         Dialect::Anthropic => check_anthropic(request),
         Dialect::OpenaiChat => check_chat(request),
         Dialect::OpenaiResponses => responses::check(request),
+        Dialect::Gemini => gemini::check(request),
+        Dialect::Ollama => ollama::check(request),
     }
 }
 

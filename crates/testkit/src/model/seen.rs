@@ -15,6 +15,19 @@ pub enum Dialect {
     OpenaiChat,
     /// OpenAI Responses.
     OpenaiResponses,
+    /// Google Gemini.
+    Gemini,
+    /// Ollama's own interface.
+    Ollama,
+}
+
+/// What a request's address says, for the interface that has the model and the method there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Address {
+    pub model: String,
+    pub stream: bool,
+    /// Whether the stream is asked for as events; it is one list otherwise.
+    pub events: bool,
 }
 
 /// A tool call that the conversation contains.
@@ -61,7 +74,7 @@ pub struct SeenRequest {
     pub model: String,
     /// The system prompt, all of it.
     pub system: String,
-    /// The tools, as sent.
+    /// The tools, as sent; Gemini's are its function declarations.
     pub tools: Vec<Value>,
     /// The conversation, as sent, without the system prompt: messages, or the items of Responses.
     pub messages: Vec<Value>,
@@ -71,18 +84,28 @@ pub struct SeenRequest {
     pub headers: BTreeMap<String, String>,
     /// The whole body, as sent.
     pub body: Value,
+    /// Whether a stream comes as one list.
+    pub(super) listed: bool,
 }
 
 impl SeenRequest {
-    pub(super) fn new(index: usize, dialect: Dialect, headers: BTreeMap<String, String>, body: Value) -> Self {
+    pub(super) fn new(
+        index: usize,
+        dialect: Dialect,
+        headers: BTreeMap<String, String>,
+        address: Option<Address>,
+        body: Value,
+    ) -> Self {
         let all: Vec<Value> = match (dialect, &body["input"]) {
             (Dialect::OpenaiResponses, Value::String(text)) => vec![json!({"role": "user", "content": text})],
             (Dialect::OpenaiResponses, input) => input.as_array().cloned().unwrap_or_default(),
+            (Dialect::Gemini, _) => body["contents"].as_array().cloned().unwrap_or_default(),
             _ => body["messages"].as_array().cloned().unwrap_or_default(),
         };
         let (system, messages) = match dialect {
             Dialect::Anthropic => (text_of(&body["system"]), all),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            Dialect::Gemini => (said(&body["systemInstruction"]), all),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Ollama => {
                 let (system, rest): (Vec<Value>, Vec<Value>) =
                     all.into_iter().partition(|message| matches!(role(message), "system" | "developer"));
                 let instructions = body["instructions"].as_str().map(str::to_owned);
@@ -90,23 +113,34 @@ impl SeenRequest {
                 (instructions.into_iter().chain(texts).collect::<Vec<_>>().join("\n"), rest)
             }
         };
+        let sent = blocks(&body["tools"]);
+        let tools = match dialect {
+            Dialect::Gemini => sent.iter().flat_map(|tool| blocks(&tool["functionDeclarations"])).cloned().collect(),
+            _ => sent.to_vec(),
+        };
+        let address = address.unwrap_or_else(|| Address {
+            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            stream: body["stream"].as_bool().unwrap_or(dialect == Dialect::Ollama),
+            events: true,
+        });
         Self {
             index,
             dialect,
-            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            model: address.model,
             system,
-            tools: body["tools"].as_array().cloned().unwrap_or_default(),
+            tools,
             messages,
-            stream: body["stream"].as_bool().unwrap_or(false),
+            stream: address.stream,
             headers,
             body,
+            listed: !address.events,
         }
     }
 
     /// What the user wrote, message by message; tool results are not the user's writing.
     pub fn user_texts(&self) -> Vec<String> {
         let texts = self.messages.iter().filter(|message| role(message) == "user");
-        texts.map(|message| text_of(&message["content"])).filter(|text| !text.is_empty()).collect()
+        texts.map(said).filter(|text| !text.is_empty()).collect()
     }
 
     /// The last thing that the user wrote.
@@ -122,7 +156,7 @@ impl SeenRequest {
     /// Everything that the model has said so far, message by message.
     pub fn assistant_texts(&self) -> Vec<String> {
         let texts = self.messages.iter().filter(|message| role(message) == "assistant");
-        texts.map(|message| text_of(&message["content"])).filter(|text| !text.is_empty()).collect()
+        texts.map(said).filter(|text| !text.is_empty()).collect()
     }
 
     /// Every tool call in the conversation, in order.
@@ -136,13 +170,23 @@ impl SeenRequest {
                     input: block["input"].clone(),
                 });
             }
+            for call in blocks(&message["parts"]).iter().filter_map(|part| part.get("functionCall")) {
+                calls.push(SeenCall {
+                    id: string(&call["id"]),
+                    name: string(&call["name"]),
+                    input: call["args"].clone(),
+                });
+            }
             calls.extend(item_call(message));
             for call in message["tool_calls"].as_array().into_iter().flatten() {
-                let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+                let arguments = &call["function"]["arguments"];
                 calls.push(SeenCall {
                     id: string(&call["id"]),
                     name: string(&call["function"]["name"]),
-                    input: serde_json::from_str(arguments).unwrap_or(Value::String(arguments.to_owned())),
+                    input: arguments
+                        .as_str()
+                        .and_then(|text| serde_json::from_str(text).ok())
+                        .unwrap_or_else(|| arguments.clone()),
                 });
             }
         }
@@ -173,11 +217,13 @@ impl SeenRequest {
 
     /// How many times the model has spoken since the user last wrote something.
     pub fn step(&self) -> usize {
-        let written = |message: &Value| role(message) == "user" && !text_of(&message["content"]).is_empty();
+        let written = |message: &Value| role(message) == "user" && !said(message).is_empty();
         let since = self.messages.iter().rposition(written).unwrap_or(0);
         let spoken = self.messages[since..].iter().map(|message| role(message) == "assistant").collect::<Vec<_>>();
         match self.dialect {
-            Dialect::Anthropic | Dialect::OpenaiChat => spoken.iter().filter(|spoken| **spoken).count(),
+            Dialect::Anthropic | Dialect::OpenaiChat | Dialect::Gemini | Dialect::Ollama => {
+                spoken.iter().filter(|spoken| **spoken).count()
+            }
             // One answer is several items, one after the other.
             Dialect::OpenaiResponses => spoken.chunk_by(|a, b| a == b).filter(|run| run[0]).count(),
         }
@@ -207,8 +253,22 @@ impl SeenRequest {
         }
         if role(message) == "tool" {
             let call = string(&message["tool_call_id"]);
-            let name = name_of(&call);
+            let name = message["tool_name"].as_str().map_or_else(|| name_of(&call), str::to_owned);
             return vec![SeenResult { call, name, content: text_of(&message["content"]), is_error: false }];
+        }
+        if message.get("parts").is_some() {
+            let answers = blocks(&message["parts"]).iter().filter_map(|part| part.get("functionResponse"));
+            let result = |answer: &Value| {
+                let failed = answer["response"].get("error");
+                let content = string(failed.unwrap_or(&answer["response"]["output"]));
+                SeenResult {
+                    call: string(&answer["id"]),
+                    name: string(&answer["name"]),
+                    content,
+                    is_error: failed.is_some(),
+                }
+            };
+            return answers.map(result).collect();
         }
         let results = blocks(&message["content"]).iter().filter(|block| block["type"] == "tool_result");
         results
@@ -228,10 +288,22 @@ impl SeenRequest {
 /// A message's role. An item of Responses that is no message is the model's, or the answer to a tool call.
 pub(super) fn role(message: &Value) -> &str {
     match (message["role"].as_str(), message["type"].as_str()) {
+        (Some("model"), _) => "assistant",
         (Some(role), _) => role,
         (None, Some(kind)) if kind.ends_with("_output") => "tool",
         (None, Some(_)) => "assistant",
         (None, None) => "",
+    }
+}
+
+/// The text of a message. Gemini's comes in parts of one text, beside thoughts.
+pub(super) fn said(message: &Value) -> String {
+    match message["parts"].as_array() {
+        Some(parts) => {
+            let shown = parts.iter().filter(|part| part["thought"] != true);
+            shown.filter_map(|part| part["text"].as_str()).collect()
+        }
+        None => text_of(&message["content"]),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Path, RawQuery, State},
     http::{HeaderMap, Response, StatusCode, header},
     routing::{get, post},
     serve::ListenerExt,
@@ -21,11 +21,11 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    anthropic, openai,
+    anthropic, gemini, ollama, openai,
     reply::{Fault, Reply},
     responses, rules,
-    seen::{Dialect, SeenRequest},
-    transport,
+    seen::{Address, Dialect, SeenRequest},
+    transport::{self, Form},
     usage::{InputTokens, PromptCache, Served},
 };
 
@@ -78,6 +78,18 @@ impl ModelServer {
             .route("/v1/chat/completions", post(completions))
             .route("/v1/responses", post(create_response))
             .route("/v1/models", get(list_models))
+            .route("/v1beta/models", get(list_gemini_models))
+            .route("/v1beta/models/{call}", post(generate))
+            .route("/v1/models/{call}", post(generate))
+            // The same at Vertex AI.
+            .route(
+                "/v1/projects/{project}/locations/{location}/publishers/google/models/{call}",
+                post(async |shared, Path((_, _, call)): Path<(String, String, String)>, query, headers, body| {
+                    generate(shared, Path(call), query, headers, body).await
+                }),
+            )
+            .route("/api/chat", post(chat))
+            .route("/api/tags", get(list_tags))
             // The same for whoever is logged in with ChatGPT.
             .route("/backend-api/codex/responses", post(create_response))
             .layer(DefaultBodyLimit::max(2 * MAX_REQUEST_BYTES))
@@ -137,14 +149,24 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn models(&self) -> Vec<String> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Records a request and checks it.
-    fn record(&self, dialect: Dialect, headers: &HeaderMap, body: Value) -> (SeenRequest, Result<InputTokens, String>) {
+    fn record(
+        &self,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        address: Option<Address>,
+        body: Value,
+    ) -> (SeenRequest, Result<InputTokens, String>) {
         let headers: BTreeMap<String, String> = headers
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let mut log = self.log();
-        let request = SeenRequest::new(log.requests.len(), dialect, headers, body);
+        let request = SeenRequest::new(log.requests.len(), dialect, headers, address, body);
         log.requests.push(request.clone());
         let checked = match rules::check(&request) {
             Ok(()) => Ok(log.cache.count(&request)),
@@ -158,20 +180,57 @@ impl Shared {
 }
 
 async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    answer(&shared, Dialect::Anthropic, &headers, &body).await
+    answer(&shared, Dialect::Anthropic, None, &headers, &body).await
 }
 
 async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    answer(&shared, Dialect::OpenaiChat, &headers, &body).await
+    answer(&shared, Dialect::OpenaiChat, None, &headers, &body).await
 }
 
 async fn create_response(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    answer(&shared, Dialect::OpenaiResponses, &headers, &body).await
+    answer(&shared, Dialect::OpenaiResponses, None, &headers, &body).await
+}
+
+async fn chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    answer(&shared, Dialect::Ollama, None, &headers, &body).await
+}
+
+/// Gemini has the model and the method in the path, and the form of the stream behind it.
+async fn generate(
+    State(shared): State<Arc<Shared>>,
+    Path(call): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let (model, method) = call.rsplit_once(':').unwrap_or((&call, ""));
+    let stream = method == "streamGenerateContent";
+    if !stream && method != "generateContent" {
+        return error(Dialect::Gemini, 404, &format!("Method {method} is not found"), None);
+    }
+    let events = query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    let address = Address { model: model.to_owned(), stream, events: events || !stream };
+    answer(&shared, Dialect::Gemini, Some(address), &headers, &body).await
+}
+
+async fn list_gemini_models(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let methods = ["generateContent", "countTokens"];
+    let models = shared.models().into_iter().map(|id| {
+        let name = format!("models/{id}");
+        json!({"name": name, "displayName": id, "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536,
+            "supportedGenerationMethods": methods})
+    });
+    json_response(200, &json!({"models": models.collect::<Vec<_>>()}), None)
+}
+
+async fn list_tags(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let models = shared.models().into_iter().map(|id| json!({"name": id, "model": id, "size": 1_000_000_000}));
+    json_response(200, &json!({"models": models.collect::<Vec<_>>()}), None)
 }
 
 /// The list of models, in the shape of the vendor that the headers speak to.
 async fn list_models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
-    let models = shared.models.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let models = shared.models();
     let list = if headers.contains_key("anthropic-version") {
         let data = models
             .iter()
@@ -188,7 +247,13 @@ async fn list_models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
     json_response(200, &list, None)
 }
 
-async fn answer(shared: &Arc<Shared>, dialect: Dialect, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
+async fn answer(
+    shared: &Arc<Shared>,
+    dialect: Dialect,
+    address: Option<Address>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response<Body> {
     if body.len() > MAX_REQUEST_BYTES {
         return error(dialect, 413, "Request exceeds the maximum size", None);
     }
@@ -196,7 +261,7 @@ async fn answer(shared: &Arc<Shared>, dialect: Dialect, headers: &HeaderMap, bod
         shared.log().violations.push("a request is not JSON".to_owned());
         return error(dialect, 400, "The request body is not valid JSON", None);
     };
-    let (request, checked) = shared.record(dialect, headers, body);
+    let (request, checked) = shared.record(dialect, headers, address, body);
     let input = match checked {
         Ok(input) => input,
         Err(violation) => return error(dialect, 400, &violation, None),
@@ -221,14 +286,18 @@ fn served(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Option<Se
     };
     is_whole.then(|| {
         let whole = whole(request, reply, input);
-        let output =
-            &whole["usage"][if request.dialect == Dialect::OpenaiChat { "completion_tokens" } else { "output_tokens" }];
+        let output = match request.dialect {
+            Dialect::OpenaiChat => whole["usage"]["completion_tokens"].as_u64().unwrap_or(0),
+            Dialect::Anthropic | Dialect::OpenaiResponses => whole["usage"]["output_tokens"].as_u64().unwrap_or(0),
+            Dialect::Gemini => gemini::output_tokens(&whole),
+            Dialect::Ollama => ollama::output_tokens(&whole),
+        };
         Served {
             request: request.index,
             input: input.fresh,
             cache_read: input.cache_read,
             cache_write: input.cache_write,
-            output: output.as_u64().unwrap_or(0),
+            output,
         }
     })
 }
@@ -245,6 +314,9 @@ fn when_gone(body: Body, shared: Arc<Shared>, served: Served) -> Body {
 
 async fn respond(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
     let dialect = request.dialect;
+    if dialect == Dialect::Ollama && ollama::read_tokens(request, input).is_none() {
+        return error(dialect, 400, ollama::OVERFLOW, None);
+    }
     match &reply.fault {
         Some(Fault::Status { code, retry_after, body: None }) => {
             error(dialect, *code, "The scripted server was told to fail", retry_after.as_deref())
@@ -257,6 +329,8 @@ async fn respond(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Re
             Dialect::OpenaiChat => json_response(400, &openai::overflow_body(), None),
             Dialect::OpenaiResponses if request.stream => stream_response(request, reply, input),
             Dialect::OpenaiResponses => json_response(400, &responses::overflow_body(), None),
+            Dialect::Gemini => json_response(400, &gemini::overflow_body(), None),
+            Dialect::Ollama => error(dialect, 400, ollama::OVERFLOW, None),
         },
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::WrongContentType) => {
@@ -277,6 +351,8 @@ fn stream_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> 
         Dialect::Anthropic => anthropic::events(request, shown, input),
         Dialect::OpenaiChat => openai::events(request, shown, input),
         Dialect::OpenaiResponses => responses::events(request, shown, input),
+        Dialect::Gemini => gemini::events(request, shown, input),
+        Dialect::Ollama => ollama::events(request, shown, input),
     };
     let error = match &reply.fault {
         Some(Fault::StreamError { kind, message }) => Some((kind, message)),
@@ -289,10 +365,21 @@ fn stream_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> 
             Dialect::Anthropic => anthropic::error_event(kind, message),
             Dialect::OpenaiChat => openai::error_event(kind, message),
             Dialect::OpenaiResponses => responses::error_event(kind, message, reply.noise),
+            Dialect::Gemini => gemini::error_event(kind, message),
+            Dialect::Ollama => ollama::error_event(message),
         });
     }
-    let bytes = transport::frame(&events, reply);
-    plain_response("text/event-stream; charset=utf-8", &[], transport::body(bytes, reply))
+    if request.listed {
+        let list: Vec<String> = events.into_iter().map(|event| event.data).collect();
+        let bytes = format!("[{}]", list.join(",\n")).into_bytes();
+        return plain_response("application/json", &[], transport::body(bytes, reply, Form::Lines));
+    }
+    let (form, media_type) = match request.dialect {
+        Dialect::Ollama => (Form::Lines, "application/x-ndjson"),
+        _ => (Form::Events, "text/event-stream; charset=utf-8"),
+    };
+    let bytes = transport::frame(&events, reply, form);
+    plain_response(media_type, &[], transport::body(bytes, reply, form))
 }
 
 fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Response<Body> {
@@ -302,7 +389,7 @@ fn whole_response(request: &SeenRequest, reply: &Reply, input: InputTokens) -> R
     if matches!(reply.fault, Some(Fault::MalformedJson | Fault::MalformedSse)) {
         bytes.truncate(bytes.len() / 2);
     }
-    plain_response("application/json", &[], transport::body(bytes, reply))
+    plain_response("application/json", &[], transport::body(bytes, reply, Form::Events))
 }
 
 fn whole(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Value {
@@ -310,11 +397,18 @@ fn whole(request: &SeenRequest, reply: &Reply, input: InputTokens) -> Value {
         Dialect::Anthropic => anthropic::whole(request, reply, input),
         Dialect::OpenaiChat => openai::whole(request, reply, input),
         Dialect::OpenaiResponses => responses::whole(request, reply, input),
+        Dialect::Gemini => gemini::whole(request, reply, input),
+        Dialect::Ollama => ollama::whole(request, reply, input),
     }
 }
 
 fn error(dialect: Dialect, status: u16, message: &str, retry_after: Option<&str>) -> Response<Body> {
+    // Google says in the body how many seconds to wait.
+    let seconds = retry_after.and_then(|text| text.parse().ok()).filter(|_| dialect == Dialect::Gemini);
+    let retry_after = retry_after.filter(|_| seconds.is_none());
     let body = match dialect {
+        Dialect::Gemini => gemini::error_body(status, message, seconds),
+        Dialect::Ollama => ollama::error_body(message),
         Dialect::Anthropic => anthropic::error_body(status, message),
         Dialect::OpenaiChat | Dialect::OpenaiResponses => openai::error_body(status, message),
     };

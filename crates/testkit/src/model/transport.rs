@@ -1,4 +1,5 @@
-//! From events to bytes on the wire: framing, cutting into packets, and the faults that live there.
+//! From events to bytes on the wire: framing, cutting into packets, and the faults that live there. Lines of JSON are events without
+//! a frame.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -33,8 +34,35 @@ pub(super) fn fragments(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The form of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Server-sent events.
+    Events,
+    /// One JSON value in each line.
+    Lines,
+}
+
+impl Form {
+    /// What stands between two events.
+    fn gap(self) -> &'static [u8] {
+        match self {
+            Self::Events => b"\n\n",
+            Self::Lines => b"\n",
+        }
+    }
+
+    /// A sign of life. Where there is no comment, an empty line is all that can be said.
+    fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Events => b": still here\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Self::Lines => b"\n",
+        }
+    }
+}
+
 /// The events as bytes, with the reply's framing and those faults that change bytes.
-pub(super) fn frame(events: &[Event], reply: &Reply) -> Vec<u8> {
+pub(super) fn frame(events: &[Event], reply: &Reply, form: Form) -> Vec<u8> {
     if reply.fault == Some(Fault::MalformedSse) {
         return b"<html><body>502 upstream</body></html>\n\n".to_vec();
     }
@@ -42,7 +70,9 @@ pub(super) fn frame(events: &[Event], reply: &Reply) -> Vec<u8> {
     let mut text = String::new();
     let kept = if reply.fault == Some(Fault::NoLastEvent) { events.len().saturating_sub(1) } else { events.len() };
     for (index, event) in events.iter().take(kept).enumerate() {
-        if reply.noise {
+        if form == Form::Lines && reply.noise {
+            text.push_str(end);
+        } else if reply.noise {
             text.push_str(&format!(": keep-alive {index}{end}{end}"));
             text.push_str(&format!("id: {index}{end}retry: 1000{end}"));
         }
@@ -55,13 +85,16 @@ pub(super) fn frame(events: &[Event], reply: &Reply) -> Vec<u8> {
             let middle = (0..=data.len() / 2).rev().find(|at| data.is_char_boundary(*at)).unwrap_or(0);
             data = &data[..middle];
         }
-        text.push_str(&format!("data: {data}{end}{end}"));
+        match form {
+            Form::Events => text.push_str(&format!("data: {data}{end}{end}")),
+            Form::Lines => text.push_str(&format!("{data}{end}")),
+        }
     }
     text.into_bytes()
 }
 
 /// The bytes as a body, cut and delayed as the reply says.
-pub(super) fn body(bytes: Vec<u8>, reply: &Reply) -> Body {
+pub(super) fn body(bytes: Vec<u8>, reply: &Reply, form: Form) -> Body {
     let bytes = Bytes::from(bytes);
     let cut = |at: usize| bytes.slice(..at.min(bytes.len()));
     match &reply.fault {
@@ -70,11 +103,11 @@ pub(super) fn body(bytes: Vec<u8>, reply: &Reply) -> Body {
             let every = *every;
             let pings = stream::repeat(()).then(move |()| async move {
                 tokio::time::sleep(every).await;
-                Ok(Bytes::from_static(b": still here\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n"))
+                Ok(Bytes::from_static(form.ping()))
             });
             // What was cut in the middle of a line is ended, so that the pings stand by themselves.
             let line_end = stream::iter([Ok(Bytes::from_static(b"\n"))]);
-            Body::from_stream(packets(cut_at_event(&bytes, *at), reply.pieces).chain(line_end).chain(pings))
+            Body::from_stream(packets(cut_at_event(&bytes, *at, form), reply.pieces).chain(line_end).chain(pings))
         }
         Some(Fault::EndAfter(at)) => Body::from_stream(packets(cut(*at), reply.pieces)),
         Some(Fault::CutAfter(at)) => {
@@ -88,9 +121,10 @@ pub(super) fn body(bytes: Vec<u8>, reply: &Reply) -> Body {
 }
 
 /// As many whole events as fit into the first `at` bytes.
-fn cut_at_event(bytes: &Bytes, at: usize) -> Bytes {
+fn cut_at_event(bytes: &Bytes, at: usize, form: Form) -> Bytes {
     let at = at.min(bytes.len());
-    let end = bytes[..at].windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |position| position + 2);
+    let gap = form.gap();
+    let end = bytes[..at].windows(gap.len()).rposition(|run| run == gap).map_or(0, |position| position + gap.len());
     bytes.slice(..end)
 }
 

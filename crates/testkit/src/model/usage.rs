@@ -8,7 +8,7 @@ use super::seen::{Dialect, SeenRequest, blocks, role};
 
 /// Prefixes that the cache remembers; past this the cache starts anew.
 const MAX_PREFIXES: usize = 200_000;
-/// OpenAI caches by itself, from this many tokens on.
+/// OpenAI and Google cache by themselves, from this many tokens on.
 const OPENAI_CACHE_MINIMUM: u64 = 1024;
 
 /// The input tokens of one request, in disjoint classes.
@@ -54,7 +54,9 @@ impl PromptCache {
         let total: u64 = units.iter().map(|unit| unit.tokens).sum();
         let cached_to = match request.dialect {
             Dialect::Anthropic => units.iter().rposition(|unit| unit.marked).map_or(0, |last| last + 1),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => units.len(),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => units.len(),
+            // It keeps prefixes as well, but says nothing of it.
+            Dialect::Ollama => 0,
         };
         let mut hash = fnv(0, request.model.as_bytes());
         let (mut read, mut covered) = (0, 0);
@@ -70,7 +72,8 @@ impl PromptCache {
         }
         match request.dialect {
             Dialect::Anthropic => InputTokens { fresh: total - covered, cache_read: read, cache_write: covered - read },
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            Dialect::Ollama => InputTokens { fresh: total, ..InputTokens::default() },
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => {
                 let read = if read < OPENAI_CACHE_MINIMUM { 0 } else { read / 128 * 128 };
                 InputTokens { fresh: total - read, cache_read: read, cache_write: 0 }
             }
@@ -89,7 +92,7 @@ fn units(request: &SeenRequest) -> Vec<Unit> {
         units.extend(blocks(&request.body["system"]).iter().map(|block| unit("system", block)));
     }
     for message in &request.messages {
-        let parts = blocks(&message["content"]);
+        let parts = [blocks(&message["content"]), blocks(&message["parts"])].concat();
         if parts.is_empty() {
             units.push(unit(role(message), message));
         }

@@ -1,25 +1,9 @@
 //! The double of Responses says what the vendor says, and refuses what the vendor refuses.
-#![expect(clippy::disallowed_methods, reason = "the tests speak to the double as any client does")]
 #![expect(clippy::unwrap_used, reason = "a double that does not answer fails the test")]
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-use crate::model::{Fault, ModelServer, Part, Reply};
-
-/// One exchange in HTTP/1.0, whose answers end with the connection and are not in chunks.
-async fn exchange(server: &ModelServer, head: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    let request = format!("{head}\r\nhost: double\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
+use crate::model::{Fault, ModelServer, Part, Reply, exchange::exchange};
 
 async fn post(server: &ModelServer, body: &Value) -> (u16, String) {
     exchange(server, "POST /v1/responses HTTP/1.0", &body.to_string()).await
