@@ -14,8 +14,8 @@ const OPENING: &str = "(the conversation goes on)";
 const GO_ON: &str = "Go on.";
 
 /// The conversation with only those blocks that `keep` lets pass, in which the two sides alternate from the user on,
-/// every call has exactly one result in the next message, results come first in their message, and call ids are unique
-/// and plain.
+/// every call has exactly one result in the next message, results come first in their message, call ids are unique and plain,
+/// and names of tools are plain.
 pub(crate) fn sound(messages: &[Message], keep: impl Fn(&Block) -> bool) -> Vec<Message> {
     let mut merged: Vec<Message> = Vec::with_capacity(messages.len());
     for message in messages {
@@ -51,9 +51,10 @@ fn pair(messages: Vec<Message>) -> Vec<Message> {
                 // A result is the user's to give.
                 blocks.retain(|block| !matches!(block, Block::ToolResult { .. }));
                 for block in &mut blocks {
-                    if let Block::ToolUse { id, .. } = block {
+                    if let Block::ToolUse { id, name, .. } = block {
                         let given = id.clone();
                         *id = names.name(&given);
+                        *name = plain_tool(name);
                         open.push((given, id.clone()));
                     }
                 }
@@ -100,6 +101,15 @@ fn answer(open: Vec<(String, String)>, blocks: Vec<Block>) -> Message {
     }
     ordered.extend(rest);
     Message { role: Role::User, blocks: ordered }
+}
+
+/// The name of a tool as every vendor takes it back. A model may have called what does not exist, and was told so; the call stays
+/// in the conversation.
+fn plain_tool(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
+    let name: String = name.chars().take(LONGEST).map(plain).collect();
+    if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
 /// Ids as they are sent. An id that is plain and new keeps its form; any other gets one from its place, which does not
@@ -195,6 +205,13 @@ mod tests {
             ],
         );
         check(&[], &[Message::user(GO_ON)]);
+    }
+
+    #[test]
+    fn names_of_tools_become_plain() {
+        let long = "x".repeat(70);
+        let names = ["exec", "functions.exec", "", "ü b", &long].map(plain_tool);
+        assert_eq!(names, ["exec", "functions_exec", "unnamed", "__b", &long[..64]]);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 mod answers;
 mod anthropic;
 mod chat;
+mod conversion;
 mod failures;
+mod media;
 mod requests;
 mod responses;
 mod retries;

@@ -1,7 +1,11 @@
 //! What every test needs: a vendor, a provider that speaks to it, and a request.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use egress::{SecretValue, Vault};
 use futures_util::StreamExt;
 use providers::{Api, ProviderConfig, build};
@@ -9,7 +13,8 @@ use serde_json::json;
 use testkit::model::{Dialect, ModelServer, Reply, SeenRequest};
 use tokio_util::sync::CancellationToken;
 use types::{
-    Message, ModelEvent, ModelReply, ModelRequest, Provider, ProviderError, ProviderErrorKind, SecretName, ToolSpec,
+    Block, MediaBytes, MediaRef, Message, ModelEvent, ModelReply, ModelRequest, Provider, ProviderError,
+    ProviderErrorKind, SecretName, ToolSpec,
 };
 
 /// Every dialect. A new one enters here and in [`dialect`]; what it says in its own way is told apart where it is tested.
@@ -110,6 +115,30 @@ pub fn dialect(api: Api) -> Dialect {
         Api::OpenaiResponses => Dialect::OpenaiResponses,
         Api::Gemini | Api::Ollama => panic!("no such server"),
     }
+}
+
+/// A picture of a user's.
+#[derive(Clone)]
+pub struct Picture {
+    pub media: MediaRef,
+    pub block: Block,
+    pub bytes: Arc<[u8]>,
+    pub base64: String,
+}
+
+/// A picture of so many bytes, and the bytes as a request has them. Vendors' doubles do not look into it.
+pub fn picture(size: usize) -> (Picture, MediaBytes) {
+    let bytes: Arc<[u8]> = vec![7_u8; size].into();
+    let digest = format!("digest-of-{size}");
+    let media = MediaRef {
+        digest: digest.clone(),
+        media_type: "image/png".to_owned(),
+        name: Some("a.png".to_owned()),
+        bytes: size as u64,
+    };
+    let base64 = BASE64_STANDARD.encode(&bytes);
+    let picture = Picture { block: Block::Media { media: media.clone() }, media, bytes: Arc::clone(&bytes), base64 };
+    (picture, Arc::new(BTreeMap::from([(digest, bytes)])))
 }
 
 /// A request with these messages and two tools.
