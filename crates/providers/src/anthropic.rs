@@ -157,13 +157,8 @@ impl Anthropic {
         Value::Array(messages)
     }
 
-    /// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>: five minutes, or an hour at twice the input's price.
     fn mark(&self, block: &mut Value) {
-        block["cache_control"] = if self.quirks.cache_hour {
-            json!({"type": "ephemeral", "ttl": "1h"})
-        } else {
-            json!({"type": "ephemeral"})
-        };
+        block["cache_control"] = self.quirks.cache_mark();
     }
 }
 

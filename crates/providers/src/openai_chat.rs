@@ -74,6 +74,10 @@ impl Dialect for OpenaiChat {
         if let Some(key) = request.cache_key.as_ref().filter(|_| self.quirks.cache_key) {
             body["prompt_cache_key"] = json!(key);
         }
+        if self.quirks.cache_marks {
+            // At the top the mark stands for one on the last block that may be cached, which moves as the conversation grows.
+            body["cache_control"] = self.quirks.cache_mark();
+        }
         if stream {
             body["stream"] = json!(true);
             // Without this no usage is reported, and no budget could be kept.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{OutputLimit, media::MediaLimits};
 
@@ -33,7 +34,11 @@ pub struct Quirks {
     pub reasoning_summary: bool,
     /// Whether `prompt_cache_key` is taken (`openai-chat`, `openai-responses`).
     pub cache_key: bool,
-    /// Whether what goes into the cache is kept for an hour instead of five minutes (`anthropic`). Writing costs more then.
+    /// Whether the vendor is told to mark what it may cache (`openai-chat`): OpenRouter, whose models of Anthropic and others
+    /// cache nothing unmarked (<https://openrouter.ai/docs/features/prompt-caching>).
+    pub cache_marks: bool,
+    /// Whether what goes into the cache is kept for an hour instead of five minutes (`anthropic`, and `openai-chat` with marks).
+    /// Writing costs more then.
     pub cache_hour: bool,
     /// How long the server keeps a model in memory after an answer, such as `30m`; `-1` for ever (`ollama`). Its own time when
     /// absent.
@@ -56,6 +61,7 @@ impl Default for Quirks {
             call_ids: CallIds::Any,
             reasoning_summary: true,
             cache_key: false,
+            cache_marks: false,
             cache_hour: false,
             keep_alive: None,
             reasoning: None,
@@ -65,6 +71,12 @@ impl Default for Quirks {
 }
 
 impl Quirks {
+    /// The mark up to which a vendor caches.
+    /// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>: five minutes, or an hour at twice the input's price.
+    pub(crate) fn cache_mark(&self) -> Value {
+        if self.cache_hour { json!({"type": "ephemeral", "ttl": "1h"}) } else { json!({"type": "ephemeral"}) }
+    }
+
     /// How a model reasons; `usual` where nothing is known of it.
     pub(crate) fn reasoning(&self, model: &str, usual: Reasoning) -> Reasoning {
         self.models.get(model).copied().or(self.reasoning).unwrap_or(usual)

@@ -219,13 +219,16 @@ fn call(item: &Value) -> Block {
     Block::ToolUse { id: text("call_id"), name: text("name"), input }
 }
 
-/// The vendor's input includes what came from the cache; ours does not.
+/// The vendor's input includes what came from the cache and, since it charges for that, what went into it
+/// (<https://developers.openai.com/api/docs/guides/prompt-caching>); ours does not.
 fn usage(report: &Value) -> Usage {
     let count = |value: &Value| value.as_u64().unwrap_or(0);
-    let cached = count(&report["input_tokens_details"]["cached_tokens"]);
+    let details = &report["input_tokens_details"];
+    let (cached, written) = (count(&details["cached_tokens"]), count(&details["cache_write_tokens"]));
     Usage {
-        input: count(&report["input_tokens"]).saturating_sub(cached),
+        input: count(&report["input_tokens"]).saturating_sub(cached).saturating_sub(written),
         cache_read: cached,
+        cache_write: written,
         output: count(&report["output_tokens"]),
         reasoning: count(&report["output_tokens_details"]["reasoning_tokens"]),
         ..Usage::default()
@@ -303,6 +306,15 @@ mod tests {
         assert_eq!(shown, "a\n\nb");
         assert_eq!(summary_of(&item), Some(shown));
         assert_eq!(reply.map(|reply| reply.blocks), Ok(vec![Block::Opaque { origin: String::new(), item }]));
+    }
+
+    #[test]
+    fn each_token_of_the_input_counts_once() {
+        let report = json!({"input_tokens": 100, "input_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30},
+            "output_tokens": 20, "output_tokens_details": {"reasoning_tokens": 5}});
+        let expected =
+            Usage { input: 10, cache_read: 60, cache_write: 30, output: 20, reasoning: 5, ..Usage::default() };
+        assert_eq!(usage(&report), expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use providers::{Api, Reasoning, SchemaForm};
 use serde_json::{Value, json};
 use testkit::model::{Fault, Reply};
-use types::{Block, Message, ModelRequest, OutputSchema, Role, StopReason};
+use types::{Block, Message, ModelEvent, ModelRequest, OutputSchema, Role, StopReason};
 
 use crate::support::{Bench, hello, request, streamed_text};
 
@@ -78,6 +78,33 @@ async fn marks_last_an_hour_where_wanted() {
     let marks = asked.matches("cache_control").count();
     assert_eq!((marks, asked.matches(r#""ttl":"1h""#).count()), (3, 3));
     assert!(!body(|_| {}, hello()).await.to_string().contains("ttl"));
+}
+
+#[tokio::test]
+async fn a_refused_signature_is_left_out_once() {
+    let refusal = json!({"type": "error", "error": {"type": "invalid_request_error",
+        "message": "messages.1.content.0: Invalid `signature` in `thinking` block"}});
+    let bench = Bench::start(API, move |seen| match seen.step() {
+        0 => Reply::call("exec", json!({})).thinking("hm"),
+        _ if !seen.contains("signature") => Reply::say("done"),
+        _ => Reply::fault(Fault::Status { code: 400, retry_after: None, body: Some(refusal.clone()) }),
+    })
+    .await;
+    let first = Message { role: Role::Assistant, blocks: bench.reply(hello()).await.blocks };
+    let call = first.tool_uses().next().unwrap().id;
+    let result = Block::ToolResult { call, content: "x".to_owned(), is_error: false };
+    let messages = vec![Message::user("hello"), first, Message { role: Role::User, blocks: vec![result] }];
+    let asked = ModelRequest { thinking_tokens: Some(2000), ..request(messages) };
+    let events = bench.events(asked).await;
+    assert!(matches!(events.first(), Some(ModelEvent::Restarted { attempt: 2, .. })), "{events:?}");
+    let Some(ModelEvent::Finished(reply)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(reply.blocks, [Block::text("done")]);
+    // A turn whose thinking is gone goes on without, or the vendor would refuse that as well.
+    assert!(
+        bench.server.requests()[1].body["thinking"].is_object()
+            && bench.server.requests()[2].body["thinking"].is_null()
+    );
+    assert_eq!(bench.server.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -85,8 +85,11 @@ async fn details_of_reasoning_go_back_as_they_came() {
 }
 
 #[tokio::test]
-async fn the_cache_key_goes_where_it_is_known() {
+async fn the_cache_is_told_where_it_listens() {
     let request = ModelRequest { cache_key: Some("k".to_owned()), ..hello() };
-    assert!(body(Quirks::default(), request.clone()).await["prompt_cache_key"].is_null());
+    let plain = body(Quirks::default(), request.clone()).await;
+    assert!(plain["prompt_cache_key"].is_null() && plain["cache_control"].is_null());
+    let marked = body(Quirks { cache_marks: true, cache_hour: true, ..Quirks::default() }, hello()).await;
+    assert_eq!(marked["cache_control"], json!({"type": "ephemeral", "ttl": "1h"}));
     assert_eq!(body(Quirks { cache_key: true, ..Quirks::default() }, request).await["prompt_cache_key"], "k");
 }
