@@ -260,7 +260,13 @@ impl<D: Dialect> Inner<D> {
                 Ok(Err(error)) => break Err(from_egress(&error, true)),
                 Err(_) => break Err(ProviderError::new(ProviderErrorKind::Timeout, "the answer stopped growing")),
             };
-            let Some(piece) = piece else { break reading.end() };
+            let Some(piece) = piece else {
+                let end = reading.end();
+                for event in reading.seen.drain(..) {
+                    drop(events.send(event).await);
+                }
+                break end;
+            };
             let progress = match reading.take(&piece) {
                 Ok(progress) => progress,
                 Err(error) => break Err(error),
@@ -323,8 +329,13 @@ impl Reading {
     fn end(&mut self) -> Result<ModelReply, ProviderError> {
         if let Some(event) = self.frames.finish() {
             self.any_event = true;
-            // The event may be cut in the middle: then it says nothing, and the answer is judged by what came before.
-            drop(self.decoder.event(&event, &mut self.seen));
+            // An event that is cut in the middle says nothing, and the answer is judged by what came before.
+            let is_whole = || serde_json::from_str::<serde::de::IgnoredAny>(&event.data).is_ok();
+            if let Err(error) = self.decoder.event(&event, &mut self.seen)
+                && is_whole()
+            {
+                return Err(error);
+            }
         }
         if self.any_bytes && !self.any_event {
             return Err(ProviderError::new(ProviderErrorKind::Malformed, "the answer is no stream of events"));
