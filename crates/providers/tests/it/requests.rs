@@ -18,7 +18,8 @@ async fn the_key_goes_into_its_header_alone() {
             seen.headers.iter().filter(|(_, value)| value.contains(KEY)).map(|(name, _)| name).collect();
         let expected = match seen.dialect {
             Dialect::Anthropic => "x-api-key",
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => "authorization",
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Ollama => "authorization",
+            Dialect::Gemini => "x-goog-api-key",
         };
         assert_eq!(holders, [expected]);
         assert!(!seen.contains(KEY));
@@ -30,7 +31,12 @@ async fn the_key_goes_into_its_header_alone() {
 #[tokio::test]
 async fn addresses_with_and_without_version_both_work() {
     for api in ALL {
-        for suffix in ["", "/", "/v1", "/v1/"] {
+        let version = match api {
+            Api::Anthropic | Api::OpenaiChat | Api::OpenaiResponses => "/v1",
+            Api::Gemini => "/v1beta",
+            Api::Ollama => "/api",
+        };
+        for suffix in ["", "/", version, &format!("{version}/")] {
             let bench = Bench::start(api, |_| Reply::say("x")).await;
             let config = providers::ProviderConfig::new(api, format!("{}{suffix}", bench.server.base_url()));
             let provider = providers::build("lab", &config, &bench.vault).unwrap();
@@ -90,7 +96,10 @@ async fn results_of_parallel_calls_go_together() {
         assert_eq!(names, ["exec", "read"], "{api:?}");
         match second.dialect {
             Dialect::Anthropic => assert!(results[1].is_error && !results[0].is_error),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => assert_eq!(results[1].content, "error: did read"),
+            Dialect::Gemini => assert!(results[1].is_error && !results[0].is_error),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Ollama => {
+                assert_eq!(results[1].content, "error: did read");
+            }
         }
     }
 }

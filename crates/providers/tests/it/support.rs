@@ -18,7 +18,7 @@ use types::{
 };
 
 /// Every dialect. A new one enters here and in [`dialect`]; what it says in its own way is told apart where it is tested.
-pub const ALL: [Api; 3] = [Api::Anthropic, Api::OpenaiChat, Api::OpenaiResponses];
+pub const ALL: [Api; 5] = [Api::Anthropic, Api::OpenaiChat, Api::OpenaiResponses, Api::Gemini, Api::Ollama];
 
 /// The key that every request must carry. It is a test's own.
 pub const KEY: &str = "test-key-0123456789";
@@ -113,7 +113,8 @@ pub fn dialect(api: Api) -> Dialect {
         Api::Anthropic => Dialect::Anthropic,
         Api::OpenaiChat => Dialect::OpenaiChat,
         Api::OpenaiResponses => Dialect::OpenaiResponses,
-        Api::Gemini | Api::Ollama => panic!("no such server"),
+        Api::Gemini => Dialect::Gemini,
+        Api::Ollama => Dialect::Ollama,
     }
 }
 
