@@ -1,13 +1,16 @@
 //! A provider as the owner configures it, and the step from there to one that can be asked.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod written;
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use egress::{ClientConfig, HttpClient, Slot, Timeouts, Vault};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use types::{Prices, Provider, SecretName};
 
 use crate::{
+    KeyHeader, ListForm,
     anthropic::Anthropic,
     gemini::Gemini,
     ollama::Ollama,
@@ -56,56 +59,55 @@ pub enum OutputLimit {
     MaxCompletionTokens,
 }
 
-/// A provider of models.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A provider of models, with nothing left open. Read from [`written`], where its vendor's row fills in what is absent.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "written::Written")]
 pub struct ProviderConfig {
+    /// The vendor's id in the built-in table; none for a server that is in no table.
+    pub vendor: Option<String>,
     /// The interface it speaks.
     pub api: Api,
     /// Its address, such as `https://api.anthropic.com` or `https://api.openai.com/v1`.
     pub base_url: String,
     /// The name of the secret that holds its key; none for a server without keys.
-    #[serde(default)]
     pub key: Option<SecretName>,
+    /// How the key is sent.
+    pub key_header: KeyHeader,
+    /// The form of its list of models.
+    pub lists: ListForm,
     /// What each model costs, in US dollars per million tokens, by the model's name.
-    #[serde(default)]
     pub prices: BTreeMap<String, Prices>,
     /// How many tokens each model's context holds, by the model's name.
-    #[serde(default)]
     pub context_tokens: BTreeMap<String, u64>,
-    /// Whether answers are streamed. Off for servers that cannot.
-    #[serde(default = "yes")]
+    /// Whether answers are streamed.
     pub stream: bool,
     /// The field for the answer's limit (`openai-chat` only). When absent: `max_completion_tokens` for OpenAI and Azure,
     /// `max_tokens` for all others.
-    #[serde(default)]
     pub output_limit: Option<OutputLimit>,
-    /// Whether the model's reasoning is given back to it as `reasoning_content` (`openai-chat` only). Some vendors demand
-    /// it while tools are used, others refuse it.
-    #[serde(default)]
+    /// Whether the model's reasoning is given back to it as `reasoning_content` (`openai-chat` only).
     pub replay_reasoning: bool,
     /// In what the vendor departs from the interface as its owner published it.
-    #[serde(default)]
     pub quirks: Quirks,
     /// How many times a request is tried in all before a passing failure is reported.
-    #[serde(default = "default_attempts")]
     pub attempts: u32,
     /// The longest first wait between two tries, in milliseconds; it doubles with each try.
-    #[serde(default = "default_backoff_ms")]
     pub backoff_ms: u64,
     /// How long to wait for the first byte of an answer, in milliseconds.
-    #[serde(default = "default_first_byte_ms")]
     pub first_byte_ms: u64,
     /// How long a stream may be silent, in milliseconds.
-    #[serde(default = "default_idle_ms")]
     pub idle_ms: u64,
     /// How long one answer may take in all, in milliseconds.
-    #[serde(default = "default_total_ms")]
     pub total_ms: u64,
 }
 
-fn yes() -> bool {
-    true
+impl JsonSchema for ProviderConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        written::Written::json_schema(generator)
+    }
 }
 
 fn default_attempts() -> u32 {
@@ -132,12 +134,15 @@ impl ProviderConfig {
     /// A provider at `base_url` without a key and with every other setting at its default.
     pub fn new(api: Api, base_url: impl Into<String>) -> Self {
         Self {
+            vendor: None,
             api,
             base_url: base_url.into(),
             key: None,
+            key_header: KeyHeader::usual(api),
+            lists: ListForm::usual(api),
             prices: BTreeMap::new(),
             context_tokens: BTreeMap::new(),
-            stream: yes(),
+            stream: true,
             output_limit: None,
             replay_reasoning: false,
             quirks: Quirks::default(),
@@ -186,14 +191,7 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
             return Err(ProviderConfigError::Zero { provider: provider(), setting });
         }
     }
-    let slot = match config.api {
-        Api::Anthropic => Slot::Header { name: "x-api-key", prefix: "" },
-        Api::Gemini => Slot::Header { name: "x-goog-api-key", prefix: "" },
-        Api::OpenaiChat | Api::OpenaiResponses | Api::Ollama => {
-            Slot::Header { name: "authorization", prefix: "Bearer " }
-        }
-    };
-    let client = client(config, slot, vault)
+    let client = client(config, config.key_header.slot(), vault)
         .map_err(|error| ProviderConfigError::Address { provider: provider(), why: error.message })?;
     let limit = config.output_limit.or(config.quirks.output_limit);
     let quirks = Quirks {

@@ -17,7 +17,9 @@ pub mod practice;
 mod quirks;
 mod retry;
 mod sse;
+mod vendors;
 mod wire;
 
 pub use config::{Api, OutputLimit, ProviderConfig, ProviderConfigError, build};
 pub use quirks::{CallIds, Quirks, Reasoning, ReasoningField, SchemaForm};
+pub use vendors::{KeyHeader, ListForm, Subscription, Vendor, nearest, vendor, vendors};
