@@ -50,6 +50,8 @@ pub(crate) struct Opening {
     /// Whether a long context is to be shortened first.
     pub compact: bool,
     limits: Limits,
+    /// The model's name for the owner.
+    name: String,
     prices: Option<Prices>,
     context_tokens: u64,
     /// The clock's time: days are counted by it, and the journal's may be ahead after the clock was put back.
@@ -65,6 +67,7 @@ impl Opening {
             bytes,
             max_output: model.max_output_tokens,
             limits: limits::in_force(&settings.limits),
+            name: model.name.clone(),
             prices: model.prices,
             context_tokens: model.context_tokens,
             now: deps.clock.now(),
@@ -99,11 +102,12 @@ impl Opening {
         let affordable = budget::affordable(&self.limits, &spent);
         let Some(prices) = self.prices else {
             if affordable.is_some() && !turn.origin.is_attended() {
-                return Ok(Err(
-                    "the model has no known price, so it cannot run unattended under a budget in money; set \
-                               its `prices` under [providers]"
-                        .to_owned(),
-                ));
+                let (provider, model) = self.name.split_once('/').unwrap_or(("NAME", &self.name));
+                return Ok(Err(format!(
+                    "nobody knows what the model `{model}` costs, so it cannot run unattended under a budget in money; write it \
+                     down: [providers.{provider}.models.\"{model}\"] with prices = {{ input = 3.0, output = 15.0 }}, in US \
+                     dollars per million tokens"
+                )));
             }
             return Ok(match budget::check(&self.limits, &spent, MicroUsd(0)) {
                 Ok(()) => Ok((self.max_output, MicroUsd(0))),
@@ -120,21 +124,22 @@ impl Opening {
 
     /// The longest answer that the money allows, within the setting, and not under the smallest useful one.
     fn fitting_output(&self, prices: &Prices, tokens: u64, most: MicroUsd) -> u32 {
-        if prices.output <= 0.0 {
+        let (_, output) = prices.most(tokens);
+        if output <= 0.0 {
             return self.max_output;
         }
         let left = most.minus(price(prices, tokens, 0));
         // The cast saturates and maps NaN to 0; the bound below sees to the rest.
-        let fits = (left.0 as f64 / prices.output).floor() as u32;
+        let fits = (left.0 as f64 / output).floor() as u32;
         fits.saturating_sub(1).clamp(SMALLEST_ANSWER.min(self.max_output), self.max_output)
     }
 }
 
 /// The most that a call can cost: no input from the cache, and an answer of full length.
 fn price(prices: &Prices, tokens: u64, max_output: u32) -> MicroUsd {
-    let input = prices.cache_write.unwrap_or(prices.input).max(prices.input);
+    let (input, output) = prices.most(tokens);
     // Dollars per million tokens are millionths of a dollar per token. The cast saturates.
-    MicroUsd((tokens as f64 * input + f64::from(max_output) * prices.output).ceil() as u64)
+    MicroUsd((tokens as f64 * input + f64::from(max_output) * output).ceil() as u64)
 }
 
 /// How messages of the inbox enter a conversation.

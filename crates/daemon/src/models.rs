@@ -7,7 +7,7 @@ use std::{
 
 use agent::{Model, ModelRole, Models};
 use egress::Vault;
-use providers::{ProviderConfigError, practice::PracticeModel};
+use providers::{ProviderConfigError, Reasoning, practice::PracticeModel};
 use types::Provider;
 
 use crate::{Config, config::ModelName, practice, security::is_small};
@@ -54,15 +54,16 @@ impl Built<'_> {
             (None, None) => providers::build(parts.provider, settings, self.vault)?,
         };
         self.providers.insert(parts.provider.to_owned(), provider.clone());
-        let context = settings.context_tokens.get(parts.model).copied();
+        let (facts, agent) = (settings.facts(parts.model), &self.config.agent);
+        let reasons = facts.reasoning != Some(Reasoning::None);
         Ok(Model {
             name: name.to_owned(),
             id: parts.model.to_owned(),
             provider,
-            prices: settings.prices.get(parts.model).copied(),
-            context_tokens: context.unwrap_or(self.config.agent.context_tokens),
-            max_output_tokens: self.config.agent.max_output_tokens,
-            thinking_tokens: self.config.agent.thinking_tokens,
+            prices: facts.prices,
+            context_tokens: settings.context(parts.model, agent.context_tokens),
+            max_output_tokens: facts.output.map_or(agent.max_output_tokens, |most| most.min(agent.max_output_tokens)),
+            thinking_tokens: agent.thinking_tokens.filter(|_| reasons),
             is_weak: is_small(name),
         })
     }

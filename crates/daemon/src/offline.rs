@@ -73,9 +73,14 @@ fn holds(home: &Path, config: &Config, coming: &[SecretName]) -> Result<Vec<Stri
         None => notes.push("no model is configured: the built-in practice model answers".to_owned()),
         Some(model) => {
             let provider = config.providers.get(model.provider);
-            if provider.is_some_and(|provider| !provider.prices.contains_key(model.model)) {
-                let text = "has no prices, so its costs are not counted and money limits cannot hold";
-                notes.push(format!("the model `{}` {text}", model.model));
+            if provider.is_some_and(|provider| provider.facts(model.model).prices.is_none()) {
+                notes.push(format!(
+                    "nobody knows what the model `{name}` costs, so its costs are not counted and nothing runs without you under a \
+                     limit of money; write it down: [providers.{vendor}.models.\"{name}\"] with prices = {{ input = 3.0, output = \
+                     15.0 }}, in US dollars per million tokens",
+                    name = model.model,
+                    vendor = model.provider,
+                ));
             }
         }
     }

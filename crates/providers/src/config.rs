@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use types::{Prices, Provider, SecretName};
 
 use crate::{
-    KeyHeader, ListForm,
+    KeyHeader, ListForm, ModelConfig,
     anthropic::Anthropic,
     gemini::Gemini,
     ollama::Ollama,
@@ -79,6 +79,8 @@ pub struct ProviderConfig {
     pub prices: BTreeMap<String, Prices>,
     /// How many tokens each model's context holds, by the model's name.
     pub context_tokens: BTreeMap<String, u64>,
+    /// What the owner knows better of models than the table does, by the model's name.
+    pub models: BTreeMap<String, ModelConfig>,
     /// Whether answers are streamed.
     pub stream: bool,
     /// The field for the answer's limit (`openai-chat` only). When absent: `max_completion_tokens` for OpenAI and Azure,
@@ -142,6 +144,7 @@ impl ProviderConfig {
             lists: ListForm::usual(api),
             prices: BTreeMap::new(),
             context_tokens: BTreeMap::new(),
+            models: BTreeMap::new(),
             stream: true,
             output_limit: None,
             replay_reasoning: false,

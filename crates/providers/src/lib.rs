@@ -10,6 +10,7 @@ mod errors;
 mod frames;
 mod gemini;
 mod media;
+mod models;
 mod ollama;
 mod openai_chat;
 mod openai_responses;
@@ -21,5 +22,6 @@ mod vendors;
 mod wire;
 
 pub use config::{Api, OutputLimit, ProviderConfig, ProviderConfigError, build};
+pub use models::{Model, ModelConfig, ModelFacts, Priced, model, models};
 pub use quirks::{CallIds, Quirks, Reasoning, ReasoningField, SchemaForm};
 pub use vendors::{KeyHeader, ListForm, Subscription, Vendor, nearest, vendor, vendors};

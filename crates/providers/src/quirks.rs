@@ -79,7 +79,8 @@ impl Quirks {
 
     /// How a model reasons; `usual` where nothing is known of it.
     pub(crate) fn reasoning(&self, model: &str, usual: Reasoning) -> Reasoning {
-        self.models.get(model).copied().or(self.reasoning).unwrap_or(usual)
+        let dated = || self.models.get(crate::models::without_date(model)?);
+        self.models.get(model).or_else(dated).copied().or(self.reasoning).unwrap_or(usual)
     }
 
     /// What of pictures and documents is taken, with limits that all vendors keep.
@@ -177,6 +178,7 @@ mod tests {
         quirks.reasoning = Some(Reasoning::Effort);
         quirks.models.insert("m".to_owned(), Reasoning::None);
         assert_eq!(quirks.reasoning("m", Reasoning::Budget), Reasoning::None);
+        assert_eq!(quirks.reasoning("m-20261121", Reasoning::Budget), Reasoning::None);
         assert_eq!(quirks.reasoning("n", Reasoning::Budget), Reasoning::Effort);
     }
 }

@@ -34,7 +34,7 @@ pub use model::{
     MediaBytes, ModelEvent, ModelReply, ModelRequest, OutputSchema, Provider, ProviderError, ProviderErrorKind,
     StopReason,
 };
-pub use money::{MicroUsd, Prices, Usage};
+pub use money::{LongPrices, MicroUsd, Prices, Usage};
 pub use proposal::{Proposal, Settlement};
 pub use time::{Clock, Timestamp};
 pub use tool::{

@@ -231,5 +231,5 @@ fn without_nulls(args: &Value) -> Value {
 }
 
 fn answer(blocks: Vec<Block>, stop: StopReason) -> ModelReply {
-    ModelReply { blocks, stop, usage: Usage { input: 1, cache_read: 0, cache_write: 0, output: 1, reasoning: 0 } }
+    ModelReply { blocks, stop, usage: Usage { input: 1, output: 1, ..Usage::default() } }
 }

@@ -106,7 +106,7 @@ async fn a_model_without_a_price_does_not_run_unattended_under_a_budget_in_money
     world.change_model(|model| model.prices = None);
     let turn = world.begin_as("hello", Origin::Schedule).await;
     let end = world.run(turn).await;
-    assert!(limit(&end).contains("no known price"), "{end:?}");
+    assert!(limit(&end).contains("nobody knows what the model `model-1` costs"), "{end:?}");
     assert_eq!(world.say("hello").await, TurnEnd::Done);
 }
 

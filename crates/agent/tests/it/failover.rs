@@ -37,7 +37,7 @@ fn seen(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn the_next_model_goes_on_and_the_first_is_asked_again_in_the_next_turn() {
     let first = named("a/1", vec![Reply::Fail(Kind::Overloaded), Reply::Say("Back.")]);
-    let prices = Some(Prices { input: 2.0, output: 20.0, cache_read: None, cache_write: None });
+    let prices = Some(Prices::new(2.0, 20.0));
     let second = Model { prices, ..named("b/2", vec![Reply::Say("Hi.")]) };
     let mut world = world(vec![first, second]).await;
     let turn = world.begin("hello").await;

@@ -32,7 +32,8 @@ pub enum Reply {
 }
 
 /// 100 tokens in, 10 out.
-pub const USAGE: Usage = Usage { input: 100, cache_read: 0, cache_write: 0, output: 10, reasoning: 0 };
+pub const USAGE: Usage =
+    Usage { input: 100, cache_read: 0, cache_write: 0, cache_write_1h: 0, output: 10, reasoning: 0 };
 
 type Brain = Box<dyn Fn(&ModelRequest) -> Reply + Send + Sync>;
 

@@ -71,7 +71,7 @@ pub fn model(script: Script) -> Model {
         name: "lab/model-1".to_owned(),
         id: "model-1".to_owned(),
         provider: Arc::new(script),
-        prices: Some(Prices { input: 1.0, output: 10.0, cache_read: None, cache_write: None }),
+        prices: Some(Prices::new(1.0, 10.0)),
         context_tokens: 100_000,
         max_output_tokens: 1_000,
         thinking_tokens: None,

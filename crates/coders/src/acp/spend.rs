@@ -48,6 +48,7 @@ impl Spend {
             input: if is_within { input - cached } else { input },
             cache_read: read,
             cache_write: write,
+            cache_write_1h: 0,
             output: if apart { output.saturating_add(thought) } else { output },
             reasoning: thought,
         };

@@ -88,6 +88,7 @@ pub(super) fn totals(said: &Value) -> Option<Totals> {
             input: count("inputTokens"),
             cache_read: count("cacheReadInputTokens"),
             cache_write: count("cacheCreationInputTokens"),
+            cache_write_1h: 0,
             output: count("outputTokens"),
             reasoning: 0,
         })
@@ -103,6 +104,7 @@ pub(super) fn without(all: Totals, part: Totals) -> Totals {
             input: all_usage.input.saturating_sub(part_usage.input),
             cache_read: all_usage.cache_read.saturating_sub(part_usage.cache_read),
             cache_write: all_usage.cache_write.saturating_sub(part_usage.cache_write),
+            cache_write_1h: 0,
             output: all_usage.output.saturating_sub(part_usage.output),
             reasoning: all_usage.reasoning.saturating_sub(part_usage.reasoning),
         },

@@ -51,6 +51,7 @@ fn usage(breakdown: &Value) -> Usage {
         cache_write,
         output: count("outputTokens"),
         reasoning: count("reasoningOutputTokens"),
+        cache_write_1h: 0,
     }
 }
 
@@ -65,7 +66,7 @@ mod tests {
     }
 
     fn used(input: u64, cache_read: u64, output: u64, reasoning: u64) -> Usage {
-        Usage { input, cache_read, cache_write: 0, output, reasoning }
+        Usage { input, cache_read, cache_write: 0, cache_write_1h: 0, output, reasoning }
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Sum {
             input: count(&tokens["input"]),
             cache_read: count(&tokens["cache"]["read"]),
             cache_write: count(&tokens["cache"]["write"]),
+            cache_write_1h: 0,
             output: count(&tokens["output"]).saturating_add(reasoning),
             reasoning,
         };
@@ -87,6 +88,7 @@ impl Sum {
             input: a.input.max(b.input),
             cache_read: a.cache_read.max(b.cache_read),
             cache_write: a.cache_write.max(b.cache_write),
+            cache_write_1h: 0,
             output: a.output.max(b.output),
             reasoning: a.reasoning.max(b.reasoning),
         };

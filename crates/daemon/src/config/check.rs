@@ -281,11 +281,14 @@ fn telegram_key(error: &telegram::ConfigError) -> (&'static str, &'static str) {
 /// A price below zero would count as nothing, and money limits would not hold.
 fn prices(config: &Config) -> Result<(), Problem> {
     for (name, provider) in &config.providers {
-        for (model, prices) in &provider.prices {
-            let all = [Some(prices.input), Some(prices.output), prices.cache_read, prices.cache_write];
-            if all.into_iter().flatten().any(|price| !price.is_finite() || price < 0.0) {
-                let message = "is not a price per million tokens";
-                return Err(problem(&["providers", name, "prices", model], message, "write dollars, such as 3.0"));
+        let older = provider.prices.iter().map(|(model, prices)| (["providers", name, "prices", model], prices));
+        let newer = provider
+            .models
+            .iter()
+            .filter_map(|(model, facts)| Some((["providers", name, "models", model], facts.prices.as_ref()?)));
+        for (key, prices) in older.chain(newer) {
+            if !prices.are_amounts() {
+                return Err(problem(&key, "is not a price per million tokens", "write dollars, such as 3.0"));
             }
         }
     }

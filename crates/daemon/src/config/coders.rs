@@ -223,7 +223,7 @@ pub(super) fn check(name: &str, coder: &CoderConfig) -> Result<(), Problem> {
     if coder.secret.is_some() && coder.variable(name).is_none() {
         return at("variable", "it is not known where this coding agent looks for its key", "name its variable");
     }
-    if coder.prices.values().any(|prices| !is_priced(prices)) {
+    if coder.prices.values().any(|prices| !prices.are_amounts()) {
         return at("prices", "these are no prices per million tokens", "write dollars, such as 3.0");
     }
     let stall = &coder.stall;
@@ -237,9 +237,4 @@ pub(super) fn check(name: &str, coder: &CoderConfig) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(why) => at("base_url", &why, "write the address as the vendor documents it"),
     }
-}
-
-fn is_priced(prices: &Prices) -> bool {
-    let all = [Some(prices.input), Some(prices.output), prices.cache_read, prices.cache_write];
-    all.into_iter().flatten().all(|price| price.is_finite() && price >= 0.0)
 }

@@ -6,7 +6,7 @@ pub const EXAMPLE: &str = r#"# Secrets never stand in this file: it holds their 
 [agent]
 model = "lab/model-1"            # provider/model
 # workspace = "billing"          # of new sessions; the first by name when absent
-# context_tokens = 200000        # the size of the model's context
+# context_tokens = 200000        # the most that a conversation may grow to; a smaller model gets what it holds
 # max_output_tokens = 8192       # of one answer
 # thinking_tokens = 4096         # the reasoning budget of one answer
 # reader_bits = 64               # how much of foreign text the readers of a session may tell it; 0: no readers
@@ -18,6 +18,13 @@ base_url = "https://api.anthropic.com"
 key = "lab-key"                  # the name of a secret
 # USD per million tokens. Without prices, costs are not counted.
 prices = { "model-1" = { input = 3.0, output = 15.0, cache_read = 0.3, cache_write = 3.75 } }
+# [providers.lab.models."model-1"]  # what you know better than the built-in table
+# context_tokens = 200000
+# max_output_tokens = 64000
+
+# [providers.deepseek]           # with a vendor of the built-in table, only the key is needed
+# vendor = "deepseek"            # anthropic, openai, google, deepseek, qwen, mistral, openrouter, ollama and more
+# key = "deepseek-key"
 
 [channels.telegram.home]
 token = "telegram-token"         # the name of a secret

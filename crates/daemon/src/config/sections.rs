@@ -21,7 +21,8 @@ pub struct AgentConfig {
     pub summariser: Vec<String>,
     /// The workspace of new sessions; the first by name when absent.
     pub workspace: Option<WorkspaceName>,
-    /// The size of the model's context in tokens.
+    /// The most tokens of context that a conversation may grow to. A model that holds less gets what it holds; what `[providers]`
+    /// says of a model counts instead of this.
     pub context_tokens: u64,
     /// The most tokens of one answer.
     pub max_output_tokens: u32,

@@ -115,6 +115,7 @@ fn each(a: Usage, b: Usage, of: impl Fn(u64, u64) -> u64) -> Usage {
         input: of(a.input, b.input),
         cache_read: of(a.cache_read, b.cache_read),
         cache_write: of(a.cache_write, b.cache_write),
+        cache_write_1h: of(a.cache_write_1h, b.cache_write_1h),
         output: of(a.output, b.output),
         reasoning: of(a.reasoning, b.reasoning),
     }

@@ -212,6 +212,10 @@ fn add_usage(usage: &mut Usage, report: &Value) {
             *field = tokens;
         }
     }
+    // https://platform.claude.com/docs/en/build-with-claude/prompt-caching: the parts of what was written, by how long it is kept.
+    if let Some(tokens) = report["cache_creation"]["ephemeral_1h_input_tokens"].as_u64() {
+        usage.cache_write_1h = tokens;
+    }
     if let Some(tokens) = report["output_tokens_details"]["thinking_tokens"].as_u64() {
         usage.reasoning = tokens;
     }

@@ -12,7 +12,7 @@ use super::{
     default_total_ms,
 };
 use crate::{
-    KeyHeader, ListForm, Quirks, Vendor,
+    KeyHeader, ListForm, ModelConfig, Quirks, Vendor,
     vendors::{RESOURCE, nearest, vendor},
 };
 
@@ -47,6 +47,9 @@ pub(super) struct Written {
     /// How many tokens each model's context holds, by the model's name.
     #[serde(default)]
     context_tokens: BTreeMap<String, u64>,
+    /// What you know better of a model than the built-in table does: `[providers.NAME.models."MODEL"]`.
+    #[serde(default)]
+    models: BTreeMap<String, ModelConfig>,
     /// Whether answers are streamed. Off for servers that cannot.
     #[serde(default)]
     stream: Option<bool>,
@@ -114,6 +117,15 @@ impl TryFrom<Written> for ProviderConfig {
         let mut quirks = overlaid(same.map(|row| &row.quirks), written.quirks)?;
         quirks.output_limit = written.output_limit.or(quirks.output_limit);
         quirks.replay_reasoning = written.replay_reasoning.unwrap_or(quirks.replay_reasoning);
+        // An interface that must be told how much a model holds knows this list alone.
+        let mut context_tokens = written.context_tokens;
+        context_tokens
+            .extend(written.models.iter().filter_map(|(name, model)| Some((name.clone(), model.context_tokens?))));
+        let known = same.map(|row| crate::models::reasoning(&row.id)).unwrap_or_default();
+        let told = written.models.iter().filter_map(|(name, model)| Some((name.as_str(), model.reasoning?)));
+        for (name, reasoning) in told.chain(known) {
+            quirks.models.entry(name.to_owned()).or_insert(reasoning);
+        }
         let key_header = written.key_header.or(same.map(Vendor::key_header));
         let lists = written.lists.or(same.map(Vendor::lists));
         Ok(Self {
@@ -122,7 +134,8 @@ impl TryFrom<Written> for ProviderConfig {
             key_header: key_header.unwrap_or_else(|| KeyHeader::usual(api)),
             lists: lists.unwrap_or_else(|| ListForm::usual(api)),
             prices: written.prices,
-            context_tokens: written.context_tokens,
+            context_tokens,
+            models: written.models,
             stream: written.stream.unwrap_or(true),
             output_limit: quirks.output_limit,
             replay_reasoning: quirks.replay_reasoning,
@@ -251,6 +264,16 @@ mod tests {
             let config = read(&format!("vendor = \"{}\"\n{resource}{address}", row.id));
             assert_eq!(config.is_ok(), row.unavailable.is_none(), "{}: {config:?}", row.id);
         }
+    }
+
+    #[test]
+    fn the_dialect_learns_how_each_model_reasons() {
+        let text = "vendor = \"anthropic\"\n[models.\"claude-opus-5-5\"]\nreasoning = \"none\"";
+        let config = read(text).unwrap();
+        let of = |model: &str| config.quirks.models.get(model).copied();
+        assert_eq!(of("claude-opus-5-5"), Some(crate::Reasoning::None), "the owner counts before the table");
+        assert_eq!(of("claude-sonnet-5-5"), Some(crate::Reasoning::Adaptive));
+        assert_eq!(of("claude-haiku-4-5"), Some(crate::Reasoning::Budget));
     }
 
     #[test]

@@ -249,6 +249,7 @@ fn add_usage(usage: &mut Usage, report: &Value) -> bool {
         input: prompt.saturating_sub(cached).saturating_sub(written),
         cache_read: cached,
         cache_write: written,
+        cache_write_1h: 0,
         output: report["completion_tokens"].as_u64().unwrap_or(0),
         reasoning: report["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
     };

@@ -81,6 +81,8 @@ fn map(row: &Row<'_>) -> Result<Spend, StoreError> {
             input: column(2)?,
             cache_read: column(3)?,
             cache_write: column(4)?,
+            // Its price has been counted; of the tokens, the sums keep the whole.
+            cache_write_1h: 0,
             output: column(5)?,
             reasoning: column(6)?,
         },

@@ -25,7 +25,7 @@ async fn what_is_set_aside_is_replaced_by_what_it_came_to() -> TestResult {
     for scope in scopes {
         assert_eq!(sums(&store, scope)?, (0, 500), "{scope:?}");
     }
-    let usage = Usage { input: 1, cache_read: 2, cache_write: 3, output: 4, reasoning: 5 };
+    let usage = Usage { input: 1, cache_read: 2, cache_write: 3, cache_write_1h: 0, output: 4, reasoning: 5 };
     store.transact(move |tx| tx.settle(turn, 1, usage, Some(MicroUsd(123)))).await?;
     for scope in scopes {
         let spent = store.spent(scope)?;

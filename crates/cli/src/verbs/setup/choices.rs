@@ -172,7 +172,7 @@ mod tests {
                 base_url: "http://127.0.0.1:9999".to_owned(),
                 model: "model-4.1".to_owned(),
                 key: Some(secret("lab-key", Some("0123456789"))),
-                prices: Some(Prices { input: 3.0, output: 15.0, cache_read: Some(0.3), cache_write: None }),
+                prices: Some(Prices { cache_read: Some(0.3), ..Prices::new(3.0, 15.0) }),
             }),
             telegram: Some(TelegramChoice {
                 name: "home".to_owned(),

@@ -126,8 +126,10 @@ pub(super) fn parse_prices(text: &str) -> Result<Prices, String> {
         .collect::<Option<_>>()
         .ok_or("prices are numbers of dollars, such as 3,15")?;
     match numbers[..] {
-        [input, output] => Ok(Prices { input, output, cache_read: None, cache_write: None }),
-        [input, output, read, write] => Ok(Prices { input, output, cache_read: Some(read), cache_write: Some(write) }),
+        [input, output] => Ok(Prices::new(input, output)),
+        [input, output, read, write] => {
+            Ok(Prices { cache_read: Some(read), cache_write: Some(write), ..Prices::new(input, output) })
+        }
         _ => Err("give two or four prices".to_owned()),
     }
 }

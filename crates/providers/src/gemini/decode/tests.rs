@@ -116,7 +116,7 @@ fn usage_is_cumulative_and_split() {
             "thoughtsTokenCount": 9, "toolUsePromptTokenCount": 11, "totalTokenCount": 125}}),
         end("STOP"),
     ];
-    let usage = Usage { input: 51, cache_read: 60, cache_write: 0, output: 14, reasoning: 9 };
+    let usage = Usage { input: 51, cache_read: 60, cache_write: 0, cache_write_1h: 0, output: 14, reasoning: 9 };
     assert_eq!(read(&reports).map(|reply| reply.usage), Ok(usage));
     assert_eq!(read(&reports[..1]), Err(Kind::Truncated));
 }
