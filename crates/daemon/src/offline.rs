@@ -14,7 +14,7 @@ use std::{
 
 use egress::Vault;
 use store::{Store, StoreError, audit};
-use types::{Failure, FailureKind, SecretName, WorkspaceName};
+use types::{Failure, FailureKind, Prices, SecretName, WorkspaceName};
 
 use crate::{
     Config, Home, SystemClock,
@@ -32,6 +32,8 @@ pub use secrets::{
 };
 
 use secrets::vault_failure;
+
+pub use providers::{Subscription, Vendor, nearest as nearest_vendors, vendor, vendors};
 
 pub use edit::{config_set, workspace_add, workspace_check, workspace_remove};
 pub use jobs::end_jobs;
@@ -98,6 +100,11 @@ fn holds(home: &Path, config: &Config, coming: &[SecretName]) -> Result<Vec<Stri
         wiring::try_out(&opened, config, &vault, coming).map_err(|error| error.failure())?;
     }
     Ok(notes)
+}
+
+/// What a model of the built-in table costs, if it is known.
+pub fn known_prices(vendor: &str, model: &str) -> Option<Prices> {
+    providers::model(vendor, model).and_then(|model| model.prices)
 }
 
 /// The JSON schema of the configuration.
@@ -216,7 +223,7 @@ mod tests {
         let cases = [
             provider("api = \"anthropic\"\nbase_url = \"http://user:pw@127.0.0.1:9\""),
             provider("api = \"anthropic\"\nbase_url = \"nowhere\""),
-            provider("api = \"gemini\"\nbase_url = \"http://127.0.0.1:9\""),
+            provider("api = \"gemini\"\nbase_url = \"http://127.0.0.1:9\"\nattempts = 0"),
             "[channels.telegram.home]\ntoken = \"token\"\nallow = [5]\napi_base = \"file:///x\"\n".to_owned(),
             "[workspaces.x]\npath = \"/etc\"\n".to_owned(),
             "[workspaces.x]\npath = \"/\"\n".to_owned(),

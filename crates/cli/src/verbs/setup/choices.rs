@@ -23,10 +23,14 @@ pub struct Choices {
 pub struct ProviderChoice {
     /// What to call it in the configuration.
     pub name: String,
-    /// The interface it speaks.
-    pub api: String,
-    /// Its address.
-    pub base_url: String,
+    /// Its id in the built-in table; none for a server that is in no table.
+    pub vendor: Option<String>,
+    /// What stands for the open part of the vendor's address.
+    pub resource: Option<String>,
+    /// The interface it speaks; the vendor's when absent.
+    pub api: Option<String>,
+    /// Its address; the vendor's when absent.
+    pub base_url: Option<String>,
     /// The vendor's name of the model.
     pub model: String,
     /// Its key; none for a server without keys.
@@ -97,10 +101,21 @@ impl Choices {
 impl Plan {
     fn provider(&mut self, choice: ProviderChoice) -> Result<(), Failure> {
         let table = format!("providers.{}", plain(&choice.name)?);
-        offline::address_check(&choice.base_url)?;
+        if let Some(address) = &choice.base_url {
+            offline::address_check(address)?;
+        }
         self.set("agent.model".to_owned(), string(&format!("{}/{}", choice.name, choice.model))?);
-        self.set(format!("{table}.api"), string(&choice.api)?);
-        self.set(format!("{table}.base_url"), string(&choice.base_url)?);
+        let settings = [
+            ("vendor", &choice.vendor),
+            ("resource", &choice.resource),
+            ("api", &choice.api),
+            ("base_url", &choice.base_url),
+        ];
+        for (key, value) in settings {
+            if let Some(value) = value {
+                self.set(format!("{table}.{key}"), string(value)?);
+            }
+        }
         if let Some(prices) = choice.prices {
             // The model's name may hold dots, so it must be a quoted key of an inline table, not a part of the path.
             let prices = format!("{{ {} = {} }}", string(&choice.model)?, inline(&prices));
@@ -168,8 +183,10 @@ mod tests {
         Choices {
             provider: Some(ProviderChoice {
                 name: "lab".to_owned(),
-                api: "openai-chat".to_owned(),
-                base_url: "http://127.0.0.1:9999".to_owned(),
+                vendor: None,
+                resource: None,
+                api: Some("openai-chat".to_owned()),
+                base_url: Some("http://127.0.0.1:9999".to_owned()),
                 model: "model-4.1".to_owned(),
                 key: Some(secret("lab-key", Some("0123456789"))),
                 prices: Some(Prices { cache_read: Some(0.3), ..Prices::new(3.0, 15.0) }),
@@ -193,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn a_vendor_of_the_table_needs_its_name_and_its_key_alone() {
+        let mut choices = Choices { telegram: None, workspaces: Vec::new(), ..choices() };
+        let provider = choices.provider.as_mut().unwrap();
+        (provider.vendor, provider.api, provider.base_url) = (Some("deepseek".to_owned()), None, None);
+        (provider.resource, provider.prices) = (None, None);
+        let keys: Vec<String> = choices.plan().unwrap().values.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["agent.model", "providers.lab.vendor", "providers.lab.key"]);
+    }
+
+    #[test]
     fn no_value_of_a_secret_is_shown() {
         assert!(!format!("{:?}", choices()).contains("0123456789"));
     }
@@ -206,7 +233,7 @@ mod tests {
         wrong.telegram.as_mut().unwrap().name = "Home Bot".to_owned();
         assert!(wrong.plan().is_err());
         let mut wrong = choices();
-        wrong.provider.as_mut().unwrap().base_url = "ftp://nowhere".to_owned();
+        wrong.provider.as_mut().unwrap().base_url = Some("ftp://nowhere".to_owned());
         assert!(wrong.plan().is_err());
     }
 

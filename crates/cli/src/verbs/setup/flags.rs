@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use daemon::offline;
 use types::{Failure, Prices, SecretName, WorkspaceName};
 
 use super::choices::{Choices, ProviderChoice, SecretChoice, TelegramChoice};
@@ -17,27 +18,33 @@ const MAX_SECRET: usize = 64 << 10;
 /// second.
 #[derive(Debug, clap::Args)]
 pub struct Setup {
-    /// What to call the model's vendor in the configuration
-    #[arg(long, value_name = "NAME", requires = "model", requires = "base_url")]
+    /// The model's vendor, such as `anthropic` or `deepseek`; a wrong name is answered with the right ones
+    #[arg(long, value_name = "VENDOR", requires = "model", value_parser = parse_vendor)]
+    vendor: Option<String>,
+    /// What to call it in the configuration [default: the vendor's name]
+    #[arg(long, value_name = "NAME", requires = "model")]
     provider: Option<String>,
-    /// The interface that it speaks
-    #[arg(long, value_name = "API", default_value = "anthropic",
+    /// The interface that it speaks [default: the vendor's, or anthropic]
+    #[arg(long, value_name = "API",
           value_parser = ["anthropic", "openai-chat", "openai-responses", "gemini", "ollama"])]
-    api: String,
-    /// Its address
-    #[arg(long, value_name = "URL", requires = "provider")]
+    api: Option<String>,
+    /// Its address [default: the vendor's]
+    #[arg(long, value_name = "URL", requires = "model")]
     base_url: Option<String>,
+    /// The open part of the vendor's address, such as the name of an Azure resource, or a region
+    #[arg(long, value_name = "NAME", requires = "vendor")]
+    resource: Option<String>,
     /// The vendor's name of the model
-    #[arg(long, value_name = "MODEL", requires = "provider")]
+    #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Read its key from standard input
-    #[arg(long, requires = "provider", conflicts_with = "key_secret")]
+    #[arg(long, requires = "model", conflicts_with = "key_secret")]
     key_stdin: bool,
     /// The name of a stored secret that holds its key
-    #[arg(long, value_name = "SECRET", requires = "provider")]
+    #[arg(long, value_name = "SECRET", requires = "model")]
     key_secret: Option<SecretName>,
     /// What the model costs, in US dollars per million tokens; cache prices may be left out
-    #[arg(long, value_name = "INPUT,OUTPUT[,READ,WRITE]", requires = "provider", value_parser = parse_prices)]
+    #[arg(long, value_name = "INPUT,OUTPUT[,READ,WRITE]", requires = "model", value_parser = parse_prices)]
     prices: Option<Prices>,
     /// What to call the Telegram bot in the configuration
     #[arg(long, value_name = "NAME", default_value = "home")]
@@ -55,24 +62,27 @@ pub struct Setup {
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_workspace)]
     workspace: Vec<(WorkspaceName, PathBuf)>,
     /// Only write the AppArmor profile that Ubuntu from 24.04 on demands; needs root
-    #[arg(long, conflicts_with_all = ["provider", "telegram_allow", "workspace", "check"])]
+    #[arg(long, conflicts_with_all = ["model", "telegram_allow", "workspace", "check"])]
     pub(super) apparmor: bool,
     /// Only look: is everything ready, and what is missing?
-    #[arg(long, conflicts_with_all = ["provider", "telegram_allow", "workspace"])]
+    #[arg(long, conflicts_with_all = ["model", "telegram_allow", "workspace"])]
     pub(super) check: bool,
 }
 
 impl Setup {
     /// Whether an option makes a choice.
     pub(super) fn makes_choices(&self) -> bool {
-        self.provider.is_some() || !self.telegram_allow.is_empty() || !self.workspace.is_empty()
+        self.model.is_some() || !self.telegram_allow.is_empty() || !self.workspace.is_empty()
     }
 
     /// The choices. Reads the secrets that the options announce.
     pub(super) fn choices(self) -> Result<Choices, Failure> {
         let telegram_secret = self.telegram_token_secret.clone();
         let key = match (self.key_stdin, self.key_secret) {
-            (true, _) => Some(read_secret(&format!("{}-key", self.provider.as_deref().unwrap_or("provider")))?),
+            (true, _) => {
+                let name = self.provider.as_deref().or(self.vendor.as_deref()).unwrap_or("provider");
+                Some(read_secret(&format!("{name}-key"))?)
+            }
             (false, Some(name)) => Some(SecretChoice { name, value: None }),
             (false, None) => None,
         };
@@ -85,11 +95,21 @@ impl Setup {
             let hint = "pipe it in with --telegram-token-stdin, or name a secret with --telegram-token-secret";
             return Err(user("the Telegram bot has no token", hint));
         }
-        let provider = match (self.provider, self.base_url, self.model) {
-            (Some(name), Some(base_url), Some(model)) => {
-                Some(ProviderChoice { name, api: self.api, base_url, model, key, prices: self.prices })
+        let provider = match self.model {
+            None => None,
+            Some(model) => {
+                let Some(name) = self.provider.or_else(|| self.vendor.clone()) else {
+                    let hint = "name it with --vendor; or a server of your own with --provider and --base-url";
+                    return Err(user("nothing says whose model it is", hint));
+                };
+                if self.vendor.is_none() && self.base_url.is_none() {
+                    let hint = "add --base-url; or --vendor, if it is one of the vendors that are known";
+                    return Err(user(format!("nothing says where `{name}` is"), hint));
+                }
+                let api = self.api.or_else(|| self.vendor.is_none().then(|| "anthropic".to_owned()));
+                let (vendor, resource, base_url) = (self.vendor, self.resource, self.base_url);
+                Some(ProviderChoice { name, vendor, resource, api, base_url, model, key, prices: self.prices })
             }
-            _ => None,
         };
         let telegram =
             token.map(|token| TelegramChoice { name: self.telegram_name, token, allow: self.telegram_allow });
@@ -118,6 +138,13 @@ fn parse_workspace(text: &str) -> Result<(WorkspaceName, PathBuf), String> {
     if path.is_empty() { Err("the path is empty".to_owned()) } else { Ok((name, path.into())) }
 }
 
+fn parse_vendor(text: &str) -> Result<String, String> {
+    match offline::vendor(text) {
+        Some(vendor) => Ok(vendor.id.clone()),
+        None => Err(format!("there is none of this name; known are: {}", offline::nearest_vendors(text).join(", "))),
+    }
+}
+
 /// Two to four prices, separated by commas.
 pub(super) fn parse_prices(text: &str) -> Result<Prices, String> {
     let numbers: Vec<f64> = text
@@ -144,6 +171,8 @@ mod tests {
         for bad in ["billing", "=x", "Billing=/x", "billing="] {
             assert!(parse_workspace(bad).is_err(), "{bad}");
         }
+        assert_eq!(parse_vendor("deepseek").as_deref(), Ok("deepseek"));
+        assert!(parse_vendor("depseek").is_err_and(|error| error.ends_with("known are: deepseek")));
         assert_eq!(parse_prices("3, 15").map(|prices| (prices.input, prices.cache_read)), Ok((3.0, None)));
         assert_eq!(parse_prices("3,15,0.3,3.75").map(|prices| prices.cache_read), Ok(Some(0.3)));
         for bad in ["", "3", "3,15,1", "3,-1", "a,b", "3,inf"] {

@@ -4,7 +4,6 @@ mod apparmor;
 mod choices;
 mod flags;
 mod run;
-mod vendors;
 mod wizard;
 
 pub use flags::Setup;

@@ -5,13 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use daemon::offline;
-use types::{Failure, SecretName, WorkspaceName};
+use daemon::offline::{self, Subscription, Vendor};
+use types::{Failure, Prices, SecretName, WorkspaceName};
 
 use super::{
     choices::{Choices, ProviderChoice, SecretChoice, TelegramChoice},
     flags::parse_prices,
-    vendors::{VENDORS, Vendor},
 };
 use crate::{output, prompt};
 
@@ -23,34 +22,64 @@ pub fn ask(home: &Path) -> Result<Choices, Failure> {
 }
 
 fn provider() -> Result<Option<ProviderChoice>, Failure> {
+    let offered: Vec<&'static Vendor> =
+        offline::vendors().iter().filter(|vendor| vendor.unavailable.is_none()).collect();
     let mut menu = "Which model answers?\n  0. none yet: a built-in practice model, which is a script\n".to_owned();
-    for (vendor, number) in VENDORS.iter().zip(1..) {
-        let _ = writeln!(menu, "  {number}. {}", vendor.title);
+    for (vendor, number) in offered.iter().zip(1..) {
+        let _ = writeln!(menu, "  {number}. {}", vendor.name);
     }
     output::error(menu.trim_end());
-    let chosen = prompt::ask_until("number", Some("1"), |answer| {
-        answer.parse::<usize>().ok().filter(|number| *number <= VENDORS.len()).ok_or("choose a number".to_owned())
-    })?;
-    let Some(vendor) = chosen.checked_sub(1).and_then(|index| VENDORS.get(index)) else { return Ok(None) };
-    let base_url = match vendor.base_url {
-        "" => prompt::ask_until("address, such as http://127.0.0.1:8000/v1", None, is_address)?,
-        base_url => base_url.to_owned(),
+    let chosen = prompt::ask_until("number or name", Some("1"), |answer| pick(&offered, answer))?;
+    let Some(vendor) = chosen else { return Ok(None) };
+    let resource = match &vendor.resource {
+        Some(what) => Some(prompt::ask_until(what, None, is_given)?),
+        None => None,
+    };
+    let base_url = match vendor.base_url.as_str() {
+        "" => Some(prompt::ask_until("address, such as http://127.0.0.1:8000/v1", None, is_address)?),
+        _ => None,
     };
     let model = prompt::ask_until("the vendor's name of the model", None, is_given)?;
     let key = key(vendor)?;
-    output::error("What does it cost? Without prices the budget cannot count money; empty if you do not know.");
-    let prices = prompt::ask_until("input,output in US dollars per million tokens", Some(""), |answer| {
-        if answer.is_empty() { Ok(None) } else { parse_prices(answer).map(Some) }
-    })?;
-    let (name, api) = (vendor.name.to_owned(), vendor.api.to_owned());
-    Ok(Some(ProviderChoice { name, api, base_url, model, key, prices }))
+    let prices = prices(vendor, &model)?;
+    let (name, id) = (vendor.id.clone(), Some(vendor.id.clone()));
+    Ok(Some(ProviderChoice { name, vendor: id, resource, api: None, base_url, model, key, prices }))
+}
+
+/// The vendor of a number in the menu, or of an id; none for 0.
+fn pick(offered: &[&'static Vendor], answer: &str) -> Result<Option<&'static Vendor>, String> {
+    if let Ok(number) = answer.parse::<usize>() {
+        let Some(index) = number.checked_sub(1) else { return Ok(None) };
+        return offered.get(index).copied().map(Some).ok_or_else(|| "choose a number of the list".to_owned());
+    }
+    let named = offered.iter().find(|vendor| vendor.id == answer).copied().map(Some);
+    named.ok_or_else(|| {
+        format!("there is none of this name; did you mean {}?", offline::nearest_vendors(answer).join(", "))
+    })
 }
 
 fn key(vendor: &Vendor) -> Result<Option<SecretChoice>, Failure> {
-    if !vendor.needs_key && !prompt::confirm("does it need a key?", false)? {
+    if vendor.local && !prompt::confirm("does it need a key?", false)? {
         return Ok(None);
     }
-    secret(&format!("{}-key", vendor.name), "its API key").map(Some)
+    if let Some(page) = &vendor.keys_at {
+        output::error(&format!("Its keys are at {page}"));
+    }
+    if vendor.subscription == Subscription::Forbidden {
+        output::error("It takes the key of an account. Its terms do not let other programs use a subscription.");
+    }
+    secret(&format!("{}-key", vendor.id), "its API key").map(Some)
+}
+
+/// Asks for what nobody knows yet.
+fn prices(vendor: &Vendor, model: &str) -> Result<Option<Prices>, Failure> {
+    if offline::known_prices(&vendor.id, model).is_some() {
+        return Ok(None);
+    }
+    output::error("What does it cost? Without prices the budget cannot count money; empty if you do not know.");
+    prompt::ask_until("input,output in US dollars per million tokens", Some(""), |answer| {
+        if answer.is_empty() { Ok(None) } else { parse_prices(answer).map(Some) }
+    })
 }
 
 fn telegram() -> Result<Option<TelegramChoice>, Failure> {
@@ -121,9 +150,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_vendors_are_valid_names() {
-        for vendor in VENDORS {
-            assert!(SecretName::new(format!("{}-key", vendor.name)).is_ok(), "{}", vendor.name);
+    fn vendors_are_chosen_by_number_and_by_name() {
+        let offered: Vec<&'static Vendor> = offline::vendors().iter().collect();
+        let picked = |answer: &str| pick(&offered, answer).map(|vendor| vendor.map(|vendor| vendor.id.as_str()));
+        assert_eq!(picked("0"), Ok(None));
+        assert_eq!(picked("1"), Ok(Some("anthropic")));
+        assert_eq!(picked("deepseek"), Ok(Some("deepseek")));
+        assert!(picked("999").is_err());
+        assert!(picked("depseek").is_err_and(|error| error.contains("deepseek")));
+        for vendor in offered {
+            assert!(SecretName::new(format!("{}-key", vendor.id)).is_ok(), "{}", vendor.id);
+            assert!(WorkspaceName::new(vendor.id.as_str()).is_ok(), "{} is a name of a provider", vendor.id);
         }
     }
 
