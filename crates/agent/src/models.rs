@@ -121,7 +121,8 @@ impl Models {
     ) -> Option<Arc<Model>> {
         let order = self.order(role, chosen);
         let strong = role == ModelRole::Main && order.first().is_some_and(|first| !first.is_weak);
-        let mut left = order.into_iter().filter(|model| !failed.contains(&model.name) && !(strong && model.is_weak));
+        let is_out = |model: &Arc<Model>| failed.contains(&model.name) || (strong && model.is_weak);
+        let mut left = order.into_iter().filter(|model| !is_out(model));
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_open =
             |model: &Arc<Model>| breakers.get(model.provider_name()).is_some_and(|breaker| breaker.is_open(now));
