@@ -76,7 +76,13 @@ impl Dialect for Gemini {
     fn media(&self) -> MediaLimits {
         const TYPES: &[&str] =
             &["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif", "application/pdf"];
-        MediaLimits { types: TYPES, each: 7 << 20, total: 13 << 20, count: 500 }
+        let types = match (self.quirks.images, self.quirks.documents) {
+            (true, true) => TYPES,
+            (true, false) => &TYPES[..5],
+            (false, true) => &TYPES[5..],
+            (false, false) => &[],
+        };
+        MediaLimits { types, each: 7 << 20, total: 13 << 20, count: 500 }
     }
 
     fn body(&self, request: &ModelRequest, _stream: bool) -> Value {

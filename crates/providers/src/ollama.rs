@@ -75,7 +75,8 @@ impl Dialect for Ollama {
     }
 
     fn media(&self) -> MediaLimits {
-        MediaLimits::IMAGES
+        let types = if self.quirks.images { MediaLimits::IMAGES.types } else { &[] };
+        MediaLimits { types, ..MediaLimits::IMAGES }
     }
 
     fn framing(&self) -> Framing {
