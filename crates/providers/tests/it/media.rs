@@ -10,7 +10,12 @@ use crate::support::{ALL, Bench, Picture, picture, request};
 
 /// What the vendor sees of these pictures: how many, and all that the user has written.
 async fn seen(api: Api, pictures: &[Picture], taken: bool) -> (usize, String) {
-    let bench = Bench::configured(api, |config| config.quirks.images = taken, |_| Reply::say("x")).await;
+    let change = |config: &mut providers::ProviderConfig| {
+        config.quirks.images = taken;
+        // Thousands of lines about pictures need room.
+        config.context_tokens.insert("model-1".to_owned(), 1_000_000);
+    };
+    let bench = Bench::configured(api, change, |_| Reply::say("x")).await;
     let bytes: BTreeMap<String, Arc<[u8]>> =
         pictures.iter().map(|one| (one.media.digest.clone(), Arc::clone(&one.bytes))).collect();
     let mut blocks: Vec<Block> = pictures.iter().map(|one| one.block.clone()).collect();
