@@ -4,7 +4,7 @@ mod written;
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
-use egress::{ClientConfig, HttpClient, Slot, Timeouts, Vault};
+use egress::{ClientConfig, HttpClient, Timeouts, Vault};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use types::{Prices, Provider, SecretName};
@@ -13,6 +13,7 @@ use crate::{
     KeyHeader, ListForm, ModelConfig,
     anthropic::Anthropic,
     gemini::Gemini,
+    keys::Keys,
     ollama::Ollama,
     openai_chat::OpenaiChat,
     openai_responses::OpenaiResponses,
@@ -71,6 +72,8 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// The name of the secret that holds its key; none for a server without keys.
     pub key: Option<SecretName>,
+    /// More secrets with keys of the same vendor: when one is refused or used up, the next is used.
+    pub keys: Vec<SecretName>,
     /// How the key is sent.
     pub key_header: KeyHeader,
     /// The form of its list of models.
@@ -140,6 +143,7 @@ impl ProviderConfig {
             api,
             base_url: base_url.into(),
             key: None,
+            keys: Vec::new(),
             key_header: KeyHeader::usual(api),
             lists: ListForm::usual(api),
             prices: BTreeMap::new(),
@@ -155,6 +159,19 @@ impl ProviderConfig {
             idle_ms: default_idle_ms(),
             total_ms: default_total_ms(),
         }
+    }
+}
+
+impl ProviderConfig {
+    /// The secrets with its keys, in the order in which they are used; each once.
+    pub fn all_keys(&self) -> Vec<SecretName> {
+        let mut names: Vec<SecretName> = Vec::new();
+        for name in self.key.iter().chain(&self.keys) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 }
 
@@ -194,17 +211,18 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
             return Err(ProviderConfigError::Zero { provider: provider(), setting });
         }
     }
-    let client = client(config, config.key_header.slot(), vault)
+    let keys = keys(config, vault)
         .map_err(|error| ProviderConfigError::Address { provider: provider(), why: error.message })?;
+    let authority = keys.any().authority();
     let limit = config.output_limit.or(config.quirks.output_limit);
     let quirks = Quirks {
-        output_limit: Some(limit.unwrap_or_else(|| usual_limit(&client.authority()))),
+        output_limit: Some(limit.unwrap_or_else(|| usual_limit(&authority))),
         replay_reasoning: config.replay_reasoning || config.quirks.replay_reasoning,
         ..config.quirks.clone()
     };
     let endpoint = Endpoint {
-        origin: format!("{}@{}", config.api.name(), client.authority()),
-        client,
+        origin: format!("{}@{}", config.api.name(), authority),
+        keys,
         stream: config.stream,
         retry: Retry::new(config.attempts, Duration::from_millis(config.backoff_ms)),
         idle: Duration::from_millis(config.idle_ms),
@@ -221,7 +239,23 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
     })
 }
 
-fn client(config: &ProviderConfig, slot: Slot, vault: &Vault) -> Result<HttpClient, egress::EgressError> {
+/// A client for each key; one without a key where there is none.
+fn keys(config: &ProviderConfig, vault: &Vault) -> Result<Keys, egress::EgressError> {
+    let names = config.all_keys();
+    let mut clients: Vec<HttpClient> =
+        names.iter().map(|name| client(config, Some(name), vault)).collect::<Result<_, _>>()?;
+    if clients.is_empty() {
+        clients.push(client(config, None, vault)?);
+    }
+    Ok(Keys::new(clients, names, vault.clone()))
+}
+
+/// A client for a provider's list of models.
+pub(crate) fn lister(config: &ProviderConfig, vault: &Vault) -> Result<HttpClient, egress::EgressError> {
+    client(config, config.key.as_ref().or(config.keys.first()), vault)
+}
+
+fn client(config: &ProviderConfig, key: Option<&SecretName>, vault: &Vault) -> Result<HttpClient, egress::EgressError> {
     let timeouts = Timeouts {
         first_byte: Duration::from_millis(config.first_byte_ms),
         // Bytes alone are no progress: the reader of the stream keeps the tighter time of `idle_ms`.
@@ -229,7 +263,7 @@ fn client(config: &ProviderConfig, slot: Slot, vault: &Vault) -> Result<HttpClie
         total: Duration::from_millis(config.total_ms),
         ..Timeouts::default()
     };
-    let secret = config.key.clone().map(|key| (key, slot));
+    let secret = key.map(|key| (key.clone(), config.key_header.slot()));
     HttpClient::new(ClientConfig { secret, timeouts, ..ClientConfig::new(&config.base_url) }, vault.clone())
 }
 

@@ -18,6 +18,7 @@ use crate::{
     blocks::unique_call_ids,
     errors::{WaitHeaders, from_egress, from_status, refuses_own_reasoning},
     frames::{Frames, Framing},
+    keys::Keys,
     media::{MediaLimits, prepare, without_own},
     retry::Retry,
     sse::SseEvent,
@@ -88,7 +89,7 @@ pub(crate) trait Decoder: Send {
 
 /// The connection's part of a provider's settings.
 pub(crate) struct Endpoint {
-    pub client: HttpClient,
+    pub keys: Keys,
     /// Who answers there: the mark of blocks that it alone may have back.
     pub origin: String,
     pub stream: bool,
@@ -152,17 +153,25 @@ impl<D: Dialect> Inner<D> {
         let started = Instant::now();
         let (mut attempt, mut stripped) = (1, false);
         loop {
+            let (key, client) = match self.endpoint.keys.pick(Instant::now()) {
+                Ok(picked) => picked,
+                Err(error) => return ModelEvent::Failed(error),
+            };
             let mut wasted = Usage::default();
-            let answer = self.attempt(&path, &body, events, cancel, &mut wasted).await;
+            let answer = self.attempt(client, &path, &body, events, cancel, &mut wasted).await;
             let error = match answer.and_then(|reply| self.dialect.judge(request, reply)) {
                 Ok(mut reply) => {
+                    self.endpoint.keys.answered(key);
                     unique_call_ids(&mut reply.blocks, &request.messages);
                     reply.blocks.iter_mut().for_each(|block| block.set_origin(&self.endpoint.origin));
                     return ModelEvent::Finished(reply);
                 }
                 Err(error) => self.advised(error),
             };
+            // Each key that fails is out for a while, so the keys themselves bound this.
+            let next_key = self.endpoint.keys.failed(key, &error, Instant::now());
             let wait = match self.endpoint.retry.wait(attempt, started.elapsed(), &error) {
+                _ if next_key => Duration::ZERO,
                 Some(wait) => wait,
                 // Signatures end with the keys behind them. Once, the conversation is tried without what they guard.
                 None if !stripped && refuses_own_reasoning(&error) => {
@@ -193,39 +202,25 @@ impl<D: Dialect> Inner<D> {
     /// One try.
     async fn attempt(
         &self,
+        client: &HttpClient,
         path: &str,
         body: &Value,
         events: &mpsc::Sender<ModelEvent>,
         cancel: &CancellationToken,
         used: &mut Usage,
     ) -> Result<ModelReply, ProviderError> {
-        let mut request =
-            self.endpoint.client.request(Method::POST, path).query(self.dialect.query(self.endpoint.stream)).json(body);
+        let mut request = client.request(Method::POST, path).query(self.dialect.query(self.endpoint.stream)).json(body);
         for (name, value) in self.dialect.headers() {
             request = request.header(name, value);
         }
         let response = request.send(cancel).await.map_err(|error| from_egress(&error, false))?;
         if !response.is_success() {
-            return Err(self.refused(response).await);
+            return Err(refused(client, response).await);
         }
         match form(&response, self.endpoint.stream, self.dialect.framing())? {
             Form::Events => self.read_events(response, events, cancel, used).await,
             Form::Whole => self.read_whole(response, events).await,
         }
-    }
-
-    async fn refused(&self, response: Response) -> ProviderError {
-        let status = response.status();
-        let [retry_after_ms, retry_after, date] =
-            ["retry-after-ms", "retry-after", "date"].map(|name| response.header(name).map(str::to_owned));
-        let body = response.text_prefix(MAX_ERROR_BYTES).await;
-        let headers = WaitHeaders {
-            retry_after_ms: retry_after_ms.as_deref(),
-            retry_after: retry_after.as_deref(),
-            date: date.as_deref(),
-        };
-        // A vendor may repeat the key that it refuses.
-        from_status(status, headers, &self.endpoint.client.masked(&body))
     }
 
     async fn read_whole(
@@ -289,6 +284,21 @@ impl<D: Dialect> Inner<D> {
         *used = reading.decoder.usage();
         end
     }
+}
+
+/// The error that an answer without success tells of.
+async fn refused(client: &HttpClient, response: Response) -> ProviderError {
+    let status = response.status();
+    let [retry_after_ms, retry_after, date] =
+        ["retry-after-ms", "retry-after", "date"].map(|name| response.header(name).map(str::to_owned));
+    let body = response.text_prefix(MAX_ERROR_BYTES).await;
+    let headers = WaitHeaders {
+        retry_after_ms: retry_after_ms.as_deref(),
+        retry_after: retry_after.as_deref(),
+        date: date.as_deref(),
+    };
+    // A vendor may repeat the key that it refuses.
+    from_status(status, headers, &client.masked(&body))
 }
 
 /// A streamed answer that is being read.

@@ -35,6 +35,9 @@ pub(super) struct Written {
     /// The name of the secret that holds its key; none for a server without keys.
     #[serde(default)]
     key: Option<SecretName>,
+    /// More secrets with keys of the same vendor: when one is refused or used up, the next is used.
+    #[serde(default)]
+    keys: Vec<SecretName>,
     /// How the key is sent; as the vendor wants it when absent.
     #[serde(default)]
     key_header: Option<KeyHeader>,
@@ -131,6 +134,7 @@ impl TryFrom<Written> for ProviderConfig {
         Ok(Self {
             vendor: row.map(|row| row.id.clone()),
             key: written.key,
+            keys: written.keys,
             key_header: key_header.unwrap_or_else(|| KeyHeader::usual(api)),
             lists: lists.unwrap_or_else(|| ListForm::usual(api)),
             prices: written.prices,

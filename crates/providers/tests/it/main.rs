@@ -31,6 +31,8 @@ mod chat;
 mod conversion;
 mod failures;
 mod gemini;
+mod keys;
+mod lists;
 mod media;
 mod ollama;
 mod requests;
