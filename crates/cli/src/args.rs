@@ -49,6 +49,8 @@ pub enum Verb {
     /// What runs in a terminal's window
     #[command(hide = true)]
     Pane(verbs::attach::Pane),
+    /// List, choose and try models, and say what they have cost
+    Model(verbs::model::Model),
     /// Let coding agents do long work
     Job(verbs::job::Job),
     /// Stop what runs: in one session, or everywhere
@@ -127,6 +129,7 @@ impl Args {
             Verb::Attach(verb) => verb.run(&context),
             Verb::Terminals(verb) => verb.run(&context),
             Verb::Pane(verb) => verb.run(&context),
+            Verb::Model(verb) => verb.run(&context),
             Verb::Job(verb) => verb.run(&context),
             Verb::Stop(verb) => verb.run(&context),
             Verb::Approvals(verb) => verb.run(&context),

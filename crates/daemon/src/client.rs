@@ -14,8 +14,8 @@ use types::{
 };
 
 use crate::api::views::{
-    Check, CoderView, Health, JobDiff, MessageView, RecipeView, RecipesView, SessionView, SnapshotView, Status,
-    TurnView, WhyView,
+    Check, CoderView, Health, JobDiff, MessageView, ModelCost, ModelsView, RecipeView, RecipesView, SessionView,
+    SnapshotView, Status, TurnView, WhyView,
 };
 use crate::{commands::send, failure::network};
 
@@ -84,6 +84,18 @@ impl Client {
     /// `GET /v1/sessions/ID/why`.
     pub async fn why(&self, session: SessionId) -> Result<WhyView, Failure> {
         self.get(&format!("/v1/sessions/{session}/why"), &[]).await
+    }
+
+    /// `GET /v1/models`: of one provider or of all; with `all`, their vendors are asked.
+    pub async fn models(&self, all: bool, provider: Option<&str>) -> Result<ModelsView, Failure> {
+        let mut query = vec![("all", all.to_string())];
+        query.extend(provider.map(|provider| ("provider", provider.to_owned())));
+        self.get("/v1/models", &query).await
+    }
+
+    /// `GET /v1/models/costs`: what this month has cost by model.
+    pub async fn model_costs(&self) -> Result<Vec<ModelCost>, Failure> {
+        self.get("/v1/models/costs", &[]).await
     }
 
     /// `GET /v1/coders`: by name.

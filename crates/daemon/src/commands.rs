@@ -3,6 +3,7 @@
 pub(crate) mod allow;
 pub(crate) mod answer;
 mod jobs;
+pub(crate) mod model;
 pub(crate) mod proposals;
 pub(crate) mod reload;
 pub(crate) mod send;
@@ -92,6 +93,9 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Comman
             installed.map(|text| CommandReply::Done { text })
         }
         Command::TestCoder { coder } => programs::test(core, &coder).await.map(|text| CommandReply::Done { text }),
+        command @ (Command::UseModel { .. } | Command::TestModel { .. }) => {
+            model::carry_out(core, command).await.map(|text| CommandReply::Done { text })
+        }
         Command::Reload { code } => reload::reload(core, code.as_ref()).await,
     }
 }

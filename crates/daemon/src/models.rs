@@ -7,7 +7,7 @@ use std::{
 
 use agent::{Model, ModelRole, Models};
 use egress::Vault;
-use providers::{ProviderConfigError, Reasoning, practice::PracticeModel};
+use providers::{ProviderConfig, ProviderConfigError, Reasoning, known_models, practice::PracticeModel};
 use types::Provider;
 
 use crate::{Config, config::ModelName, practice, security::is_small};
@@ -25,14 +25,23 @@ pub(crate) fn of(
     let main = if main.is_empty() { vec![built.unnamed()] } else { main };
     let reader = agent.reader.iter().map(|name| built.model(name)).collect::<Result<Vec<_>, _>>()?;
     let summariser = agent.summariser.iter().map(|name| built.model(name)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Models::new(main).with(ModelRole::Reader, reader).with(ModelRole::Summariser, summariser))
+    let more = built.choosable();
+    Ok(Models::new(main)
+        .with(ModelRole::Main, more)
+        .with(ModelRole::Reader, reader)
+        .with(ModelRole::Summariser, summariser))
+}
+
+/// Every model that the settings name.
+pub(crate) fn named(config: &Config) -> Vec<&str> {
+    let agent = &config.agent;
+    let names = agent.model.iter().chain(&agent.fallback).chain(&agent.reader).chain(&agent.summariser);
+    names.map(String::as_str).collect()
 }
 
 /// The providers whose models may be asked.
 pub(crate) fn providers(config: &Config) -> BTreeSet<&str> {
-    let agent = &config.agent;
-    let names = agent.model.iter().chain(&agent.fallback).chain(&agent.reader).chain(&agent.summariser);
-    names.filter_map(|name| ModelName::parse(name)).map(|name| name.provider).collect()
+    named(config).into_iter().filter_map(ModelName::parse).map(|name| name.provider).collect()
 }
 
 /// Providers, each built once: models of one share its connections.
@@ -44,6 +53,18 @@ struct Built<'a> {
 }
 
 impl Built<'_> {
+    /// What a session may choose beside the models that the settings name: all that is known of the configured providers. One that
+    /// cannot be built is left out: nobody has asked for it.
+    fn choosable(&mut self) -> Vec<Model> {
+        let config = self.config;
+        let of = |(name, settings): (&String, &ProviderConfig)| -> Vec<String> {
+            known_models(settings).into_iter().map(|listed| format!("{name}/{}", listed.id)).collect()
+        };
+        let names: Vec<String> = config.providers.iter().flat_map(of).collect();
+        let others = names.iter().filter(|name| !named(config).contains(&name.as_str()));
+        others.filter_map(|name| self.model(name).ok()).collect()
+    }
+
     fn model(&mut self, name: &str) -> Result<Model, ProviderConfigError> {
         // The configuration was checked, so that the name has both parts and the provider is there.
         let Some(parts) = ModelName::parse(name) else { return Ok(self.unnamed()) };

@@ -38,8 +38,8 @@ pub(crate) enum Slash {
     Decide(ProposalId, bool, Option<Code>),
     /// Moves the present session to a workspace.
     Workspace(WorkspaceName),
-    /// Says which model answers.
-    Model,
+    /// Says which model answers, or lets another one answer in the present session.
+    Model(Option<String>),
     /// A message for after the running turn.
     Queue(String),
     /// A message in place of the running turn.
@@ -73,7 +73,8 @@ pub(crate) const HELP: &str = "\
 /new [title] - start a fresh session
 /sessions - list sessions; /resume N - go back to one
 /stop - stop everything that runs
-/status - what is going on; /cost - what it cost; /model - who answers
+/status - what is going on; /cost - what it cost
+/model - who answers; /model NAME - let another one answer in this session
 /undo - put the workspace back to before the last task that wrote to it
 /approve N, /deny N - answer a request; /approve N task, /approve N always - and others like it
 /allow - which calls are not asked about; /allow rm N - take one back
@@ -116,7 +117,7 @@ fn command(word: &str, argument: &str) -> Result<Slash, Failure> {
         "workspace" => WorkspaceName::new(argument)
             .map(Slash::Workspace)
             .map_err(|error| user(error.to_string(), "/status names the configured workspaces")),
-        "model" => Ok(Slash::Model),
+        "model" => Ok(Slash::Model((!argument.is_empty()).then(|| argument.to_owned()))),
         "queue" => said(word, argument).map(Slash::Queue),
         "interrupt" => said(word, argument).map(Slash::Interrupt),
         "cost" => Ok(Slash::Cost),
@@ -240,6 +241,8 @@ mod tests {
             ("/accept 3", Slash::Decide(ProposalId(3), true, None)),
             ("/reject #3", Slash::Decide(ProposalId(3), false, None)),
             ("/cost", Slash::Cost),
+            ("/model", Slash::Model(None)),
+            ("/model lab/m-1:free", Slash::Model(Some("lab/m-1:free".to_owned()))),
             ("/jobs", Slash::Jobs),
             ("/job stop 2", Slash::Job(JobWord::Stop(types::JobId(2)))),
         ];

@@ -195,11 +195,9 @@ pub(crate) fn build(ground: &Ground, config: Config) -> Result<Live, WiringError
 /// than at the first message.
 pub(crate) fn require_secrets(config: &Config, vault: &Vault, coming: &[SecretName]) -> Result<(), WiringError> {
     let used = models::providers(config);
-    let keys = config
-        .providers
-        .iter()
-        .filter(|(name, _)| used.contains(name.as_str()))
-        .filter_map(|(name, provider)| provider.key.clone().map(|key| (key, format!("[providers.{name}]"))));
+    let keys = config.providers.iter().filter(|(name, _)| used.contains(name.as_str())).flat_map(|(name, provider)| {
+        provider.all_keys().into_iter().map(move |key| (key, format!("[providers.{name}]")))
+    });
     let tokens = config
         .channels
         .telegram

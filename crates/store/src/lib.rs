@@ -28,9 +28,9 @@ pub use error::StoreError;
 pub use faults::fault_point;
 pub use job_records::{Job, JobCursor, JobMemory, JobOrder, JobSince, JobUse, NewJob};
 pub use records::{
-    Author, CallRecord, CallState, DeliveryBody, Handle, InboxRow, LabelCause, MessageKind, NewCall, NewDelivery,
-    NewInbox, NewMessage, NewReading, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received, SearchHit,
-    SecondFactor, Session, SnapshotRow, Spend, SpendScope, StoredMessage, Turn, TurnState,
+    Author, CallRecord, CallState, DeliveryBody, Handle, InboxRow, LabelCause, MessageKind, ModelSpend, NewCall,
+    NewDelivery, NewInbox, NewMessage, NewReading, NewRequest, NewSession, NewTurn, OutboxRow, OutboxState, Received,
+    SearchHit, SecondFactor, Session, SnapshotRow, Spend, SpendScope, StoredMessage, Turn, TurnState,
 };
 pub use store::Store;
 pub use tx::{BlockOrigin, Tx};

@@ -430,6 +430,17 @@ pub enum SpendScope {
     Hour(i64),
 }
 
+/// What was spent on one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSpend {
+    /// The model, as the turns named it.
+    pub model: String,
+    /// How many calls there were.
+    pub calls: u64,
+    /// What they used and cost.
+    pub spend: Spend,
+}
+
 /// What was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spend {

@@ -20,6 +20,21 @@ pub enum Command {
         #[serde(default)]
         version: Option<String>,
     },
+    /// Let a model answer in a session from its next turn on.
+    UseModel {
+        /// The session's number or key; the present one when absent.
+        #[serde(default)]
+        session: Option<String>,
+        /// Which, as `provider/model`; the configured one when absent.
+        #[serde(default)]
+        model: Option<String>,
+    },
+    /// Make a small real call to a model, and say what came of it.
+    TestModel {
+        /// Which, as `provider/model`; the configured one when absent.
+        #[serde(default)]
+        model: Option<String>,
+    },
     /// Try a coding agent's program, and its way to its vendor.
     TestCoder {
         /// Its name under `[coders]`.

@@ -58,6 +58,8 @@ fn give_code(context: &Context, command: &mut Command, why: &str) -> Result<(), 
         | Command::RemoveTotp { .. }
         | Command::InstallCoder { .. }
         | Command::TestCoder { .. }
+        | Command::UseModel { .. }
+        | Command::TestModel { .. }
         | Command::RotateToken => return Err(user("this needs no code", "is another version of factotum running?")),
     }
     Ok(())

@@ -14,6 +14,7 @@ pub mod config;
 pub mod doctor;
 pub mod job;
 pub mod log;
+pub mod model;
 pub mod proposals;
 mod reply;
 pub mod secret;

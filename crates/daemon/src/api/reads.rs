@@ -14,8 +14,8 @@ use types::{Allowance, Envelope, JobId, JobView, OwnerRequest, Proposal, RecipeC
 use super::{
     commands::Refused,
     views::{
-        Check, CoderView, Health, JobDiff, MessageView, RecipeView, RecipesView, SessionView, SnapshotView, Status,
-        TurnView, WhyView,
+        Check, CoderView, Health, JobDiff, MessageView, ModelCost, ModelsView, RecipeView, RecipesView, SessionView,
+        SnapshotView, Status, TurnView, WhyView,
     },
 };
 use crate::{
@@ -74,6 +74,24 @@ pub(super) async fn why(State(core): State<Arc<Core>>, Path(session): Path<i64>)
 
 pub(super) async fn coders(State(core): State<Arc<Core>>) -> Answer<Vec<CoderView>> {
     Ok(Json(programs::list(&core).await?))
+}
+
+/// Which models are meant.
+#[derive(Deserialize)]
+pub(super) struct WhichModels {
+    /// Whether the vendors are asked for all that they have.
+    #[serde(default)]
+    all: bool,
+    /// Of this provider only.
+    provider: Option<String>,
+}
+
+pub(super) async fn models(State(core): State<Arc<Core>>, Query(which): Query<WhichModels>) -> Answer<ModelsView> {
+    Ok(Json(commands::model::list(&core, which.all, which.provider.as_deref()).await?))
+}
+
+pub(super) async fn model_costs(State(core): State<Arc<Core>>) -> Answer<Vec<ModelCost>> {
+    Ok(Json(commands::model::costs(&core)?))
 }
 
 pub(super) async fn proposals(State(core): State<Arc<Core>>) -> Answer<Vec<Proposal>> {

@@ -82,6 +82,8 @@ fn routes(core: Arc<Core>) -> Router {
         .route("/v1/approvals", get(reads::approvals))
         .route("/v1/allowances", get(reads::allowances))
         .route("/v1/coders", get(reads::coders))
+        .route("/v1/models", get(reads::models))
+        .route("/v1/models/costs", get(reads::model_costs))
         .route("/v1/snapshots", get(reads::snapshots))
         .route("/v1/status", get(reads::status))
         .route("/v1/doctor", get(reads::doctor))

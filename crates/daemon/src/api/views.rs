@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use types::{Block, Label, MessageId, Origin, Role, Seq, SessionId, Timestamp, TurnEnd, TurnId, WorkspaceName};
+use types::{Block, Label, MessageId, Origin, Prices, Role, Seq, SessionId, Timestamp, TurnEnd, TurnId, WorkspaceName};
 
 /// `GET /v1/health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,55 @@ pub struct SessionView {
     pub current: bool,
     /// The turn that runs in it.
     pub running: Option<TurnId>,
+}
+
+/// `GET /v1/models`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelsView {
+    /// The models, by provider and name.
+    pub models: Vec<ModelView>,
+    /// Vendors that could not be asked, each with what to do.
+    pub problems: Vec<String>,
+}
+
+/// A model that may be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelView {
+    /// Its name, as `provider/model`.
+    pub name: String,
+    /// Whether turns of the present session begin with it.
+    pub current: bool,
+    /// How many tokens its context holds, if known.
+    pub context: Option<u64>,
+    /// The most tokens of one answer, if known.
+    pub output: Option<u32>,
+    /// Whether it reads pictures, if known.
+    pub images: Option<bool>,
+    /// Whether it reads PDF documents, if known.
+    pub documents: Option<bool>,
+    /// Whether it reasons before it answers, if known.
+    pub reasons: Option<bool>,
+    /// What it costs, in US dollars per million tokens; none when nobody knows.
+    pub prices: Option<Prices>,
+    /// Where the prices come from: the day on which they were read, `yours`, or `now` from the vendor.
+    pub priced: Option<String>,
+}
+
+/// What a model has cost this month (UTC): `GET /v1/models/costs`. A task counts for the model that it began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelCost {
+    /// The model.
+    pub model: String,
+    /// How many calls there were.
+    pub calls: u64,
+    /// What they cost, in millionths of a US dollar; what is set aside for open ones counts.
+    pub cost_micro_usd: u64,
+    /// All input tokens.
+    pub input_tokens: u64,
+    /// Those of them that came from the vendor's cache.
+    pub cached_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
 }
 
 /// One coding agent, as `GET /v1/coders` lists it, by name.

@@ -8,7 +8,7 @@ use types::{Answer, Ask, CommandReply, Failure, Origin, RequestId, Scope, Sessio
 use super::{
     allow,
     answer::{self, Given},
-    jobs, proposals,
+    jobs, model, proposals,
     send::{self, Incoming},
     stopped_text, undo, why,
 };
@@ -56,8 +56,12 @@ pub(super) async fn carry_out(core: &Arc<Core>, incoming: &Incoming, slash: Slas
             proposals::in_words(proposal, proposals::decide(core, proposal, accept, code.as_ref()).await?)
         }
         Slash::Workspace(name) => change_workspace(core, name).await?,
-        Slash::Model => format!("{} answers. Change `model` under [agent] in config.toml.", core.live().model),
-        Slash::Cost => status::cost_in_words(core)?,
+        Slash::Model(None) => model::in_words(core)?,
+        Slash::Model(Some(name)) => {
+            let name = (name != "default").then_some(name);
+            model::choose(core, core.current_session()?, name).await?
+        }
+        Slash::Cost => format!("{}{}", status::cost_in_words(core)?, model::costs_in_words(core)?),
         Slash::Jobs => crate::jobs::listed(core)?,
         Slash::Job(word) => return jobs::carry_out(core, incoming, word).await,
         Slash::Queue(_) | Slash::Interrupt(_) => {

@@ -8,7 +8,7 @@ use types::{Failure, FailureKind};
 use super::check::Problem;
 
 /// Keys whose value is the name of a secret.
-const SECRET_KEYS: [&str; 4] = ["key", "token", "secret", "password"];
+const SECRET_KEYS: [&str; 5] = ["key", "keys", "token", "secret", "password"];
 
 /// What is wrong with the configuration, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

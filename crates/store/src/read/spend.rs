@@ -6,7 +6,7 @@ use types::{MicroUsd, Timestamp, TurnId, Usage};
 use crate::{
     Store, codec,
     error::StoreError,
-    records::{Spend, SpendScope},
+    records::{ModelSpend, Spend, SpendScope},
 };
 
 impl Store {
@@ -49,6 +49,31 @@ impl Store {
         // A sum of amounts that are not negative; the cast saturates.
         let sum = self.read(|connection| codec::one(connection, sql, [since.0], |row| Ok(row.get::<_, f64>(0)?)))?;
         Ok(MicroUsd(sum.unwrap_or(0.0) as u64))
+    }
+}
+
+impl Store {
+    /// What a month (`year * 100 + month`, UTC) cost by the model that each turn began with, dearest first. What is reserved counts.
+    pub fn spent_by_models(&self, year_month: i64) -> Result<Vec<ModelSpend>, StoreError> {
+        let sql = "SELECT total(spend.settled), total(iif(spend.settled IS NULL, spend.reserved, 0)), total(input),
+                   total(cache_read), total(cache_write), total(output), total(reasoning), turns.model, count(*)
+                   FROM spend JOIN turns ON turns.id = spend.turn WHERE spend.month = ?1
+                   GROUP BY turns.model ORDER BY total(coalesce(spend.settled, spend.reserved)) DESC, turns.model";
+        let map = |row: &Row<'_>| {
+            // Sums of amounts that are not negative; the cast saturates.
+            let sum = |index| Ok::<_, StoreError>(row.get::<_, f64>(index)? as u64);
+            let usage = Usage {
+                input: sum(2)?,
+                cache_read: sum(3)?,
+                cache_write: sum(4)?,
+                cache_write_1h: 0,
+                output: sum(5)?,
+                reasoning: sum(6)?,
+            };
+            let spend = Spend { settled: MicroUsd(sum(0)?), reserved: MicroUsd(sum(1)?), usage };
+            Ok(ModelSpend { model: row.get(7)?, calls: u64::try_from(row.get::<_, i64>(8)?).unwrap_or(0), spend })
+        };
+        self.read(|connection| codec::all(connection, sql, [year_month], map))
     }
 }
 
