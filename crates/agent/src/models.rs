@@ -97,12 +97,21 @@ impl Models {
     /// The model that a session's turns begin with.
     pub fn of_session(&self, store: &Store, session: SessionId) -> Result<Arc<Model>, StoreError> {
         let chosen = chosen(store, session)?;
-        Ok(chosen.and_then(|name| self.find(&name)).unwrap_or_else(|| self.first()).clone())
+        Ok(chosen.and_then(|name| self.chosen(&name)).unwrap_or_else(|| self.first()).clone())
     }
 
     /// The model of this name.
     pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
         self.all().find(|model| model.name == name)
+    }
+
+    /// The models that a session may choose. Those of roles without tools are not among them.
+    pub fn choosable(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.main.iter().chain(&self.more)
+    }
+
+    fn chosen(&self, name: &str) -> Option<&Arc<Model>> {
+        self.choosable().find(|model| model.name == name)
     }
 
     /// Every model, in order of preference.
@@ -139,7 +148,7 @@ impl Models {
             ModelRole::Reader => &self.reader,
             ModelRole::Summariser => &self.summariser,
         };
-        let chosen = chosen.and_then(|name| self.find(name)).cloned();
+        let chosen = chosen.and_then(|name| self.chosen(name)).cloned();
         if role != ModelRole::Main && !own.is_empty() {
             return own.clone();
         }
@@ -233,10 +242,20 @@ mod tests {
 
     #[test]
     fn a_strong_model_is_never_followed_by_a_weak_one_that_may_act() {
-        let models = Models::new([model("a/1", false), model("b/mini", true), model("c/1", false)])
-            .with(ModelRole::Reader, [model("b/mini", true), model("a/1", false)]);
+        let weak = || {
+            Models::new([model("a/1", false), model("b/mini", true), model("c/1", false)])
+                .with(ModelRole::Reader, [model("b/mini", true), model("a/1", false)])
+        };
+        let models = weak();
         assert_eq!(pick(&models, ModelRole::Main, None, &["a/1"], 0).as_deref(), Some("c/1"));
         assert_eq!(pick(&models, ModelRole::Main, None, &["a/1", "c/1"], 0), None);
+        // One of a role without tools is not for the turn itself.
+        assert_eq!(
+            pick(&models.with(ModelRole::Reader, [model("d/1", false)]), ModelRole::Main, Some("d/1"), &[], 0)
+                .as_deref(),
+            Some("a/1")
+        );
+        let models = weak();
         // Whoever chose a weak one may have another weak one.
         assert_eq!(pick(&models, ModelRole::Main, Some("b/mini"), &[], 0).as_deref(), Some("b/mini"));
         // A reader has no tools.

@@ -10,7 +10,12 @@ use egress::Vault;
 use providers::{ProviderConfig, ProviderConfigError, Reasoning, known_models, practice::PracticeModel};
 use types::Provider;
 
-use crate::{Config, config::ModelName, practice, security::is_small};
+use crate::{
+    Config,
+    config::ModelName,
+    practice,
+    security::{has_web, is_small},
+};
 
 /// The models of a configuration. `instead` answers for all of them where a test gives one.
 pub(crate) fn of(
@@ -53,15 +58,17 @@ struct Built<'a> {
 }
 
 impl Built<'_> {
-    /// What a session may choose beside the models that the settings name: all that is known of the configured providers. One that
-    /// cannot be built is left out: nobody has asked for it.
+    /// What a session may choose beside the models that the settings name: all that is known of the configured providers, without small
+    /// ones where tools or commands reach the web. One that cannot be built is left out: nobody has asked for it.
     fn choosable(&mut self) -> Vec<Model> {
         let config = self.config;
         let of = |(name, settings): (&String, &ProviderConfig)| -> Vec<String> {
             known_models(settings).into_iter().map(|listed| format!("{name}/{}", listed.id)).collect()
         };
         let names: Vec<String> = config.providers.iter().flat_map(of).collect();
-        let others = names.iter().filter(|name| !named(config).contains(&name.as_str()));
+        let web = has_web(config);
+        let is_left_out = |name: &String| named(config).contains(&name.as_str()) || (web && is_small(name));
+        let others = names.iter().filter(|name| !is_left_out(name));
         others.filter_map(|name| self.model(name).ok()).collect()
     }
 

@@ -70,11 +70,11 @@ pub async fn list_models(
         ListForm::Openai => read::openai(&asker.get(&openai_path(&config.base_url), &[]).await?),
         ListForm::Anthropic => {
             let path = versioned("/models", "/v1");
-            asker.pages(&path, "after_id", |page| read::anthropic(page)).await?
+            asker.pages(&path, "after_id", read::anthropic).await?
         }
         ListForm::Gemini => {
             let path = versioned("/models", "/v1beta");
-            asker.pages(&path, "pageToken", |page| read::gemini(page)).await?
+            asker.pages(&path, "pageToken", read::gemini).await?
         }
         ListForm::Ollama => asker.ollama(&config.base_url).await?,
     };

@@ -13,6 +13,7 @@ use crate::{
     config::ModelName,
     core::Core,
     failure::{network, stored, user},
+    security::{has_web, is_small},
 };
 
 /// The most tokens of a test's answer: models that reason need some before they say a word.
@@ -98,7 +99,12 @@ pub(crate) async fn choose(core: &Core, session: SessionId, name: Option<String>
     let live = core.live();
     let model = match &name {
         None => live.deps.models.first(),
-        Some(name) => live.deps.models.find(name).ok_or_else(|| not_there(&live.config, name))?,
+        Some(name) => live
+            .deps
+            .models
+            .choosable()
+            .find(|model| model.name == *name)
+            .ok_or_else(|| not_there(&live.config, name))?,
     };
     let mut text = format!("{} answers in session {session} from its next task on", model.name);
     if model.prices.is_none() {
@@ -114,6 +120,11 @@ pub(crate) async fn choose(core: &Core, session: SessionId, name: Option<String>
 fn not_there(config: &Config, name: &str) -> Failure {
     let shown: String = name.chars().filter(|letter| !letter.is_control()).take(128).collect();
     let hint = match ModelName::parse(name) {
+        Some(_) if is_small(name) && has_web(config) => {
+            "a small model obeys whoever spoke last, and tools or commands may reach the web: it answers only where `model` under [agent] names it, \
+             since only then the sandbox is tried before the start"
+                .to_owned()
+        }
         Some(parts) if config.providers.contains_key(parts.provider) => {
             format!(
                 "if the vendor has it, name it: [providers.{}.models.\"{}\"] in config.toml",
@@ -130,7 +141,7 @@ pub(crate) fn in_words(core: &Core) -> Result<String, Failure> {
     let live = core.live();
     let current = current(core, core.current_session()?)?;
     let others: Vec<&str> =
-        live.deps.models.all().map(|model| model.name.as_str()).filter(|name| *name != current).collect();
+        live.deps.models.choosable().map(|model| model.name.as_str()).filter(|name| *name != current).collect();
     let mut text = format!("{current} answers in this session.");
     if !others.is_empty() {
         let more = others.len().saturating_sub(SHOWN);

@@ -11,5 +11,5 @@ mod refusal;
 mod run;
 
 pub use finding::{Attempted, Finding, Outcome, Report, Severity};
-pub(crate) use refusal::{is_small, is_strong, needs_strong_sandbox, refuse_unsafe};
+pub(crate) use refusal::{has_web, is_small, is_strong, needs_strong_sandbox, refuse_unsafe};
 pub use run::{AuditOptions, audit};
