@@ -47,7 +47,10 @@ impl Dialect for Anthropic {
     }
 
     fn body(&self, request: &ModelRequest, stream: bool) -> Value {
-        let conversation = conversation::sound(&request.messages, is_sendable);
+        let spoken = conversation::spoken(&request.messages, |block| is_sendable(block) && !is_thought(block));
+        let mut conversation = conversation::sound(&spoken, is_sendable);
+        let thinking = self.thinking(request, &conversation);
+        settle_thoughts(&mut conversation, thinking.is_some());
         let mut body = json!({
             "model": request.model,
             "max_tokens": request.max_output_tokens,
@@ -71,7 +74,9 @@ impl Dialect for Anthropic {
             self.mark(&mut block);
             body["system"] = json!([block]);
         }
-        self.thinking(request, &conversation, &mut body);
+        if let Some(thinking) = thinking.filter(|thinking| !thinking.is_null()) {
+            body["thinking"] = thinking;
+        }
         self.output(request, &mut body);
         if stream {
             body["stream"] = json!(true);
@@ -89,42 +94,42 @@ impl Dialect for Anthropic {
 }
 
 impl Anthropic {
-    /// How much to reason. Models of the adaptive kind refuse a budget, older ones refuse anything else
+    /// What the model is told of reasoning; null where it reasons untold, and none where it does not reason this time. Models of
+    /// the adaptive kind refuse a budget, older ones refuse anything else
     /// (<https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>); the newest show nothing of it unless they are
     /// asked for the summary.
-    fn thinking(&self, request: &ModelRequest, conversation: &[Message], body: &mut Value) {
+    fn thinking(&self, request: &ModelRequest, conversation: &[Message]) -> Option<Value> {
         match self.quirks.reasoning(&request.model, Reasoning::Budget) {
             Reasoning::Budget => {
-                if let Some(budget) = thinking_budget(request).filter(|_| may_think(conversation)) {
-                    body["thinking"] = json!({"type": "enabled", "budget_tokens": budget});
-                }
+                let budget = thinking_budget(request).filter(|_| may_think(conversation))?;
+                Some(json!({"type": "enabled", "budget_tokens": budget}))
             }
             Reasoning::Adaptive => {
-                if let Some(tokens) = request.thinking_tokens.filter(|tokens| *tokens > 0) {
-                    body["thinking"] = json!({"type": "adaptive", "display": "summarized"});
-                    body["output_config"] = json!({"effort": effort(tokens)});
-                }
+                request.thinking_tokens.filter(|tokens| *tokens > 0)?;
+                Some(json!({"type": "adaptive", "display": "summarized"}))
             }
-            Reasoning::Effort => {
-                if let Some(tokens) = request.thinking_tokens.filter(|tokens| *tokens > 0) {
-                    body["output_config"] = json!({"effort": effort(tokens)});
-                }
-            }
-            Reasoning::None | Reasoning::Always => {}
+            Reasoning::Always => Some(Value::Null),
+            Reasoning::Effort | Reasoning::None => None,
         }
+    }
+
+    /// How hard to try, for models that take a word.
+    fn effort(&self, request: &ModelRequest) -> Option<&'static str> {
+        let way = self.quirks.reasoning(&request.model, Reasoning::Budget);
+        let tokens = request.thinking_tokens.filter(|tokens| *tokens > 0)?;
+        matches!(way, Reasoning::Adaptive | Reasoning::Effort).then(|| effort(tokens))
     }
 
     /// The form of the answer: <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>. Where a vendor of this
     /// interface does not take it, the model is told in words.
     fn output(&self, request: &ModelRequest, body: &mut Value) {
+        if let Some(effort) = self.effort(request) {
+            body["output_config"]["effort"] = json!(effort);
+        }
         let Some(output) = &request.output else { return };
         match self.quirks.schema {
             SchemaForm::Schema => {
-                let format = json!({"type": "json_schema", "schema": output.schema});
-                match body["output_config"].as_object_mut() {
-                    Some(config) => drop(config.insert("format".to_owned(), format)),
-                    None => body["output_config"] = json!({"format": format}),
-                }
+                body["output_config"]["format"] = json!({"type": "json_schema", "schema": output.schema});
             }
             SchemaForm::Object | SchemaForm::Words => {
                 let last = body["messages"].as_array_mut().and_then(|messages| messages.last_mut());
@@ -162,17 +167,36 @@ impl Anthropic {
     }
 }
 
+/// Where the turn that is going on begins: behind what the user last said.
+fn turn(conversation: &[Message]) -> usize {
+    let is_result = |block: &Block| matches!(block, Block::ToolResult { .. });
+    let said = |message: &Message| message.role == Role::User && !message.blocks.iter().any(is_result);
+    conversation.iter().rposition(said).map_or(0, |at| at + 1)
+}
+
+/// Leaves out the thoughts that the vendor does not take: those at the end of a message, which led to nothing, and those of the
+/// turn that is going on when it goes on without thinking.
+fn settle_thoughts(conversation: &mut [Message], thinks: bool) {
+    if !thinks {
+        let begun = turn(conversation);
+        conversation[begun..].iter_mut().for_each(|message| message.blocks.retain(|block| !is_thought(block)));
+    }
+    for message in conversation {
+        while message.blocks.last().is_some_and(is_thought) {
+            message.blocks.pop();
+        }
+    }
+}
+
+fn is_thought(block: &Block) -> bool {
+    matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. })
+}
+
 /// Whether a model that reasons within a budget may do so now. While tools are used, the vendor demands the reasoning with which
 /// the turn began; where it is gone, or another vendor began the turn, this turn ends without.
 fn may_think(conversation: &[Message]) -> bool {
-    let is_result = |block: &Block| matches!(block, Block::ToolResult { .. });
-    let is_thought = |block: &Block| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
-    let turn = conversation
-        .iter()
-        .rev()
-        .take_while(|message| message.role == Role::Assistant || message.blocks.iter().any(is_result));
-    let answers: Vec<&Message> = turn.filter(|message| message.role == Role::Assistant).collect();
-    answers.last().is_none_or(|first| first.blocks.first().is_some_and(is_thought))
+    let first = conversation[turn(conversation)..].iter().find(|message| message.role == Role::Assistant);
+    first.is_none_or(|message| message.blocks.first().is_some_and(is_thought))
 }
 
 /// The reasoning budget, which must be at least 1024 and below the answer's limit. An answer too short for it has none.

@@ -2,7 +2,10 @@
 //! when it fails once, so it is enforced here as well. Pure, and stable: the same beginning always gives the same
 //! beginning, or the vendor's cache would be lost.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use types::{Block, Message, Role};
 
@@ -12,6 +15,17 @@ const NO_RESULT: &str = "the outcome of this call is unknown";
 const OPENING: &str = "(the conversation goes on)";
 /// What stands after an answer that nothing was said after.
 const GO_ON: &str = "Go on.";
+
+/// The conversation without messages in which nothing is said or done, by what `speaks` tells of a block: reasoning alone is no
+/// message to most vendors.
+pub(crate) fn spoken(messages: &[Message], speaks: impl Fn(&Block) -> bool) -> Cow<'_, [Message]> {
+    let is_mute = |message: &Message| !message.blocks.iter().any(&speaks);
+    if messages.iter().any(is_mute) {
+        messages.iter().filter(|message| !is_mute(message)).cloned().collect()
+    } else {
+        messages.into()
+    }
+}
 
 /// The conversation with only those blocks that `keep` lets pass, in which the two sides alternate from the user on,
 /// every call has exactly one result in the next message, results come first in their message, call ids are unique and plain,

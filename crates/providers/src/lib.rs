@@ -19,6 +19,7 @@ mod openai_chat;
 mod openai_responses;
 pub mod practice;
 mod quirks;
+mod refused;
 mod retry;
 mod sse;
 mod vendors;

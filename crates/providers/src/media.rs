@@ -51,15 +51,6 @@ pub(crate) fn prepare(mut request: ModelRequest, origin: &str, limits: &MediaLim
     request
 }
 
-/// The request without what its vendor alone understands: the same conversation to everybody.
-pub(crate) fn without_own(request: &ModelRequest) -> ModelRequest {
-    let mut request = request.clone();
-    for message in &mut request.messages {
-        message.blocks.retain(|block| block.origin().is_none());
-    }
-    request
-}
-
 /// What is left of a request's limits.
 struct Room {
     limits: MediaLimits,

@@ -49,7 +49,9 @@ impl Dialect for OpenaiChat {
         if !request.system.trim().is_empty() {
             messages.push(json!({"role": "system", "content": &*request.system}));
         }
-        for message in conversation::sound(&request.messages, |block| self.is_sendable(block)) {
+        let speaks = |block: &Block| block.origin().is_none() && self.is_sendable(block);
+        let spoken = conversation::spoken(&request.messages, speaks);
+        for message in conversation::sound(&spoken, |block| self.is_sendable(block)) {
             match message.role {
                 Role::User => self.user_messages(&message, &request.media, &mut messages),
                 Role::Assistant => messages.push(self.assistant_message(&message)),
@@ -134,7 +136,6 @@ impl OpenaiChat {
             }
         }
         let text = message.text();
-        // Reasoning alone is no message to these vendors.
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { json!(text) };
         let mut sent = json!({"role": "assistant", "content": content});
         if !calls.is_empty() {

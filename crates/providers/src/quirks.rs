@@ -34,8 +34,8 @@ pub struct Quirks {
     pub reasoning_summary: bool,
     /// Whether `prompt_cache_key` is taken (`openai-chat`, `openai-responses`).
     pub cache_key: bool,
-    /// Whether the vendor is told to mark what it may cache (`openai-chat`): OpenRouter, whose models of Anthropic and others
-    /// cache nothing unmarked (<https://openrouter.ai/docs/features/prompt-caching>).
+    /// Whether the vendor is told to mark what may be cached (`openai-chat`): OpenRouter, behind which Anthropic's models and others
+    /// cache nothing unmarked (<https://openrouter.ai/docs/client-sdks/typescript/models/anthropiccachecontroldirective>).
     pub cache_marks: bool,
     /// Whether what goes into the cache is kept for an hour instead of five minutes (`anthropic`, and `openai-chat` with marks).
     /// Writing costs more then.

@@ -19,7 +19,8 @@ use crate::{
     errors::{WaitHeaders, from_egress, from_status, refuses_own_reasoning},
     frames::{Frames, Framing},
     keys::Keys,
-    media::{MediaLimits, prepare, without_own},
+    media::{MediaLimits, prepare},
+    refused::Refused,
     retry::Retry,
     sse::SseEvent,
 };
@@ -106,11 +107,12 @@ pub(crate) struct Wire<D>(Arc<Inner<D>>);
 struct Inner<D> {
     endpoint: Endpoint,
     dialect: D,
+    refused: Refused,
 }
 
 impl<D: Dialect> Wire<D> {
     pub(crate) fn new(endpoint: Endpoint, dialect: D) -> Self {
-        Self(Arc::new(Inner { endpoint, dialect }))
+        Self(Arc::new(Inner { endpoint, dialect, refused: Refused::default() }))
     }
 }
 
@@ -120,6 +122,7 @@ impl<D: Dialect> Provider for Wire<D> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let work = async move {
             let request = prepare(request, &inner.endpoint.origin, &inner.dialect.media());
+            let request = inner.refused.without(request);
             let end = inner.answer(&request, &sender, &cancel).await;
             // A reader that has gone has no use for the end either.
             drop(sender.send(end).await);
@@ -176,7 +179,7 @@ impl<D: Dialect> Inner<D> {
                 // Signatures end with the keys behind them. Once, the conversation is tried without what they guard.
                 None if !stripped && refuses_own_reasoning(&error) => {
                     stripped = true;
-                    body = self.dialect.body(&without_own(request), self.endpoint.stream);
+                    body = self.dialect.body(&self.refused.add(request), self.endpoint.stream);
                     Duration::ZERO
                 }
                 None => return ModelEvent::Failed(error),

@@ -56,6 +56,33 @@ async fn a_turn_that_another_began_ends_without_thinking() {
 }
 
 #[tokio::test]
+async fn thoughts_that_the_vendor_does_not_take_stay_behind() {
+    // An answer that was cut while it thought; the server refuses it as a message.
+    let cut = Reply::say("").thinking("so far").with_fault(Fault::MaxTokens);
+    let bench = Bench::replying(API, |_| {}, vec![cut, Reply::say("x")]).await;
+    let mut blocks = bench.reply(hello()).await.blocks;
+    blocks.retain(|block| *block != Block::text(""));
+    let messages = vec![Message::user("hello"), Message { role: Role::Assistant, blocks }, Message::user("go on")];
+    bench.reply(request(messages)).await;
+    assert!(!bench.server.requests()[1].contains("so far"));
+
+    // A turn that began with thinking and goes on without.
+    let bench = Bench::start(API, |seen| match seen.step() {
+        0 => Reply::call("exec", json!({})).thinking("at first"),
+        _ => Reply::say("done"),
+    })
+    .await;
+    let first = Message { role: Role::Assistant, blocks: bench.reply(thinking(2000)).await.blocks };
+    let call = first.tool_uses().next().unwrap().id;
+    let result = Block::ToolResult { call, content: "x".to_owned(), is_error: false };
+    let messages = vec![Message::user("hello"), first, Message { role: Role::User, blocks: vec![result] }];
+    bench.reply(request(messages.clone())).await;
+    assert!(!bench.server.requests()[1].contains("at first"));
+    bench.reply(ModelRequest { thinking_tokens: Some(2000), ..request(messages) }).await;
+    assert!(bench.server.requests()[2].contains("at first"));
+}
+
+#[tokio::test]
 async fn the_form_of_an_answer_is_told() {
     let schema = json!({"type": "object", "properties": {}, "additionalProperties": false});
     let output = OutputSchema { name: "verdict".to_owned(), schema: schema.clone() };
@@ -78,6 +105,12 @@ async fn marks_last_an_hour_where_wanted() {
     let marks = asked.matches("cache_control").count();
     assert_eq!((marks, asked.matches(r#""ttl":"1h""#).count()), (3, 3));
     assert!(!body(|_| {}, hello()).await.to_string().contains("ttl"));
+    for hour in [true, false] {
+        let bench = Bench::configured(API, |config| config.quirks.cache_hour = hour, |_| Reply::say("x")).await;
+        let usage = bench.reply(hello()).await.usage;
+        assert!(usage.cache_write > 0, "{usage:?}");
+        assert_eq!(usage.cache_write_1h, if hour { usage.cache_write } else { 0 });
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use providers::{Api, CallIds, Quirks, Reasoning, ReasoningField, SchemaForm};
 use serde_json::{Value, json};
-use testkit::model::{Part, Reply};
+use testkit::model::{Fault, Part, Reply};
 use types::{Block, Message, ModelRequest, OutputSchema, Role};
 
 use crate::support::{Bench, hello, request};
@@ -82,6 +82,17 @@ async fn details_of_reasoning_go_back_as_they_came() {
     let sent = bench.server.requests()[1].messages[1].clone();
     assert_eq!(sent["reasoning_details"].as_array().map(Vec::len), Some(2));
     assert!(sent["reasoning_content"].is_null());
+}
+
+#[tokio::test]
+async fn an_answer_that_only_thinks_is_left_out() {
+    let cut = Reply::say("").thinking("hm").and(Part::Redacted).with_fault(Fault::MaxTokens);
+    let bench = Bench::replying(API, |config| config.quirks.replay_reasoning = true, vec![cut, Reply::say("x")]).await;
+    let blocks = bench.reply(hello()).await.blocks;
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    let messages = vec![Message::user("hello"), Message { role: Role::Assistant, blocks }, Message::user("go on")];
+    bench.reply(request(messages)).await;
+    assert_eq!(bench.server.requests()[1].messages, [json!({"role": "user", "content": "hello\ngo on"})]);
 }
 
 #[tokio::test]

@@ -51,7 +51,10 @@ async fn converse(api: Api, change: impl FnOnce(&mut providers::ProviderConfig))
     let bench = Bench::configured(api, change, |seen| match seen.step() {
         0 => Reply::tools("both", [("exec", json!({"command": "a"})), ("read", json!({"path": "b"}))])
             .thinking("let me see"),
-        1 => Reply::call("exec", json!({"command": "c"})).thinking("and then").and(Part::Redacted),
+        1 => Reply::call("exec", json!({"command": "c"}))
+            .thinking("and then")
+            .and(Part::Redacted)
+            .and_call("read", json!({"path": "d"})),
         _ => Reply::say("done").thinking("finally"),
     })
     .await;
@@ -82,7 +85,7 @@ async fn reasoning_goes_back_unchanged_and_in_place() {
         blocks.iter().map(|block| block["type"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(kinds(1), ["thinking", "text", "tool_use", "tool_use"]);
-    assert_eq!(kinds(3), ["thinking", "tool_use", "redacted_thinking"]);
+    assert_eq!(kinds(3), ["thinking", "tool_use", "redacted_thinking", "tool_use"]);
     assert_eq!(last.body["thinking"], json!({"type": "enabled", "budget_tokens": 2000}));
 }
 

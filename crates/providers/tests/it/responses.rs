@@ -165,11 +165,16 @@ async fn refused_reasoning_is_left_out_once() {
         })
         .await;
         let messages = reasoned(&bench).await;
-        let events = bench.events(request(messages)).await;
+        let events = bench.events(request(messages.clone())).await;
         let restarts = events.iter().filter(|event| matches!(event, ModelEvent::Restarted { .. })).count();
         assert_eq!((restarts, bench.server.request_count()), (1, 3));
         match events.last() {
-            Some(ModelEvent::Finished(reply)) if !lasting => assert_eq!(reply.blocks, [Block::text("done")]),
+            Some(ModelEvent::Finished(reply)) if !lasting => {
+                assert_eq!(reply.blocks, [Block::text("done")]);
+                // What was refused once stays away.
+                bench.reply(request(messages)).await;
+                assert_eq!(bench.server.request_count(), 4);
+            }
             Some(ModelEvent::Failed(error)) if lasting => assert_eq!(error.kind, Kind::BadRequest),
             other => panic!("{other:?}"),
         }

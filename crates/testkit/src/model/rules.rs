@@ -52,6 +52,9 @@ const ADAPTIVE_ONLY: [&str; 3] = ["claude-opus-4-7", "claude-mythos-5", "claude-
 
 fn check_thinking(request: &SeenRequest, max_tokens: u64) -> Checked {
     let thinking = &request.body["thinking"];
+    if thinking.is_null() || thinking["type"] == "disabled" {
+        check_turn_without_thinking(&request.messages)?;
+    }
     let budget = thinking["budget_tokens"].as_u64();
     match thinking["type"].as_str() {
         None => ensure(thinking.is_null(), || "thinking.type: field required".to_owned()),
@@ -67,6 +70,19 @@ fn check_thinking(request: &SeenRequest, max_tokens: u64) -> Checked {
         }
         Some(unknown) => Err(format!("thinking.type: `{unknown}` is unknown")),
     }
+}
+
+/// A turn that goes on without thinking does not end in some.
+fn check_turn_without_thinking(messages: &[Value]) -> Checked {
+    let last = messages.iter().rfind(|message| role(message) == "assistant");
+    let results = messages
+        .last()
+        .is_some_and(|message| blocks(&message["content"]).iter().any(|block| block["type"] == "tool_result"));
+    let content = last.filter(|_| results).map_or(&[][..], |message| blocks(&message["content"]));
+    ensure(!content.iter().any(|block| block["type"] == "thinking"), || {
+        "messages: When thinking is disabled, an `assistant` message in the final position cannot contain `thinking`"
+            .to_owned()
+    })
 }
 
 /// A turn in which tools are used goes on with thinking only if it began with it. A brain may answer without thinking although
@@ -133,6 +149,8 @@ fn check_blocks(message: &Value, at: usize) -> Checked {
     }
     let content = blocks(&message["content"]);
     ensure(!content.is_empty(), || format!("messages.{at}: content must not be empty"))?;
+    let thought = content.last().is_some_and(|last| last["type"] == "thinking" || last["type"] == "redacted_thinking");
+    ensure(!thought, || format!("messages.{at}: The final block in an assistant message cannot be `thinking`"))?;
     for (index, block) in content.iter().enumerate() {
         let place = format!("messages.{at}.content.{index}");
         let kind = block["type"].as_str().unwrap_or_default();
