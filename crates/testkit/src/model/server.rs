@@ -81,7 +81,8 @@ impl ModelServer {
             .route("/v1beta/models", get(list_gemini_models))
             .route("/v1beta/models/{call}", post(generate))
             .route("/v1/models/{call}", post(generate))
-            // The same at Vertex AI.
+            // The same at Vertex AI, with a key of express mode and with a project.
+            .route("/v1/publishers/google/models/{call}", post(generate))
             .route(
                 "/v1/projects/{project}/locations/{location}/publishers/google/models/{call}",
                 post(async |shared, Path((_, _, call)): Path<(String, String, String)>, query, headers, body| {

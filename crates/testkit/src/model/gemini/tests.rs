@@ -96,7 +96,7 @@ async fn what_the_vendor_refuses_is_refused() {
         ("Unknown name \"messages\"", with("messages", json!([]))),
         ("Unknown name \"max_tokens\" at 'generation_config'", config("max_tokens", json!(1))),
         ("Unknown name \"source\"", part(json!({"text": "x", "source": {}}))),
-        ("one initialized field", part(json!({"text": "x", "inlineData": {}}))),
+        ("one initialized field", part(json!({"text": "x", "functionCall": {"name": "run"}}))),
         ("one initialized field", part(json!({}))),
         ("empty text", part(json!({"text": ""}))),
         ("not valid base64", part(json!({"inlineData": {"mimeType": "image/png", "data": "!"}}))),
