@@ -233,9 +233,7 @@ pub fn build(name: &str, config: &ProviderConfig, vault: &Vault) -> Result<Arc<d
         Api::OpenaiChat => Arc::new(Wire::new(endpoint, OpenaiChat::new(&config.base_url, quirks))),
         Api::OpenaiResponses => Arc::new(Wire::new(endpoint, OpenaiResponses::new(&config.base_url, quirks))),
         Api::Gemini => Arc::new(Wire::new(endpoint, Gemini::new(&config.base_url, quirks))),
-        Api::Ollama => {
-            Arc::new(Wire::new(endpoint, Ollama::new(&config.base_url, quirks, config.context_tokens.clone())))
-        }
+        Api::Ollama => Arc::new(Wire::new(endpoint, Ollama::new(&config.base_url, quirks, config.windows()))),
     })
 }
 

@@ -1,13 +1,16 @@
 //! The built-in table of models, `models.toml`: what each holds, can do and costs. What the owner writes counts before it, and
 //! what a vendor's list says after it. A model that nobody knows has no price. Start with [`ProviderConfig::facts`].
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use types::Prices;
 
-use crate::{ProviderConfig, Reasoning};
+use crate::{Api, ProviderConfig, Reasoning, ollama::DEFAULT_WINDOW};
 
 /// The table, in its file's form.
 const TABLE: &str = include_str!("../models.toml");
@@ -176,10 +179,18 @@ impl ProviderConfig {
     }
 
     /// How many tokens of a model's context are used: what the owner says of this model; otherwise `most`, or what the model holds
-    /// where that is less. A long context is dear, so it is never used because it is there.
+    /// where that is less. A long context is dear, so it is never used because it is there. A server that holds just what it is told
+    /// to hold is told the same: see [`ProviderConfig::windows`].
     pub fn context(&self, name: &str, most: u64) -> u64 {
-        let known = self.facts(name).context;
+        let usual = (self.api == Api::Ollama).then_some(DEFAULT_WINDOW);
+        let known = self.facts(name).context.or(usual);
         self.written(name).context.unwrap_or_else(|| known.map_or(most, |known| known.min(most)))
+    }
+
+    /// The contexts of the models of which the owner wrote it.
+    pub(crate) fn windows(&self) -> BTreeMap<String, u64> {
+        let names = self.models.keys().chain(self.context_tokens.keys());
+        names.filter_map(|name| Some((name.clone(), self.written(name).context?))).collect()
     }
 
     /// What the owner wrote about a model.

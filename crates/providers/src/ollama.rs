@@ -24,32 +24,31 @@ use crate::{
     wire::{Decoder, Dialect},
 };
 
-/// The window of a model of which nothing is known. Larger ones cost memory whether they are used or not.
-const DEFAULT_CONTEXT: u64 = 32_768;
+/// The window of a model of which nothing is known, in tokens. Larger ones cost memory whether they are used or not.
+pub(crate) const DEFAULT_WINDOW: u64 = 32_768;
 /// More bytes than a token of any tokenizer in use stands for on the average of a text.
 const MOST_BYTES_PER_TOKEN: u64 = 8;
 /// The deepest schema of a tool that is read.
 const MAX_DEPTH: usize = 64;
 
-/// The dialect, bound to a path, a vendor's ways and the windows of its models.
+/// The dialect, bound to a path, a vendor's ways and the windows of its models, in tokens by the model's name.
 pub(crate) struct Ollama {
     path: &'static str,
     quirks: Quirks,
-    context_tokens: BTreeMap<String, u64>,
+    windows: BTreeMap<String, u64>,
 }
 
 impl Ollama {
     /// For a base address with or without the `/api` that belongs to every path.
-    pub(crate) fn new(base_url: &str, quirks: Quirks, context_tokens: BTreeMap<String, u64>) -> Self {
+    pub(crate) fn new(base_url: &str, quirks: Quirks, windows: BTreeMap<String, u64>) -> Self {
         let with_api = base_url.trim_end_matches('/').ends_with("/api");
-        Self { path: if with_api { "/chat" } else { "/api/chat" }, quirks, context_tokens }
+        Self { path: if with_api { "/chat" } else { "/api/chat" }, quirks, windows }
     }
 
     /// The model's window in tokens, for prompt and answer together. It must not change from request to request: the server loads
     /// the model anew for another one.
     fn window(&self, model: &str) -> u64 {
-        let known = |name: &str| self.context_tokens.get(name).copied();
-        known(model).or_else(|| known(model.strip_suffix(":latest")?)).unwrap_or(DEFAULT_CONTEXT)
+        self.windows.get(model).copied().unwrap_or(DEFAULT_WINDOW)
     }
 
     /// <https://docs.ollama.com/capabilities/thinking>: a yes or no, and a word for one family. A model that reasons does so unless

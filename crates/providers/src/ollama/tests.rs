@@ -24,7 +24,7 @@ fn ollama() -> Ollama {
 
 #[test]
 fn the_window_is_always_named_and_nothing_may_be_left_out() {
-    for (model, window) in [("small", 1000), ("small:latest", 1000), ("other", DEFAULT_CONTEXT)] {
+    for (model, window) in [("small", 1000), ("other", DEFAULT_WINDOW)] {
         let body = ollama().body(&request(model, vec![Message::user("x")]), true);
         assert_eq!(body["options"], json!({"num_ctx": window, "num_predict": 400}));
         assert_eq!((&body["truncate"], &body["shift"]), (&json!(false), &json!(false)));

@@ -169,12 +169,14 @@ async fn googles_errors_have_kinds() {
 
 #[tokio::test]
 async fn vertex_is_an_address() {
-    let bench = Bench::start(API, |_| Reply::say("x")).await;
-    let address = format!("{}/v1/projects/p/locations/global/publishers/google", bench.server.base_url());
-    let provider = build("lab", &ProviderConfig::new(API, address), &bench.vault).unwrap();
-    let bench = Bench { provider, ..bench };
-    bench.reply(third_series(vec![Message::user("go")])).await;
-    assert_eq!(bench.server.requests()[0].model, "gemini-3.5-flash");
+    for of_project in ["/projects/p/locations/global", ""] {
+        let bench = Bench::start(API, |_| Reply::say("x")).await;
+        let address = format!("{}/v1{of_project}/publishers/google", bench.server.base_url());
+        let provider = build("lab", &ProviderConfig::new(API, address), &bench.vault).unwrap();
+        let bench = Bench { provider, ..bench };
+        bench.reply(third_series(vec![Message::user("go")])).await;
+        assert_eq!(bench.server.requests()[0].model, "gemini-3.5-flash");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,22 @@ async fn a_server_refuses_what_its_window_does_not_hold() {
 }
 
 #[tokio::test]
+async fn the_server_is_told_the_window_that_is_reckoned_with() {
+    for written in [None, Some(8_000)] {
+        let mut reckoned = 0;
+        let change = |config: &mut providers::ProviderConfig| {
+            let model = providers::ModelConfig { context_tokens: written, ..providers::ModelConfig::default() };
+            config.models.insert("model-1".to_owned(), model);
+            reckoned = config.context("model-1", 200_000);
+        };
+        let bench = Bench::configured(API, change, |_| Reply::say("x")).await;
+        bench.reply(hello()).await;
+        assert_eq!(reckoned, written.unwrap_or(32_768));
+        assert_eq!(bench.server.requests()[0].body["options"]["num_ctx"], reckoned);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_cuts_in_silence_is_found_out() {
     let cut = |count: u64| {
         let message = json!({"role": "assistant", "content": "what was the question?"});
