@@ -37,8 +37,9 @@ impl Keys {
 
     /// The number of the key that is to be used now, with its client; the reason in words when all of them are out.
     pub(crate) fn pick(&self, now: Instant) -> Result<(usize, &HttpClient), ProviderError> {
-        let changed = |key: usize| self.changed_at(key);
-        match self.pool().pick(now, changed) {
+        // Apart from the match, which would hold the pool while the reason is put into words.
+        let picked = self.pool().pick(now, |key| self.changed_at(key));
+        match picked {
             Some(key) => Ok((key, &self.clients[key])),
             None => Err(self.all_out()),
         }
