@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use types::{Block, MediaBytes, Message, ModelReply, ModelRequest, ProviderError, Role, ToolSpec};
 
 use crate::{
-    blocks::arguments_object,
+    blocks::{arguments_object, in_words},
     conversation,
     media::{MediaLimits, base64_of},
-    quirks::{Quirks, Reasoning, effort},
+    quirks::{Quirks, Reasoning, SchemaForm, effort},
     wire::{Decoder, Dialect},
 };
 
@@ -103,10 +103,9 @@ impl Dialect for Gemini {
         if let Some(config) = thinking_config(request, reasoning) {
             body["generationConfig"]["thinkingConfig"] = config;
         }
-        if let Some(output) = &request.output {
-            body["generationConfig"]["responseMimeType"] = json!("application/json");
-            body["generationConfig"]["responseJsonSchema"] = schema::subset(&output.schema);
-        }
+        // <https://ai.google.dev/gemini-api/docs/structured-output>: older models cannot be held to a form while they may call.
+        let form = if signed || request.tools.is_empty() { self.quirks.schema } else { SchemaForm::Words };
+        bind(request, form, &mut body);
         body
     }
 
@@ -116,6 +115,22 @@ impl Dialect for Gemini {
 
     fn whole(&self, answer: &Value) -> Result<ModelReply, ProviderError> {
         decode::whole(answer)
+    }
+}
+
+/// Binds the answer to the form that is asked for, or tells the model of it in words behind all else.
+fn bind(request: &ModelRequest, form: SchemaForm, body: &mut Value) {
+    let Some(output) = &request.output else { return };
+    if matches!(form, SchemaForm::Schema | SchemaForm::Object) {
+        body["generationConfig"]["responseMimeType"] = json!("application/json");
+    }
+    if form == SchemaForm::Schema {
+        body["generationConfig"]["responseJsonSchema"] = schema::subset(&output.schema);
+        return;
+    }
+    let last = body["contents"].as_array_mut().and_then(|contents| contents.last_mut());
+    if let Some(parts) = last.and_then(|content| content["parts"].as_array_mut()) {
+        parts.push(json!({"text": in_words(output)}));
     }
 }
 

@@ -12,15 +12,16 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use types::{
-    Block, MediaBytes, Message, ModelReply, ModelRequest, ProviderError, ProviderErrorKind, Role, StopReason, ToolSpec,
+    Block, MediaBytes, Message, ModelReply, ModelRequest, OutputSchema, ProviderError, ProviderErrorKind, Role,
+    StopReason, ToolSpec,
 };
 
 use crate::{
-    blocks::arguments_object,
+    blocks::{arguments_object, in_words},
     conversation,
     frames::Framing,
     media::{MediaLimits, base64_of},
-    quirks::{Quirks, Reasoning, effort},
+    quirks::{Quirks, Reasoning, SchemaForm, effort},
     wire::{Decoder, Dialect},
 };
 
@@ -99,7 +100,7 @@ impl Dialect for Ollama {
             body["think"] = think;
         }
         if let Some(output) = &request.output {
-            body["format"] = output.schema.clone();
+            bind(output, self.quirks.schema, &mut body);
         }
         if let Some(time) = &self.quirks.keep_alive {
             body["keep_alive"] = time.parse::<i64>().map_or_else(|_| json!(time), |seconds| json!(seconds));
@@ -146,6 +147,24 @@ impl Dialect for Ollama {
             }
             _ => None,
         }
+    }
+}
+
+/// Binds the answer to a form, or tells the model of it in words behind all else.
+fn bind(output: &OutputSchema, form: SchemaForm, body: &mut Value) {
+    match form {
+        SchemaForm::Schema => {
+            body["format"] = output.schema.clone();
+            return;
+        }
+        SchemaForm::Object => body["format"] = json!("json"),
+        SchemaForm::Words => {}
+    }
+    let words = in_words(output);
+    let Some(messages) = body["messages"].as_array_mut() else { return };
+    match messages.last_mut().filter(|last| last["role"] == "user").map(|last| &mut last["content"]) {
+        Some(Value::String(text)) => *text = format!("{text}\n\n{words}"),
+        Some(_) | None => messages.push(json!({"role": "user", "content": words})),
     }
 }
 

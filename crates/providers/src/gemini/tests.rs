@@ -136,3 +136,22 @@ fn an_answers_form_and_the_tools_are_in_the_vendors_part_of_json_schema() {
     assert_eq!(body["generationConfig"]["responseMimeType"], "application/json");
     assert_eq!(body["generationConfig"]["responseJsonSchema"], expected);
 }
+
+#[test]
+fn a_form_that_cannot_be_held_is_told_in_words() {
+    let told = |form: SchemaForm, model: &str, tools: Vec<ToolSpec>| {
+        let mut request = request(model, vec![Message::user("x")]);
+        request.output = Some(types::OutputSchema { name: "o".to_owned(), schema: json!({"type": "object"}) });
+        request.tools = tools.into();
+        let body = Gemini::new("https://g", Quirks { schema: form, ..Quirks::default() }).body(&request, true);
+        let config = &body["generationConfig"];
+        let in_words = body["contents"][0]["parts"].as_array().is_some_and(|parts| parts.len() == 2);
+        (config["responseMimeType"].is_string(), config["responseJsonSchema"].is_object(), in_words)
+    };
+    let tool = || ToolSpec { name: "t".to_owned(), description: String::new(), input_schema: json!({}) };
+    assert_eq!(told(SchemaForm::Schema, "gemini-2.5-pro", Vec::new()), (true, true, false));
+    assert_eq!(told(SchemaForm::Object, "gemini-2.5-pro", Vec::new()), (true, false, true));
+    assert_eq!(told(SchemaForm::Words, "gemini-2.5-pro", Vec::new()), (false, false, true));
+    assert_eq!(told(SchemaForm::Schema, "gemini-3.5-flash", vec![tool()]), (true, true, false));
+    assert_eq!(told(SchemaForm::Schema, "gemini-2.5-pro", vec![tool()]), (false, false, true));
+}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use types::{OutputSchema, Usage};
+use types::Usage;
 
 use super::*;
 
@@ -44,6 +44,20 @@ fn settings_and_forms_are_the_servers() {
         assert_eq!(dialect.path(&request, true), "/chat");
     }
     assert_eq!(ollama().body(&request("m", Vec::new()), true)["keep_alive"], Value::Null);
+}
+
+#[test]
+fn a_form_may_be_told_in_words() {
+    let told = |schema: SchemaForm| {
+        let dialect = Ollama::new("http://host", Quirks { schema, ..Quirks::default() }, BTreeMap::new());
+        let mut request = request("m", vec![Message::user("x")]);
+        request.output = Some(OutputSchema { name: "o".to_owned(), schema: json!({"type": "object"}) });
+        let body = dialect.body(&request, true);
+        (body["format"].clone(), body["messages"][1]["content"].as_str().is_some_and(|text| text.contains("Schema")))
+    };
+    assert_eq!(told(SchemaForm::Schema), (json!({"type": "object"}), false));
+    assert_eq!(told(SchemaForm::Object), (json!("json"), true));
+    assert_eq!(told(SchemaForm::Words), (Value::Null, true));
 }
 
 #[test]

@@ -115,6 +115,8 @@ fn check_config(request: &SeenRequest) -> Checked {
     if let Some(schema) = schema {
         check_schema(schema, "generation_config.response_json_schema")?;
     }
+    let bound = json && !request.tools.is_empty() && !is_third_series(request);
+    ensure(!bound, || "Function calling with a response mime type: 'application/json' is unsupported".to_owned())?;
     let thinking = &config["thinkingConfig"];
     known(thinking, &["includeThoughts", "thinkingBudget", "thinkingLevel"], "generation_config.thinking_config")?;
     let (budget, level) = (thinking["thinkingBudget"].as_i64(), thinking["thinkingLevel"].as_str());

@@ -133,7 +133,10 @@ async fn what_the_vendor_refuses_is_refused() {
         assert!(message.contains(expected), "{expected}: {message}");
     }
     assert_eq!(server.violations().len(), count);
-    for body in [level("LOW"), config("thinkingConfig", json!({"thinkingBudget": 30_000}))] {
+    let mut bound = config("responseMimeType", json!("application/json"));
+    bound["tools"] = json!([{"functionDeclarations": [{"name": "run"}]}]);
+    assert_eq!(post(&server, "gemini-3-pro:generateContent", &bound).await.0, 200);
+    for body in [level("LOW"), config("thinkingConfig", json!({"thinkingBudget": 30_000})), bound] {
         assert_eq!(post(&server, "gemini-2.5-flash:generateContent", &body).await.0, 400);
     }
     // Before the third series nobody asks for signatures, and a stand-in is one.
