@@ -1,3 +1,5 @@
+//! What Gemini is sent.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What Ollama is sent, and what its counts tell.
+
 use std::sync::Arc;
 
 use types::Usage;

@@ -3,8 +3,6 @@
 //! says, with faults on demand. Must not know anything of ours: it is the outside world. Start with [`ModelServer`].
 
 mod anthropic;
-#[cfg(test)]
-mod exchange;
 mod gemini;
 mod media;
 mod ollama;
@@ -14,6 +12,8 @@ mod responses;
 mod rules;
 mod seen;
 mod server;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod usage;
 

@@ -1,3 +1,5 @@
+//! What Ollama says, and what is made of it.
+
 use types::ProviderErrorKind as Kind;
 
 use super::*;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Fault, ModelServer, Part, Reply, exchange::exchange};
+use crate::model::{Fault, ModelServer, Part, Reply, tests::exchange};
 
 async fn post(server: &ModelServer, call: &str, body: &Value) -> (u16, String) {
     exchange(server, &format!("POST /v1beta/models/{call} HTTP/1.0"), &body.to_string()).await

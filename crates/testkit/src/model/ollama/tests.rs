@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Fault, ModelServer, Part, Reply, exchange::exchange};
+use crate::model::{Fault, ModelServer, Part, Reply, tests::exchange};
 
 async fn post(server: &ModelServer, body: &Value) -> (u16, String) {
     exchange(server, "POST /api/chat HTTP/1.0", &body.to_string()).await
