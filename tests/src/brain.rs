@@ -2,6 +2,7 @@
 //! same whichever request of a job is asked again after a crash.
 
 use serde_json::{Value, json};
+use testkit::model::SeenRequest;
 
 use crate::repository::{RIGHT, TEST_COMMAND, WRONG};
 
@@ -20,49 +21,11 @@ pub enum Next {
     Say(String),
 }
 
-/// All tool calls of a conversation that have a result, oldest first, from a request body of either dialect.
-pub fn steps(body: &Value) -> Vec<Step> {
-    let mut calls: Vec<(String, String, Value)> = Vec::new();
-    let mut steps = Vec::new();
-    let empty = Vec::new();
-    for message in body["messages"].as_array().unwrap_or(&empty) {
-        for call in message["tool_calls"].as_array().unwrap_or(&empty) {
-            let input =
-                serde_json::from_str(call["function"]["arguments"].as_str().unwrap_or("{}")).unwrap_or(json!({}));
-            calls.push((text(&call["id"]), text(&call["function"]["name"]), input));
-        }
-        if message["role"] == "tool" {
-            finish(&calls, &mut steps, &text(&message["tool_call_id"]), flatten(&message["content"]));
-        }
-        for block in message["content"].as_array().unwrap_or(&empty) {
-            if block["type"] == "tool_use" {
-                calls.push((text(&block["id"]), text(&block["name"]), block["input"].clone()));
-            }
-            if block["type"] == "tool_result" {
-                finish(&calls, &mut steps, &text(&block["tool_use_id"]), flatten(&block["content"]));
-            }
-        }
-    }
-    steps
-}
-
-fn finish(calls: &[(String, String, Value)], steps: &mut Vec<Step>, id: &str, result: String) {
-    if let Some((_, tool, input)) = calls.iter().rev().find(|(known, _, _)| known == id) {
-        steps.push(Step { tool: tool.clone(), input: input.clone(), result });
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-/// The text of a content field, which is a string or a list of text blocks.
-fn flatten(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => blocks.iter().map(|block| text(&block["text"])).collect::<Vec<_>>().join("\n"),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
-    }
+/// All tool calls of a conversation with their results, oldest first. Results come in the order of the calls, whatever the
+/// dialect.
+pub fn steps(request: &SeenRequest) -> Vec<Step> {
+    let pairs = request.tool_calls().into_iter().zip(request.tool_results());
+    pairs.map(|(call, result)| Step { tool: call.name, input: call.input, result: result.content }).collect()
 }
 
 const COMMIT: &str = "git commit -qam 'billing: tax is a percentage'";
@@ -70,8 +33,8 @@ const COMMIT: &str = "git commit -qam 'billing: tax is a percentage'";
 /// Finds and fixes the failing test of [`crate::Repository`], and commits. Each command that has an effect leaves a
 /// mark of its own first, so that a test can see when one ran twice. When it is told that a call's outcome is unknown
 /// it looks before it goes on, as a careful model would.
-pub fn fixer(body: &Value) -> Next {
-    let steps = steps(body);
+pub fn fixer(request: &SeenRequest) -> Next {
+    let steps = steps(request);
     let mark = format!("echo step-{} >> .git/effects.log && ", steps.len());
     let exec =
         |say: &str, command: String| Next::Call { say: say.into(), tool: "exec", input: json!({ "command": command }) };

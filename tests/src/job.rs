@@ -30,7 +30,7 @@ pub struct Job {
 impl Job {
     /// A scene whose model fixes the repository's failing tests.
     pub fn new(dialect: &str) -> Self {
-        Self::with_brain(dialect, |request| match fixer(&request.body) {
+        Self::with_brain(dialect, |request| match fixer(request) {
             Next::Call { say, tool, input } => Reply::tools(say, [(tool, input)]),
             Next::Say(text) => Reply::say(text),
         })
@@ -54,7 +54,10 @@ impl Job {
         telegram.open_chat(OWNER);
         let home = Home::new();
         let repository = Repository::with_failing_tests(&home.beside("billing"));
-        let base = if dialect == "anthropic" { model.base_url() } else { format!("{}/v1", model.base_url()) };
+        let base = match dialect {
+            "openai-chat" | "openai-responses" => format!("{}/v1", model.base_url()),
+            _ => model.base_url(),
+        };
         home.configure(&configure(config(dialect, &base, &repository.path, Some(&telegram.base_url()))));
         for (name, value) in [("lab-key", KEY), ("telegram-token", telegram.token())] {
             let finished = run(&home.path(), &["secret", "set", name], value);

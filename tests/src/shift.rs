@@ -81,7 +81,7 @@ impl Shift {
             "anthropic",
             Settings::default(),
             |config| config + &coder,
-            |request| match fixer(&request.body) {
+            |request| match fixer(request) {
                 Next::Call { say, tool, input } => Reply::tools(say, [(tool, input)]),
                 Next::Say(text) => Reply::say(text),
             },

@@ -31,7 +31,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Choose a model, a messenger and a workspace; asks when it is given no options
-    Setup(verbs::setup::Setup),
+    Setup(Box<verbs::setup::Setup>),
     /// Run the agent in the foreground
     Up(verbs::up::Up),
     /// Say something to the agent and wait for its answer

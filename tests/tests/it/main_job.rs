@@ -49,6 +49,22 @@ fn from_the_command_line() {
 }
 
 #[test]
+fn over_every_interface() {
+    // The others are asked from the messenger.
+    for dialect in ["openai-responses", "gemini", "ollama"] {
+        let job = Job::new(dialect);
+        let daemon = Factotum::up(&job.home);
+        let finished = daemon.verb(&["send", ASK]);
+        assert_eq!(finished.code, Some(0), "{dialect}: {finished:?}");
+        assert!(finished.stdout.contains("All tests pass"), "{dialect}: {finished:?}");
+        check_repository(&job.repository);
+        // Five turns with tools, each by the vendor's published rules.
+        assert_eq!(job.model.request_count(), 6, "{dialect}");
+        assert_eq!(job.model.violations(), Vec::<String>::new(), "{dialect}");
+    }
+}
+
+#[test]
 fn undo_puts_the_workspace_back() {
     let job = Job::new("anthropic");
     let daemon = Factotum::up(&job.home);

@@ -137,7 +137,7 @@ fn costed(costs: &[ModelCost]) -> String {
     if costs.is_empty() {
         return "nothing was spent this month".to_owned();
     }
-    let share = |part: u64, whole: u64| if whole == 0 { 0 } else { part.saturating_mul(100) / whole };
+    let share = |part: u64, whole: u64| part.saturating_mul(100).checked_div(whole).unwrap_or(0);
     let row = |cost: &ModelCost| {
         [
             cost.model.clone(),

@@ -13,6 +13,7 @@ mod job_rules;
 mod jobs;
 mod labels;
 mod leaks;
+mod models;
 mod play;
 mod recipes;
 mod requests;
