@@ -146,6 +146,8 @@ fn kind(reply: &ModelReply) -> Kind {
         | StopReason::StopSequence
         | StopReason::PauseTurn
         | StopReason::Other(_) => match (calls, text) {
+            // Nobody knows whether calls of such an answer are whole.
+            (true, _) if matches!(reply.stop, StopReason::Other(_)) => Kind::Cut,
             (true, _) => Kind::Calls,
             (false, true) => Kind::Final,
             (false, false) => Kind::Empty,

@@ -23,7 +23,7 @@ pub(crate) enum Audience {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub outcome: Result<ModelReply, ProviderError>,
-    /// Whether the last attempt failed though the vendor may bill it. Those before it are settled already.
+    /// Whether the vendor may bill the last attempt and nobody knows for what. Those before it are settled already.
     pub unknown: bool,
     /// The limit that forbade another attempt, in a sentence. Then everything is settled already.
     pub limit: Option<String>,
@@ -76,10 +76,17 @@ pub(crate) async fn ask(
     };
     let (said, begun) = listener.finish();
     // What had begun to answer counts, whatever ended it.
-    let unknown = outcome.as_ref().err().is_some_and(|error| begun || may_be_billed(error.kind));
+    let unknown = match &outcome {
+        // A server that does not count is no reason to count nothing.
+        Ok(reply) => reply.usage.context() == 0,
+        Err(error) => begun || may_be_billed(error.kind),
+    };
     match &outcome {
         Ok(_) => run.deps.models.answered(model),
-        Err(error) if may_pass_on(error.kind) => run.deps.models.failed(model, error, run.deps.clock.now()),
+        // A name that a vendor does not know says nothing about its other models.
+        Err(error) if may_pass_on(error.kind) && error.kind != ProviderErrorKind::NotFound => {
+            run.deps.models.failed(model, error, run.deps.clock.now())
+        }
         Err(_) => {}
     }
     Ok(Asked { outcome, unknown, limit: None, said })
@@ -88,8 +95,10 @@ pub(crate) async fn ask(
 /// What an attempt that failed may have cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
-    /// What it had used.
+    /// What it had used, before anything of its answer came.
     Known(Usage),
+    /// What it had told of when it broke off: the answer so far is not in it.
+    AtLeast(Usage),
     /// It did not tell.
     Unknown,
 }
@@ -101,6 +110,10 @@ async fn again(run: &Run<'_>, model: &Model, step: OpenStep, lost: Lost) -> Resu
     run.commit(move |tx: &mut Tx<'_>| {
         match lost {
             Lost::Known(usage) => tx.settle(turn, step.step, usage, prices.map(|prices| prices.cost(&usage)))?,
+            Lost::AtLeast(usage) => {
+                let cost = prices.map(|prices| prices.cost(&usage).max(step.reserved));
+                tx.settle(turn, step.step, usage, cost)?;
+            }
             Lost::Unknown => tx.settle_unknown(turn, step.step)?,
         }
         let turn = tx.turn(turn)?.ok_or_else(|| StoreError::NotFound { what: "turn", id: turn.to_string() })?;
@@ -182,6 +195,7 @@ impl<'a> Listener<'a> {
             ModelEvent::ToolUseStarted { .. } => self.begun = true,
             ModelEvent::Restarted { attempt, wait, error, wasted } => {
                 lost = match wasted != Usage::default() {
+                    true if self.begun => Some(Lost::AtLeast(wasted)),
                     true => Some(Lost::Known(wasted)),
                     false => (may_be_billed(error.kind) || self.begun).then_some(Lost::Unknown),
                 };

@@ -31,7 +31,7 @@ impl Breaker {
     pub(crate) fn failed(&mut self, error: &ProviderError, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         // A key that is refused and an account without money do not mend themselves between two calls.
-        let lasting = matches!(error.kind, Kind::Auth | Kind::Quota | Kind::NotFound);
+        let lasting = matches!(error.kind, Kind::Auth | Kind::Quota);
         let asked = error.retry_after_ms.map(Duration::from_millis);
         if self.failures < FAILURES && !lasting && asked.is_none() {
             return;
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_does_not_pass_opens_it_at_once() {
         let now = Timestamp(0);
-        for kind in [Kind::Auth, Kind::Quota, Kind::NotFound] {
+        for kind in [Kind::Auth, Kind::Quota] {
             let mut breaker = Breaker::default();
             breaker.failed(&error(kind, None), now);
             assert_eq!(open_for(&breaker, now), Some(60), "{kind:?}");

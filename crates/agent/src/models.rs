@@ -110,7 +110,8 @@ impl Models {
         self.main.iter().chain(&self.more)
     }
 
-    fn chosen(&self, name: &str) -> Option<&Arc<Model>> {
+    /// The model of this name, if it may run turns.
+    pub(crate) fn chosen(&self, name: &str) -> Option<&Arc<Model>> {
         self.choosable().find(|model| model.name == name)
     }
 
@@ -149,11 +150,15 @@ impl Models {
             ModelRole::Summariser => &self.summariser,
         };
         let chosen = chosen.and_then(|name| self.chosen(name)).cloned();
-        if role != ModelRole::Main && !own.is_empty() {
-            return own.clone();
+        // Behind a list of its own come those that answer: they work where it does not.
+        let own = if role == ModelRole::Main { &[] } else { own.as_slice() };
+        let mut order: Vec<Arc<Model>> = Vec::new();
+        for model in own.iter().chain(&chosen).chain(&self.main) {
+            if order.iter().all(|known| known.name != model.name) {
+                order.push(model.clone());
+            }
         }
-        let rest = self.main.iter().filter(|model| chosen.as_ref().is_none_or(|chosen| chosen.name != model.name));
-        chosen.iter().chain(rest).cloned().collect()
+        order
     }
 
     /// A model answered.

@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
 
     /// The model that the turn's own call was begun with. One that has gone from the settings meanwhile is replaced.
     pub(crate) fn model(&self, progress: &Progress) -> Result<Arc<Model>, StoreError> {
-        if let Some(model) = progress.model.as_deref().and_then(|name| self.deps.models.find(name)) {
+        if let Some(model) = progress.model.as_deref().and_then(|name| self.deps.models.chosen(name)) {
             return Ok(model.clone());
         }
         Ok(self.pick(ModelRole::Main, &progress.failed)?.unwrap_or_else(|| self.deps.models.first().clone()))

@@ -12,7 +12,7 @@ pub(crate) const MAX_BODY: u64 = 8 << 20;
 /// The only kind that git gives such a body.
 pub(crate) const KIND: &str = "application/x-git-upload-pack-request";
 /// The longest name of a ref, and the longest value, in bytes.
-const MAX_NAME: usize = 4096;
+const MAX_NAME: usize = 1024;
 
 /// How a body is sent. Git compresses what has more than a kilobyte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,11 @@ impl Keys {
         Self { clients, names, vault, pool }
     }
 
+    /// How many keys there are.
+    pub(crate) fn count(&self) -> usize {
+        self.clients.len()
+    }
+
     /// The first client: they differ in their keys alone.
     pub(crate) fn any(&self) -> &HttpClient {
         &self.clients[0]
@@ -147,6 +152,8 @@ impl Pool {
     fn failed(&mut self, key: usize, error: &ProviderError, stamp: Option<Timestamp>, now: Instant) -> bool {
         let Some(state) = self.keys.get_mut(key) else { return false };
         let out = match (error.kind, error.status) {
+            // A refusal of what was asked for, by the vendor or by a wall before it: another key would meet the same.
+            (Kind::Auth, Some(403)) => return false,
             (Kind::Auth, _) => Out::Refused(stamp),
             (Kind::Quota | Kind::RateLimited, _) => {
                 let doubled = FIRST_REST.saturating_mul(2_u32.saturating_pow(state.rests.min(16)));
@@ -186,6 +193,8 @@ mod tests {
         {
             assert!(!pool.failed(0, &error(passing, None), None, now), "{passing:?} is not about the key");
         }
+        let forbidden = ProviderError { status: Some(403), ..error(Kind::Auth, None) };
+        assert!(!pool.failed(0, &forbidden, None, now), "what was asked for is forbidden");
         assert_eq!(pool.pick(now, NEVER), Some(0));
         assert!(pool.failed(0, &error(Kind::RateLimited, None), None, now));
         assert_eq!(pool.pick(now, NEVER), Some(1), "the next one goes on");

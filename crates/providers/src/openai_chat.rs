@@ -141,7 +141,8 @@ impl OpenaiChat {
         if !calls.is_empty() {
             sent["tool_calls"] = Value::Array(calls);
         }
-        if self.quirks.replay_reasoning && !reasoning.is_empty() {
+        // Where reasoning is to come back, calls without any are refused; another vendor's is not shown.
+        if self.quirks.replay_reasoning && (!reasoning.is_empty() || sent.get("tool_calls").is_some()) {
             sent["reasoning_content"] = json!(reasoning.join("\n"));
         }
         if let Some(details) = details {

@@ -155,6 +155,8 @@ impl<D: Dialect> Inner<D> {
         let path = self.dialect.path(request, self.endpoint.stream);
         let started = Instant::now();
         let (mut attempt, mut stripped) = (1, false);
+        // A key may have rested by the time that the others have failed, so they do not bound themselves.
+        let mut rotations = self.endpoint.keys.count().saturating_sub(1);
         loop {
             let (key, client) = match self.endpoint.keys.pick(Instant::now()) {
                 Ok(picked) => picked,
@@ -171,8 +173,8 @@ impl<D: Dialect> Inner<D> {
                 }
                 Err(error) => self.advised(error),
             };
-            // Each key that fails is out for a while, so the keys themselves bound this.
-            let next_key = self.endpoint.keys.failed(key, &error, Instant::now());
+            let next_key = self.endpoint.keys.failed(key, &error, Instant::now()) && rotations > 0;
+            rotations = rotations.saturating_sub(usize::from(next_key));
             let wait = match self.endpoint.retry.wait(attempt, started.elapsed(), &error) {
                 _ if next_key => Duration::ZERO,
                 Some(wait) => wait,

@@ -49,12 +49,16 @@ pub struct Usage {
     /// Input tokens written to the provider's cache.
     pub cache_write: u64,
     /// The part of `cache_write` that the provider keeps for an hour. Kept with a reply, not in sums.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_1h: u64,
     /// Output tokens, reasoning included.
     pub output: u64,
     /// The part of `output` that was reasoning.
     pub reasoning: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {

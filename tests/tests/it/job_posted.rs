@@ -162,6 +162,8 @@ fn killed_around(test: &'static str, hold: Hold) {
         assert!(host.api.comments().is_empty());
         shift.scene.chat.press(&asked, "Approve");
         host.wait_until_held(hold);
+        // The question that was answered is not taken for the next one.
+        shift.scene.chat.wait_for_no_buttons(WAIT);
         shift.kill();
         shift.up();
         if hold == Hold::Before {

@@ -106,7 +106,10 @@ async fn take_over_and_hand_back(home: &Path) {
     showing(&tmux, "size:48 160").await;
     // A program in the foreground is interrupted, and the pane is not.
     type_keys(home, &["sleep 600", "Enter"]);
-    while count("sleep 600") == 0 {
+    for _ in 0..1_500 {
+        if count("sleep 600") > 0 {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     type_keys(home, &["C-c"]);

@@ -134,3 +134,40 @@ async fn an_attempt_that_may_be_billed_is_repeated_only_within_the_budget() {
     let spent = world.spent(turn);
     assert_eq!((spent.settled.0, spent.reserved.0), (3 * reserved, 0));
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_counted_costs_what_was_set_aside() {
+    let reply = ModelReply { blocks: vec![Block::text("Hi.")], stop: StopReason::EndTurn, usage: Usage::default() };
+    let mut world = World::new(vec![Reply::Events(vec![ModelEvent::Finished(reply)])]).await;
+    let turn = world.begin("hello").await;
+    let reserved = world.reserved(turn);
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!((world.spent(turn).settled, world.spent(turn).reserved), (reserved, MicroUsd(0)));
+}
+
+#[tokio::test]
+async fn an_attempt_that_broke_off_in_its_answer_costs_at_least_what_was_set_aside() {
+    let broken = ModelEvent::Restarted {
+        attempt: 2,
+        wait: Duration::ZERO,
+        error: ProviderError::new(Kind::Truncated, "cut"),
+        wasted: Usage { output: 1, ..USAGE },
+    };
+    let reply = ModelReply { blocks: vec![Block::text("Hi.")], stop: StopReason::EndTurn, usage: USAGE };
+    let events = vec![ModelEvent::TextDelta("H".to_owned()), broken, ModelEvent::Finished(reply)];
+    let mut world = World::new(vec![Reply::Events(events)]).await;
+    let turn = world.begin("hello").await;
+    let reserved = world.reserved(turn).0;
+    assert_eq!(world.run(turn).await, TurnEnd::Done);
+    assert_eq!(world.spent(turn).settled.0, reserved + USAGE.input + 10 * USAGE.output);
+}
+
+#[tokio::test]
+async fn calls_of_an_answer_that_ended_for_an_unknown_reason_do_not_run() {
+    let call = Block::ToolUse { id: "a".to_owned(), name: "write".to_owned(), input: serde_json::json!({"text": "1"}) };
+    let stop = StopReason::Other("insufficient_system_resource".to_owned());
+    let cut = ModelReply { blocks: vec![Block::text("So"), call], stop, usage: USAGE };
+    let mut world = World::new(vec![Reply::Events(vec![ModelEvent::Finished(cut)]), Reply::Say(" be it.")]).await;
+    assert_eq!(world.say("write").await, TurnEnd::Done);
+    assert_eq!((world.runs(), world.last_text()), (Vec::new(), "So be it.".to_owned()));
+}

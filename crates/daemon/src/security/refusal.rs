@@ -6,25 +6,29 @@ use types::{Failure, FailureKind, Invariant};
 use crate::{Config, WorkspaceConfig, api::views::CanaryView};
 
 /// Parts of names that vendors give to their small models.
-const SMALL: &[&str] = &[
-    "mini", "nano", "tiny", "small", "haiku", "lite", "flash-8b", "gemma", "phi-", "-1b", "-2b", "-3b", "-4b", "-7b",
-    "-8b", "-9b", "-12b", "-13b", "-14b", ":1b", ":2b", ":3b", ":4b", ":7b", ":8b", ":9b", ":12b", ":13b", ":14b",
-];
+const SMALL: &[&str] = &["mini", "micro", "nano", "tiny", "small", "haiku", "lite", "gemma", "phi-"];
+
+/// How many billions of parameters a small model has at most.
+const SMALL_BILLIONS: f64 = 14.0;
 
 /// Whether a model's name is that of a small one, which obeys whoever spoke last. The name is all there is to go by.
 pub(crate) fn is_small(model: &str) -> bool {
     let name = model.to_ascii_lowercase();
     let is_part = |part: &str| {
         let at = name.match_indices(part);
-        // `gemini` is not `mini`, and `-14b` is not `-4b`.
+        // `gemini` is not `mini`.
         at.into_iter().any(|(start, found)| {
             let before = name[..start].chars().next_back();
             let after = name[start + found.len()..].chars().next();
-            let begins = found.starts_with(['-', ':']) || before.is_none_or(|c| !c.is_ascii_alphanumeric());
+            let begins = before.is_none_or(|c| !c.is_ascii_alphanumeric());
             begins && after.is_none_or(|c| !c.is_ascii_alphanumeric() || found.ends_with('-'))
         })
     };
-    SMALL.iter().any(|part| is_part(part))
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    let has_few = |word: &str| {
+        word.strip_suffix('b').and_then(|size| size.parse().ok()).is_some_and(|size: f64| size <= SMALL_BILLIONS)
+    };
+    words.any(has_few) || SMALL.iter().any(|part| is_part(part))
 }
 
 /// Whether commands or tools of this configuration reach the web.
@@ -76,11 +80,30 @@ mod tests {
 
     #[test]
     fn small_models_are_known_by_their_names() {
-        for small in ["lab/tiny-3b", "openai/gpt-5-mini", "anthropic/claude-haiku-4", "ollama/qwen3:8b", "x/phi-4"] {
+        for small in [
+            "lab/tiny-3b",
+            "openai/gpt-5-mini",
+            "anthropic/claude-haiku-4",
+            "ollama/qwen3:8b",
+            "x/phi-4",
+            "x/qwen3:0.6b",
+            "x/qwen2.5-1.5b-instruct",
+            "x/gemini-flash-8b",
+            "x/nova-micro",
+            "x/llama-14b",
+        ] {
             assert!(is_small(small), "{small}");
         }
-        for large in ["google/gemini-3-pro", "anthropic/claude-opus-4", "x/qwen-235b", "x/llama-70b", "x/mixtral-8x22b"]
-        {
+        for large in [
+            "google/gemini-3-pro",
+            "anthropic/claude-opus-4",
+            "x/qwen-235b",
+            "x/llama-70b",
+            "x/mixtral-8x22b",
+            "x/qwen3-30b-a3b",
+            "x/gpt-oss-20b",
+            "x/v0.5b2",
+        ] {
             assert!(!is_small(large), "{large}");
         }
     }

@@ -96,7 +96,10 @@ fn still_allowed(
     held: &Held,
     present: &Present,
 ) -> bool {
-    let judge = policy.borrow_and_update().judge.clone();
+    let (judge, tainted) = {
+        let policy = policy.borrow_and_update();
+        (policy.judge.clone(), policy.tainted.clone())
+    };
     let holds = match held {
         Held::Nothing => true,
         Held::Opened(target) => judge.connection(Scheme::Https, target).is_ok(),
@@ -112,6 +115,10 @@ fn still_allowed(
             .bound()
             .is_ok_and(|bound| active.secrets.iter().all(|name| bound.iter().any(|one| one.name == *name)))
     };
+    // A request ends by itself; a connection that it became does not.
+    let stays = !active.upgrade
+        || (egress.untainted)()
+        || tainted.is_none_or(|tainted| tainted.rules().request(&active.ask()).is_ok());
     let may_use = active.secrets.iter().all(|name| judge.rules().secrets.contains(name));
-    holds && judge.rules().request(&active.ask()).is_ok() && may_use && (active.secrets.is_empty() || known())
+    holds && stays && judge.rules().request(&active.ask()).is_ok() && may_use && (active.secrets.is_empty() || known())
 }

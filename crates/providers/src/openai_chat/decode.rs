@@ -42,6 +42,8 @@ pub(super) struct ChatDecoder {
     details: Vec<Value>,
     refused: bool,
     calls: BTreeMap<u64, PartialCall>,
+    /// The place of the call that an index means by now, where that is not the index itself.
+    places: BTreeMap<u64, u64>,
     finish: Option<String>,
     done: bool,
     usage: Usage,
@@ -137,9 +139,23 @@ impl ChatDecoder {
         Ok(())
     }
 
+    /// Whose piece it is. Some servers give every call the same index: another id with another name is another call.
+    fn place(&mut self, piece: &Value, index: u64) -> u64 {
+        let place = self.places.get(&index).copied().unwrap_or(index);
+        let id = piece["id"].as_str().unwrap_or_default();
+        let is_named = piece["function"]["name"].as_str().is_some_and(|name| !name.is_empty());
+        let is_other = self.calls.get(&place).is_some_and(|call| !call.id.is_empty() && call.id != id);
+        if id.is_empty() || !is_named || !is_other {
+            return place;
+        }
+        let next = self.calls.last_key_value().map_or(index, |(last, _)| last.saturating_add(1));
+        self.places.insert(index, next);
+        next
+    }
+
     /// Takes a piece of a call. Only the first piece has the id and the name; the index says whose piece it is.
     fn call(&mut self, piece: &Value, position: u64, seen: &mut Vec<ModelEvent>) -> Result<(), ProviderError> {
-        let index = piece["index"].as_u64().unwrap_or(position);
+        let index = self.place(piece, piece["index"].as_u64().unwrap_or(position));
         if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&index) {
             return Err(malformed("the answer has too many tool calls"));
         }
@@ -198,7 +214,7 @@ impl ChatDecoder {
             "stop" | "tool_calls" | "function_call" if called => StopReason::ToolUse,
             "stop" => StopReason::EndTurn,
             "tool_calls" | "function_call" => StopReason::ToolUse,
-            "length" => StopReason::MaxTokens,
+            "length" | "model_length" => StopReason::MaxTokens,
             "content_filter" => StopReason::Refusal,
             other => StopReason::Other(errors::bounded(other)),
         };
@@ -284,6 +300,29 @@ mod tests {
         assert_eq!(read(&[TEXT, "[DONE]"]), (Ok(reply), true));
         assert_eq!(read(&["[DONE]"]), (Err(ProviderErrorKind::Truncated), true));
         assert_eq!(read(&[TEXT]), (Err(ProviderErrorKind::Truncated), false));
+    }
+
+    #[test]
+    fn calls_that_share_an_index_are_told_apart() {
+        let call = |id: &str, name: &str, arguments: &str| {
+            let function = json!({"name": name, "arguments": arguments});
+            let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+            json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).to_string()
+        };
+        let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
+        let events = [
+            call("a", "exec", "{\"x\""),
+            call("", "", ":1}"),
+            call("b", "read", "{\"y\""),
+            call("b", "", ":2}"),
+            end.to_owned(),
+        ];
+        let events: Vec<&str> = events.iter().map(String::as_str).chain(["[DONE]"]).collect();
+        let calls = [("a", "exec", json!({"x": 1})), ("b", "read", json!({"y": 2}))];
+        let expected =
+            calls.map(|(id, name, input)| Block::ToolUse { id: id.to_owned(), name: name.to_owned(), input });
+        let (reply, _) = read(&events);
+        assert_eq!(reply.map(|reply| reply.blocks), Ok(expected.to_vec()));
     }
 
     #[test]

@@ -189,8 +189,8 @@ fn reply(frame: &Value, items: &[Value]) -> ModelReply {
         Some("max_output_tokens") => StopReason::MaxTokens,
         Some("content_filter") => StopReason::Refusal,
         Some(other) => StopReason::Other(errors::bounded(other)),
-        None if called => StopReason::ToolUse,
         None if frame["status"] == "incomplete" => StopReason::Other("incomplete".to_owned()),
+        None if called => StopReason::ToolUse,
         None => StopReason::EndTurn,
     };
     ModelReply { blocks, stop, usage: usage(&frame["usage"]) }

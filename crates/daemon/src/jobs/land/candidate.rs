@@ -140,7 +140,6 @@ pub(super) async fn make(
 ) -> Result<Made, SiteError> {
     let room = site.room(Purpose { act: Act::JobLand, writes: Spot::Tree, reads: None, way_out: None }).await?;
     let mut state = state(&room).await?;
-    let files = state.tree.clone();
     if let Some(sealed) = sealed {
         if !sealed.is_left(&state.tree) {
             return Ok(Made::Unchecked);
@@ -169,7 +168,8 @@ pub(super) async fn make(
     };
     let commit =
         if tree == state.top { state.head.clone() } else { commit(&room, &tree, &state.head, landing).await? };
-    let stretch = Stretch { began: files, top: tree, is_landed: false };
+    // What the check left beside the sealed files is not the owner's either.
+    let stretch = Stretch { began: state.tree, top: tree, is_landed: false };
     Ok(Made::Candidate(Candidate { commit, head: state.head, left_out: state.left_out, index, stretch }))
 }
 

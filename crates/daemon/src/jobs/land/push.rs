@@ -177,9 +177,8 @@ fn errand(what: &'static str, script: &'static str, record: &LandRecord) -> Erra
 async fn shown(room: &Room<'_>, record: &LandRecord, title: &str, own: &Own) -> Result<String, SiteError> {
     let names = room.git(errand("list what would be pushed", NAMES, record)).await?;
     let names = String::from_utf8_lossy(&names);
-    let mut text = format!("{title}\n{}{}", record.changes, own.told());
-    text.push_str(&listed(&names));
-    Ok(text)
+    // A chat shows the beginning of a long text: what the owner must see comes first.
+    Ok(format!("{title}{}\n{}{}", listed(&names), record.changes, own.told()))
 }
 
 /// The names of what changed, each after a line feed: what runs at the host first.
