@@ -52,4 +52,32 @@ impl Api {
         }
         bail!("the event stream ended")
     }
+
+    /// Gives a command.
+    pub async fn command(&self, command: &Value) -> Result<Value> {
+        let url = format!("{}/v1/commands", self.address);
+        let sent = self.client.post(url).bearer_auth(&self.token).json(command).send().await?;
+        Ok(sent.error_for_status()?.json().await?)
+    }
+
+    /// Waits until coding agents of so many sessions have been heard of since now.
+    pub async fn hear_coders(&self, count: usize) -> Result<()> {
+        let url = format!("{}/v1/events", self.address);
+        let mut response = self.client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?;
+        let (mut text, mut heard) = (String::new(), std::collections::BTreeSet::new());
+        while let Some(chunk) = response.chunk().await? {
+            text.push_str(&String::from_utf8_lossy(&chunk));
+            while let Some((line, rest)) = text.split_once('\n') {
+                let event = line.strip_prefix("data:").and_then(|json| serde_json::from_str::<Value>(json).ok());
+                let event = event
+                    .filter(|event| event["event"]["type"].as_str().is_some_and(|kind| kind.starts_with("coder_")));
+                heard.extend(event.and_then(|event| event["session"].as_i64()));
+                text = rest.to_owned();
+            }
+            if heard.len() >= count {
+                return Ok(());
+            }
+        }
+        bail!("the event stream ended")
+    }
 }

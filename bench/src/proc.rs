@@ -40,18 +40,23 @@ pub struct Daemon {
     pub address: String,
     pub started_in: Duration,
     pub home: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Daemon {
     /// Starts a daemon that talks to the scripted model at `model`.
     pub fn start(program: &Program, model: &str) -> Result<Self> {
+        Self::start_with(program, model, "")
+    }
+
+    /// The same with more settings (TOML).
+    pub fn start_with(program: &Program, model: &str, more: &str) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("factotum-bench-").tempdir()?;
         let home = directory.path().join("home");
         let workspace = directory.path().join("workspace");
         std::fs::create_dir_all(&home)?;
         std::fs::create_dir_all(&workspace)?;
-        std::fs::write(home.join("config.toml"), config(model, &workspace))?;
+        std::fs::write(home.join("config.toml"), config(model, &workspace) + more)?;
         let mut secret = program
             .command(&home, &["secret", "set", "lab-key"])
             .stdin(Stdio::piped())
@@ -59,22 +64,21 @@ impl Daemon {
             .spawn()?;
         secret.stdin.take().context("no standard input")?.write_all(b"lab-key-0123456789abcdef\n")?;
         ensure!(secret.wait()?.success(), "the secret could not be set");
-        let start = Instant::now();
-        let mut child = program.command(&home, &["up"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("no standard output")?);
-        let mut line = String::new();
-        while !line.contains("ready") {
-            line.clear();
-            ensure!(lines.read_line(&mut line)? > 0, "the daemon ended before it was ready");
-        }
-        let started_in = start.elapsed();
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        let address = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .with_context(|| format!("no address in {line:?}"))?
-            .to_owned();
-        Ok(Self { child, address, started_in, home, _directory: directory })
+        let (child, address, started_in) = up(program, &home)?;
+        Ok(Self { child, address, started_in, home, directory })
+    }
+
+    /// `kill -9`, and another daemon in the same home.
+    pub fn kill_and_start(&mut self, program: &Program) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        (self.child, self.address, self.started_in) = up(program, &self.home)?;
+        Ok(())
+    }
+
+    /// Its only workspace, `bench`.
+    pub fn workspace(&self) -> PathBuf {
+        self.directory.path().join("workspace")
     }
 
     /// The API's token.
@@ -98,6 +102,23 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a daemon: the process, the address of its API, and how long it took to be ready.
+fn up(program: &Program, home: &Path) -> Result<(Child, String, Duration)> {
+    let start = Instant::now();
+    let mut child = program.command(home, &["up"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no standard output")?);
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        ensure!(lines.read_line(&mut line)? > 0, "the daemon ended before it was ready");
+    }
+    let started_in = start.elapsed();
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    let address = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let address = address.with_context(|| format!("no address in {line:?}"))?.to_owned();
+    Ok((child, address, started_in))
 }
 
 fn config(model: &str, workspace: &Path) -> String {

@@ -1,6 +1,13 @@
 //! Supervised jobs: what one costs in memory, what it adds to a line, and how soon a daemon has them all back.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use policy::{Act, decide_own};
@@ -8,12 +15,15 @@ use sandbox::{
     Attached, Launcher, Program as Inner, SandboxConfig, SandboxSpec, Supervised, SupervisedSpec, SupervisorLimits,
     Transport, What, Workspace,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::model::{ModelServer, Reply};
+use tokio::time::timeout;
 use types::WorkspaceName;
 
 use crate::{
-    proc::{Program, pss_mb},
+    api::Api,
+    proc::{Daemon, Program, pss_mb},
     report::{Report, percentile},
 };
 
@@ -25,6 +35,18 @@ const LINES: usize = 2_000;
 const FLOOD: usize = 20_000;
 /// Lines that are answered one by one.
 const ECHOES: usize = 500;
+/// By which argument a supervisor is known.
+const STAYS: &str = "sandbox-supervisor-stays";
+/// How long many jobs may take to be at work, or to be gone.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Jobs whose program says something again and again.
+const TELLERS: &str = r#"
+[jobs]
+at_once = 20
+[coders.teller]
+kind = "oneshot"
+command = ["/bin/sh", "-c", "while :; do echo tick; sleep 0.1; done", "teller", "{prompt}"]
+"#;
 
 /// All of it.
 pub fn jobs(program: &Program, report: &mut Report) -> Result<()> {
@@ -32,7 +54,8 @@ pub fn jobs(program: &Program, report: &mut Report) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         lines(report).await?;
-        many(program, report).await
+        many(program, report).await?;
+        taken_up(program, report).await
     })
 }
 
@@ -107,14 +130,72 @@ async fn lines(report: &mut Report) -> Result<()> {
         samples.push(start.elapsed().as_secs_f64() * 1e6);
     }
     let median = percentile(&mut samples, 0.5);
-    report.plain(
-        "supervised line there and back",
-        median,
-        "µs",
-        "median of 500 with `cat`: order, record, program, record",
+    let floor = bare_echo()?;
+    let note = format!(
+        "median of {ECHOES} with `cat`: order, record, program, record; `cat` on bare pipes took {floor:.1} µs, {:.1} times less",
+        median / floor
     );
+    report.plain("supervised line there and back", median, "µs", note);
     job.supervised.end().await;
     Ok(())
+}
+
+/// The floor of a line there and back, in µs: `cat` on pipes, without sandbox, supervisor and records.
+fn bare_echo() -> Result<f64> {
+    let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = cat.stdin.take().context("no standard input")?;
+    let mut output = BufReader::new(cat.stdout.take().context("no standard output")?);
+    let (mut samples, mut line) = (Vec::new(), String::new());
+    for number in 0..ECHOES {
+        let start = Instant::now();
+        input.write_all(format!("line {number}\n").as_bytes())?;
+        line.clear();
+        output.read_line(&mut line)?;
+        samples.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    drop(input);
+    cat.wait()?;
+    Ok(percentile(&mut samples, 0.5))
+}
+
+/// A daemon that was killed, and the next one: how long until it has heard of all jobs again.
+async fn taken_up(program: &Program, report: &mut Report) -> Result<()> {
+    let model = ModelServer::start(|_| Reply::say("hello")).await;
+    let mut daemon = Daemon::start_with(program, &model.base_url(), TELLERS)?;
+    let git = |arguments: &[&str]| -> Result<()> {
+        let status = Command::new("git").arg("-C").arg(daemon.workspace()).args(arguments).status()?;
+        ensure!(status.success(), "git {arguments:?}: {status}");
+        Ok(())
+    };
+    git(&["init", "-q", "-b", "main"])?;
+    git(&["-c", "user.name=B", "-c", "user.email=b@example.test", "commit", "-q", "--allow-empty", "-m", "first"])?;
+    let api = Api::new(&daemon.address, &daemon.token()?)?;
+    for number in 0..JOBS {
+        let spec = json!({ "brief": "tell", "coder": "teller", "workspace": "bench",
+            "place": { "place": "branch", "branch": format!("tell-{number}") }, "then": "nothing" });
+        api.command(&json!({ "command": "start_job", "spec": spec })).await?;
+    }
+    timeout(PATIENCE, api.hear_coders(JOBS)).await.context("not all jobs are at work")??;
+    let start = Instant::now();
+    daemon.kill_and_start(program)?;
+    let ready = start.elapsed().as_secs_f64() * 1e3;
+    let api = Api::new(&daemon.address, &daemon.token()?)?;
+    timeout(PATIENCE, api.hear_coders(JOBS)).await.context("not all jobs are found again")??;
+    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    let note = format!(
+        "from `kill -9` of the daemon until the next one has told of {JOBS} jobs whose programs speak every 100 ms; it was ready after {ready:.0} ms"
+    );
+    report.aimed("a daemon that was killed tells of its jobs again", elapsed, "ms", 1_000.0, note);
+    for number in 1..=JOBS {
+        api.command(&json!({ "command": "stop_job", "job": number })).await?;
+    }
+    let over = async {
+        while pss_mb(&program.path.canonicalize()?, STAYS).is_some_and(|left| left > 0.0) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, over).await.context("a supervisor stays")?
 }
 
 /// Many jobs: their memory, and a daemon that comes back to them.
@@ -134,7 +215,7 @@ async fn many(program: &Program, report: &mut Report) -> Result<()> {
         while records.next().await.context("the records ended")?.seq <= LINES as u64 {}
     }
     let of = |word: &str| pss_mb(&path, word);
-    match (of("sandbox-supervisor-stays"), of("sandbox-init")) {
+    match (of(STAYS), of("sandbox-init")) {
         (Some(supervisors), Some(inits)) => {
             let each = (supervisors + inits) / JOBS as f64;
             let note = format!(
