@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use providers::{Listed, ModelFacts, Priced, ProviderConfig, Reasoning, explain, known_models, list_models};
+use serde_json::{Value, json};
+use store::audit::{AuditEntry, AuditKind};
 use tokio_util::sync::CancellationToken;
 use types::{Command, Failure, Message, MicroUsd, ModelEvent, ModelReply, ModelRequest, ProviderError, SessionId};
 
@@ -12,7 +14,7 @@ use crate::{
     api::views::{ModelCost, ModelView, ModelsView},
     config::ModelName,
     core::Core,
-    failure::{network, stored, user},
+    failure::{internal, network, stored, user},
     security::{has_web, is_small},
 };
 
@@ -31,6 +33,9 @@ pub(crate) async fn list(core: &Core, all: bool, only: Option<&str>) -> Result<M
         let names: Vec<&str> = config.providers.keys().map(String::as_str).collect();
         let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
         return Err(user(format!("there is no provider `{name}`"), format!("there are: {}", names.join(", "))));
+    }
+    if all {
+        record(core, None, json!({ "command": "list_models", "asked": only })).await?;
     }
     let current = current(core, core.current_session()?)?;
     let (mut models, mut problems) = (Vec::new(), Vec::new());
@@ -113,6 +118,7 @@ pub(crate) async fn choose(core: &Core, session: SessionId, name: Option<String>
     if model.is_weak {
         text.push_str("; it is a small model, and those obey whoever spoke last");
     }
+    record(core, Some(session), json!({ "command": "use_model", "model": &name })).await?;
     core.store.transact(move |tx| agent::choose(tx, session, name.as_deref())).await.map_err(stored)?;
     Ok(text)
 }
@@ -167,6 +173,7 @@ pub(crate) async fn test(core: &Arc<Core>, name: Option<String>) -> Result<Strin
     let facts = settings.facts(parts.model);
     let began = core.clock.now();
     let mut first = None;
+    record(core, None, json!({ "command": "test_model", "model": &name })).await?;
     let mut events = provider.stream(small_request(parts.model, &facts), CancellationToken::new());
     while let Some(event) = events.next().await {
         match event {
@@ -181,7 +188,13 @@ pub(crate) async fn test(core: &Arc<Core>, name: Option<String>) -> Result<Strin
             ModelEvent::Restarted { .. } => {}
         }
     }
-    Err(crate::failure::internal("the provider's stream has no end"))
+    Err(internal("the provider's stream has no end"))
+}
+
+/// Writes down what the owner wants before it is done: it changes who answers, or sends and costs something.
+async fn record(core: &Core, session: Option<SessionId>, detail: Value) -> Result<(), Failure> {
+    let entry = AuditEntry { session, turn: None, call: None, kind: AuditKind::Policy, detail };
+    core.store.audit().append(entry).await.map(|_| ()).map_err(internal)
 }
 
 fn small_request(model: &str, facts: &ModelFacts) -> ModelRequest {
@@ -254,6 +267,6 @@ pub(super) async fn carry_out(core: &Arc<Core>, command: Command) -> Result<Stri
             choose(core, session, model).await
         }
         Command::TestModel { model } => test(core, model).await,
-        _ => Err(crate::failure::internal("this is no command about models")),
+        _ => Err(internal("this is no command about models")),
     }
 }

@@ -110,11 +110,8 @@ pub(super) async fn give_up(core: &Arc<Core>, id: JobId) -> Result<(), StoreErro
         };
         job.turn = Some(turn);
         keep_words(tx, &mut job, turn)?;
-        let memory = &mut job.memory;
-        (memory.ending, memory.retry_at, memory.paused_at, memory.asking_since) = (None, None, None, None);
-        memory.asked.clear();
-        memory.report = Some(text.clone());
-        (memory.moved_at, job.ended_at) = (now, Some(now));
+        nothing_waits(&mut job, now);
+        job.memory.report = Some(text.clone());
         job.state = JobState::Ended { end: end.clone() };
         tx.withdraw_requests(turn)?;
         tx.save_job(&job)?;
@@ -142,7 +139,8 @@ pub(super) async fn note_late(core: &Core, id: JobId, notes: Vec<String>) -> Res
             // What was told with the end, or by a daemon that died after this, is told once.
             let memory = &job.memory;
             let is_told = |note: &String| {
-                memory.notes.contains(note) || memory.report.as_ref().is_some_and(|report| report.contains(note))
+                let shown = report::note(note);
+                memory.notes.contains(note) || memory.report.as_ref().is_some_and(|report| report.contains(&shown))
             };
             let new: Vec<String> = notes.into_iter().filter(|note| !is_told(note)).collect();
             if new.is_empty() {
@@ -155,6 +153,14 @@ pub(super) async fn note_late(core: &Core, id: JobId, notes: Vec<String>) -> Res
             tx.save_job(&job)
         })
         .await
+}
+
+/// An ended job waits for nothing any more.
+fn nothing_waits(job: &mut Job, now: types::Timestamp) {
+    let memory = &mut job.memory;
+    (memory.ending, memory.retry_at, memory.paused_at, memory.asking_since) = (None, None, None, None);
+    memory.asked.clear();
+    (memory.moved_at, job.ended_at) = (now, Some(now));
 }
 
 /// Stores the end of a job, whatever its row holds by now.
@@ -179,10 +185,7 @@ fn ended(
     };
     job.turn = Some(turn);
     keep_words(tx, &mut job, turn)?;
-    let memory = &mut job.memory;
-    (memory.ending, memory.retry_at, memory.paused_at, memory.asking_since) = (None, None, None, None);
-    memory.asked.clear();
-    (memory.moved_at, job.ended_at) = (now, Some(now));
+    nothing_waits(&mut job, now);
     let tried = tx.job_rounds(id, MAX_ROUNDS)?;
     let took = job.started_at.map_or(Duration::ZERO, |begun| now.since(begun));
     let text = report::end(&job, &end, &tried, took);

@@ -28,6 +28,12 @@ async fn scene(server: &ModelServer) -> Scene {
     Scene { home, channel, model, daemon }
 }
 
+/// How often the audit log says that a command about models was carried out.
+fn recorded(scene: &Scene, command: &str) -> usize {
+    let log = std::fs::read_to_string(scene.home.path().join("audit.log")).unwrap();
+    log.matches(command).count()
+}
+
 async fn said(scene: &Scene, command: Command) -> Result<String, Failure> {
     match scene.client().await.command(&command).await? {
         CommandReply::Done { text } => Ok(text),
@@ -72,6 +78,8 @@ async fn a_session_keeps_the_model_that_was_chosen_for_it() {
     assert!(text.contains("[providers.lab.models.\"nonsense\"]"), "{text}");
     let back = Command::UseModel { session: Some("1".to_owned()), model: None };
     assert!(said(&scene, back).await.unwrap().starts_with("lab/claude-opus-5-5 answers"));
+    // A choice is written down; one that came to nothing changed nothing.
+    assert_eq!(recorded(&scene, "use_model"), 2);
     scene.daemon.stop().await;
 }
 
@@ -90,6 +98,7 @@ async fn a_test_is_a_real_call_and_its_failure_is_explained() {
     assert!(failure.error.contains("refused the key") && !failure.error.contains(KEY), "{}", failure.error);
     assert!(failure.hint.as_ref().is_some_and(|hint| hint.contains("factotum secret set lab-key")), "{failure:?}");
     assert_eq!(server.request_count(), 2, "each once, without repeating");
+    assert_eq!(recorded(&scene, "test_model"), 2, "no call without a record");
     let none = said(&scene, Command::TestModel { model: Some("nobody/x".to_owned()) }).await.unwrap_err();
     assert_eq!(none.kind, FailureKind::User);
     scene.daemon.stop().await;
